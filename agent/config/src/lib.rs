@@ -1,0 +1,1 @@
+//! YAML raw to checked types, reload and diff.

@@ -1,0 +1,24 @@
+//! The field's nouns: labels, matchers, samples, metadata, durations, relabelling.
+//!
+//! Knows nothing but text and numbers: no I/O, no async, no serde, no wire format.
+
+mod duration;
+mod float;
+mod labels;
+mod matcher;
+mod metadata;
+mod regex;
+mod sample;
+mod series;
+
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use float::format_float;
+pub use labels::{
+    BUCKET_LABEL, INSTANCE, JOB, Label, Labels, LabelsBuilder, METRIC_NAME, is_valid_legacy_label_name,
+    is_valid_legacy_metric_name,
+};
+pub use matcher::{MatchOp, Matcher};
+pub use metadata::{Metadata, MetricType};
+pub use regex::{AnchoredRegex, RegexError};
+pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
+pub use series::Series;

@@ -1,0 +1,1 @@
+//! Queue and delivery of alerts to alertmanagers.

@@ -1,0 +1,1 @@
+//! PromQL: lexer, parser, typed tree, evaluator.

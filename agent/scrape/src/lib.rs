@@ -1,0 +1,1 @@
+//! Scrape manager, pools, loops, limits, staleness.

@@ -1,0 +1,1 @@
+//! The waist: Appender, FrameSink, FrameSource, Querier, Coverage.

@@ -1,0 +1,1 @@
+//! Go text templates for rules and alerts.

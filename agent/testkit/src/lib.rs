@@ -1,0 +1,1 @@
+//! Fake exporters, webhook sink, process harness: tests only.

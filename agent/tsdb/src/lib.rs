@@ -1,0 +1,1 @@
+//! Head, log, segments, retention: the only local store.

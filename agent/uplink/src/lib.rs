@@ -1,0 +1,1 @@
+//! Ships the log to the federation.

@@ -1,0 +1,1 @@
+//! Listener, TLS, authentication, limits, health, metrics page, UI.

@@ -1,0 +1,1 @@
+//! Real processes under faults: one test file per promise, all in `tests/`.

@@ -1,0 +1,1 @@
+//! Route tree, grouping, inhibition, silences, notification log; API v2.

@@ -1,0 +1,1 @@
+//! Webhook and the like behind the alertmanager's trait.

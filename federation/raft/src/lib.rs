@@ -1,0 +1,1 @@
+//! Consensus: openraft behind a small interface.

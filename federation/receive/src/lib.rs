@@ -1,0 +1,1 @@
+//! Uplink server: interval sets, idempotent append.

@@ -1,0 +1,1 @@
+//! Pair anti-entropy: digests, pull.

@@ -1,0 +1,3 @@
+//! The federation's binary.
+
+fn main() {}

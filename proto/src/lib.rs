@@ -1,0 +1,7 @@
+//! Wire types, ours under `v1`. Only files named `wire.rs` may use them.
+
+/// Our own protocols, version 1: uplink, pair and raft.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod v1 {
+    tonic::include_proto!("vedette.v1");
+}
