@@ -1,1 +1,28 @@
-//! The waist: Appender, FrameSink, FrameSource, Querier, Coverage.
+//! The waist between what produces samples, what keeps them and what reads them.
+//!
+//! Four traits and the types they speak of. Knows `model`; never knows files, sockets or PromQL.
+//! - [`Appender`] takes rows: all numbers of one target at one time.
+//! - [`FrameSource`] gives the frames that a store holds; [`FrameSink`] takes frames from elsewhere, once each.
+//! - [`Querier`] gives series, and with them says how complete they are ([`Coverage`]).
+
+mod append;
+mod conflict;
+mod coverage;
+mod error;
+mod frame;
+mod interval;
+mod layout;
+mod number;
+mod query;
+mod stream;
+
+pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef, Row, commit_channel};
+pub use conflict::{Rank, wins};
+pub use coverage::{Coverage, Gap};
+pub use error::{AppendError, FrameError, QueryError};
+pub use frame::{Frame, FrameHash, FrameKey, FrameSink, FrameSource, Receipt};
+pub use interval::IntervalSet;
+pub use layout::{Layout, LayoutId, Slot};
+pub use number::Number;
+pub use query::{BoxFuture, LabelQuery, Querier, Select, SeriesSet, TimeRange};
+pub use stream::{Epoch, StreamId, StreamInfo};

@@ -1,0 +1,204 @@
+//! Appending: rows of numbers, a whole scrape at a time.
+
+use std::sync::Arc;
+
+use model::Labels;
+use tokio::sync::watch;
+
+use crate::error::AppendError;
+use crate::layout::Layout;
+use crate::number::Number;
+
+/// A layout that an appender knows. Valid for the appender that gave it, until [`AppendError::Relayout`].
+#[derive(Clone, Debug)]
+pub struct LayoutRef {
+    layout: Arc<Layout>,
+    token: u64,
+}
+
+impl LayoutRef {
+    /// For appenders: a reference with a token of their own choice.
+    #[must_use]
+    pub fn new(layout: Arc<Layout>, token: u64) -> Self {
+        Self { layout, token }
+    }
+
+    /// The layout itself.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// What the appender wrote into it.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+}
+
+/// One column's part of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// Nothing for this series at this time.
+    Absent,
+    /// A value.
+    Value(Number),
+    /// The series ends here.
+    Stale,
+}
+
+/// All numbers of one layout at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// What the cells mean.
+    pub layout: &'a LayoutRef,
+    /// Milliseconds since the Unix epoch, one for the whole row.
+    pub timestamp: i64,
+    /// One cell a slot, in the layout's order.
+    pub cells: &'a [Cell],
+}
+
+/// What became of a row.
+#[derive(Debug)]
+pub struct AppendOutcome {
+    /// Samples taken (stale markers among them).
+    pub appended: usize,
+    /// Samples older than their series' newest: dropped and counted, as Prometheus does.
+    pub out_of_order: usize,
+    /// Samples at their series' newest time with another value: dropped and counted.
+    pub duplicates: usize,
+    /// Samples too far in the future: dropped and counted.
+    pub out_of_bounds: usize,
+    /// The first series that lost a sample, for the log.
+    pub first_rejected: Option<Labels>,
+    /// Resolves when the row is in the log.
+    pub commit: Commit,
+}
+
+/// Takes rows. Rows of one layout must come in order of time.
+pub trait Appender: Send + Sync {
+    /// Makes a layout known; the same content gives the same reference.
+    ///
+    /// # Errors
+    /// When the store cannot take it.
+    fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError>;
+
+    /// Appends a row. It can be queried at once, survives the process once
+    /// [`Commit::written`] has resolved, and a power cut once [`Commit::durable`] has.
+    ///
+    /// # Errors
+    /// [`AppendError::Relayout`] asks for the layout anew; others mean that nothing was taken.
+    fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError>;
+}
+
+/// How far a log has come, as its writer announces it.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    written: u64,
+    durable: u64,
+    failed: Option<Arc<str>>,
+}
+
+/// Announces progress of a log to those who wait for their [`Commit`].
+#[derive(Debug)]
+pub struct CommitSender(watch::Sender<Progress>);
+
+/// A place in a log that may not have reached the disk yet.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    position: u64,
+    progress: watch::Receiver<Progress>,
+}
+
+/// A pair: the log's writer keeps the sender, everyone else gets commits from it.
+#[must_use]
+pub fn commit_channel() -> CommitSender {
+    CommitSender(watch::channel(Progress::default()).0)
+}
+
+impl CommitSender {
+    /// A commit for what will be written at `position` (positions only grow, the first is 1).
+    #[must_use]
+    pub fn commit(&self, position: u64) -> Commit {
+        Commit { position, progress: self.0.subscribe() }
+    }
+
+    /// Everything up to `position` was handed to the operating system.
+    pub fn written(&self, position: u64) {
+        self.0.send_modify(|progress| progress.written = progress.written.max(position));
+    }
+
+    /// Everything up to `position` is on the disk.
+    pub fn durable(&self, position: u64) {
+        self.0.send_modify(|progress| {
+            progress.durable = progress.durable.max(position);
+            progress.written = progress.written.max(position);
+        });
+    }
+
+    /// The log failed; waiting commits that are not written yet get this error until [`CommitSender::recovered`].
+    pub fn failed(&self, why: &str) {
+        self.0.send_modify(|progress| progress.failed = Some(why.into()));
+    }
+
+    /// The log works again.
+    pub fn recovered(&self) {
+        self.0.send_modify(|progress| progress.failed = None);
+    }
+}
+
+impl Commit {
+    /// Resolves once the bytes were handed to the operating system: they survive the process.
+    ///
+    /// # Errors
+    /// When the log could not be written.
+    pub async fn written(&mut self) -> Result<(), AppendError> {
+        self.wait(|progress| progress.written).await
+    }
+
+    /// Resolves once the bytes are on the disk: they survive a power cut.
+    ///
+    /// # Errors
+    /// When the log could not be written or synced.
+    pub async fn durable(&mut self) -> Result<(), AppendError> {
+        self.wait(|progress| progress.durable).await
+    }
+
+    async fn wait(&mut self, reached: impl Fn(&Progress) -> u64) -> Result<(), AppendError> {
+        let position = self.position;
+        let closed = |_| AppendError::Unavailable("the store has been closed".to_owned());
+        let progress = self
+            .progress
+            .wait_for(|progress| reached(progress) >= position || progress.failed.is_some())
+            .await
+            .map_err(closed)?;
+        match &progress.failed {
+            Some(why) if reached(&progress) < position => Err(AppendError::Unavailable(why.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_waits_for_its_own_position() {
+        let sender = commit_channel();
+        let (mut first, mut second) = (sender.commit(1), sender.commit(2));
+        sender.written(1);
+        first.written().await.expect("written");
+        sender.failed("no space left");
+        assert!(second.written().await.is_err());
+        sender.recovered();
+        sender.durable(2);
+        second.durable().await.expect("durable");
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_answers() {
+        let mut commit = commit_channel().commit(1);
+        assert!(commit.written().await.is_err());
+    }
+}

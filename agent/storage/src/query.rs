@@ -1,0 +1,88 @@
+//! Reading: plain series sets.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use model::{Labels, Matcher, Series};
+
+use crate::coverage::Coverage;
+use crate::error::QueryError;
+
+/// A future that a trait object can return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A range of time, both ends included, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// First millisecond.
+    pub start: i64,
+    /// Last millisecond.
+    pub end: i64,
+}
+
+impl TimeRange {
+    /// All of time.
+    pub const ALL: Self = Self { start: i64::MIN, end: i64::MAX };
+
+    /// Whether the range holds `timestamp`.
+    #[must_use]
+    pub fn contains(&self, timestamp: i64) -> bool {
+        (self.start..=self.end).contains(&timestamp)
+    }
+
+    /// Whether two ranges share a millisecond.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+}
+
+/// Which samples to read.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// All must pass.
+    pub matchers: Vec<Matcher>,
+    /// Samples outside are left out; a series without samples inside is left out.
+    pub range: TimeRange,
+    /// The selection fails with [`QueryError::Limit`] beyond so many samples.
+    pub samples_max: usize,
+}
+
+/// Which label sets, names or values to list.
+#[derive(Clone, Debug)]
+pub struct LabelQuery {
+    /// A series counts if one of the sets passes; without sets every series counts.
+    pub matcher_sets: Vec<Vec<Matcher>>,
+    /// A series counts if it may have samples in the range.
+    pub range: TimeRange,
+    /// At most so many entries; the coverage carries a warning when more were found.
+    pub limit: usize,
+}
+
+/// Series in order of their labels, no two alike, and how complete they are.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesSet {
+    /// The series.
+    pub series: Vec<Series>,
+    /// What the answer covers.
+    pub coverage: Coverage,
+}
+
+/// Something that can be asked for series.
+pub trait Querier: Send + Sync {
+    /// The samples that pass, stale markers included.
+    fn select(&self, select: Select) -> BoxFuture<'_, Result<SeriesSet, QueryError>>;
+
+    /// The label sets that pass, in order.
+    fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>>;
+
+    /// The label names of the series that pass, in order.
+    fn label_names(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>>;
+
+    /// The values that one label has in the series that pass, in order.
+    fn label_values(
+        &self,
+        name: &str,
+        query: LabelQuery,
+    ) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>>;
+}
