@@ -1,1 +1,17 @@
 //! Segmented, checksummed, resynchronising record log.
+//!
+//! Knows bytes only: a record is a kind and a payload. The files' bytes are described in tsdb's
+//! FORMAT.md. What was written survives the process, what was synced survives a power cut, and
+//! damaged bytes cost the records they hit and nothing else.
+
+mod disk;
+mod error;
+mod log;
+mod record;
+mod scan;
+
+pub use disk::{Disk, SegmentFile, SystemDisk};
+pub use error::LogError;
+pub use log::{Log, LogOptions, Moved, SegmentStat};
+pub use record::{Location, RECORD_MAX, Record};
+pub use scan::{Damage, Recovery, SegmentReader, scan_segment};

@@ -1,0 +1,215 @@
+//! The log against a list of what was appended: restarts, torn tails, flipped bits, failing disks.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+use vedette_log::{
+    Disk, Log, LogError, LogOptions, Record, Recovery, SegmentFile, SegmentReader, SystemDisk,
+};
+
+fn reopen(dir: &Path) -> (Log, Vec<Record>, Recovery) {
+    open_with(LogOptions::new(dir))
+}
+
+fn open_with(options: LogOptions) -> (Log, Vec<Record>, Recovery) {
+    let mut records = Vec::new();
+    let (log, recovery) = Log::open(options, &mut |record| records.push(record)).expect("opens");
+    (log, records, recovery)
+}
+
+fn contents(records: &[Record]) -> Vec<(u8, Vec<u8>)> {
+    records.iter().map(|record| (record.kind, record.payload.clone())).collect()
+}
+
+#[test]
+fn records_come_back_from_their_places() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (mut log, ..) = reopen(dir.path());
+    let mut written = Vec::new();
+    for at in 0..50u8 {
+        let payload = vec![at; usize::from(at) * 100];
+        written.push((log.append(at, &payload).expect("appends"), at, payload));
+        if at % 7 == 0 {
+            log.write().expect("writes");
+        }
+        if at % 20 == 19 {
+            log.roll().expect("rolls");
+        }
+    }
+    log.sync().expect("syncs");
+    assert_eq!((log.segments().len(), log.waiting_bytes()), (3, 0));
+    for (at, kind, payload) in &written {
+        let reader = SegmentReader::open(dir.path(), at.segment).expect("opens");
+        assert_eq!(
+            reader.read(at.offset).expect("reads"),
+            Record { at: *at, kind: *kind, payload: payload.clone() }
+        );
+    }
+    drop(log);
+    let (mut log, records, recovery) = reopen(dir.path());
+    assert_eq!(records.len(), written.len());
+    assert_eq!((recovery.corrupt_regions, recovery.torn_bytes), (0, 0));
+    let first = log.segments()[0].index;
+    log.remove(first).expect("removes");
+    assert!(SegmentReader::open(dir.path(), first).expect_err("gone").is_gone());
+    assert_eq!(log.segments().len(), 2);
+}
+
+#[test]
+fn a_payload_never_passes_for_a_record() {
+    let dir = tempfile::tempdir().expect("dir");
+    let other = tempfile::tempdir().expect("dir");
+    let (mut log, ..) = reopen(other.path());
+    log.append(9, b"forged").expect("appends");
+    log.sync().expect("syncs");
+    let forged = std::fs::read(other.path().join("00000001.seg")).expect("reads");
+    let (mut log, ..) = reopen(dir.path());
+    log.append(1, &forged).expect("appends");
+    log.append(2, b"after").expect("appends");
+    log.sync().expect("syncs");
+    drop(log);
+    let path = dir.path().join("00000001.seg");
+    let mut bytes = std::fs::read(&path).expect("reads");
+    // A flip in the payload that carries a whole record of its own.
+    bytes[20 + 16] ^= 1;
+    std::fs::write(&path, bytes).expect("writes");
+    let (_, records, recovery) = reopen(dir.path());
+    assert_eq!(contents(&records), [(2, b"after".to_vec())]);
+    assert_eq!(recovery.corrupt_regions, 1);
+}
+
+/// A disk that refuses when told to.
+#[derive(Clone, Default)]
+struct Faulty {
+    write: Arc<AtomicBool>,
+    sync: Arc<AtomicBool>,
+}
+
+struct FaultyFile(Box<dyn SegmentFile>, Faulty);
+
+impl Disk for Faulty {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(FaultyFile(SystemDisk.create(path)?, self.clone())))
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        SystemDisk.sync_dir(dir)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove(path)
+    }
+}
+
+impl SegmentFile for FaultyFile {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.1.write.load(Ordering::SeqCst) {
+            // As a full disk does it: a part is there.
+            self.0.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.write_all_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        // One failure each time it is armed, as the kernel reports a lost page once.
+        if self.1.sync.swap(false, Ordering::SeqCst) { Err(io::Error::other("EIO")) } else { self.0.sync() }
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_records_in_memory_up_to_the_limit() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = Faulty::default();
+    let mut options = LogOptions::new(dir.path());
+    options.disk = Arc::new(disk.clone());
+    options.waiting_bytes_max = 100;
+    let (mut log, ..) = open_with(options);
+    log.append(1, b"before").expect("appends");
+    log.write().expect("writes");
+    disk.write.store(true, Ordering::SeqCst);
+    let mut taken = vec![(1, b"before".to_vec())];
+    let full = loop {
+        match log.append(2, b"while full") {
+            Ok(_) => taken.push((2, b"while full".to_vec())),
+            Err(error) => break error,
+        }
+        assert!(log.write().is_err());
+    };
+    assert!(matches!(full, LogError::Full { max: 100, .. }));
+    disk.write.store(false, Ordering::SeqCst);
+    log.sync().expect("there is room again");
+    log.append(3, b"after").expect("appends");
+    log.sync().expect("syncs");
+    taken.push((3, b"after".to_vec()));
+    drop(log);
+    let (_, records, recovery) = reopen(dir.path());
+    assert_eq!((contents(&records), recovery.corrupt_regions), (taken, 0));
+}
+
+#[test]
+fn a_failed_sync_moves_what_was_not_safe() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = Faulty::default();
+    let mut options = LogOptions::new(dir.path());
+    options.disk = Arc::new(disk.clone());
+    let (mut log, ..) = open_with(options);
+    let safe = log.append(1, b"safe").expect("appends");
+    log.sync().expect("syncs");
+    let unsafe_at = log.append(2, b"not safe").expect("appends");
+    log.write().expect("writes");
+    disk.sync.store(true, Ordering::SeqCst);
+    log.sync().expect("the second file can be synced");
+    let moved = log.take_moved();
+    assert_eq!((moved.len(), moved[0].from), (1, unsafe_at));
+    assert_ne!(moved[0].to.segment, safe.segment);
+    let reader = SegmentReader::open(dir.path(), moved[0].to.segment).expect("opens");
+    assert_eq!(reader.read(moved[0].to.offset).expect("reads").payload, b"not safe");
+    assert_eq!(log.waiting_bytes(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Damage anywhere loses records, never invents or changes one, and never stops a start.
+    #[test]
+    fn damage_costs_only_what_it_hits(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..30),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 0..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let dir = tempfile::tempdir().expect("dir");
+        let (mut log, ..) = reopen(dir.path());
+        let mut ends = Vec::new();
+        for payload in &payloads {
+            log.append(7, payload).expect("appends");
+            ends.push(log.current().expect("open").bytes as usize);
+        }
+        log.sync().expect("syncs");
+        drop(log);
+        let path = dir.path().join("00000001.seg");
+        let mut bytes = std::fs::read(&path).expect("reads");
+        let mut hit = vec![false; payloads.len()];
+        let owner = |at: usize| ends.partition_point(|&end| end <= at);
+        for (at, bit) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            if at >= 20 { hit[owner(at)] = true; }
+        }
+        if let Some(cut) = cut {
+            let cut = cut.index(bytes.len());
+            bytes.truncate(cut);
+            for lost in &mut hit[owner(cut)..] { *lost = true; }
+        }
+        std::fs::write(&path, bytes).expect("writes");
+        let (mut log, records, _) = reopen(dir.path());
+        let found: Vec<_> = records.iter().map(|record| record.payload.clone()).collect();
+        let intact: Vec<_> = payloads.iter().zip(&hit).filter(|(_, hit)| !**hit).map(|(payload, _)| payload.clone()).collect();
+        let mut all = payloads.iter();
+        prop_assert!(found.iter().all(|payload| all.any(|written| written == payload)));
+        let mut rest = found.iter();
+        prop_assert!(intact.iter().all(|payload| rest.any(|read| read == payload)));
+        log.append(8, b"goes on").expect("appends");
+        log.sync().expect("syncs");
+    }
+}
