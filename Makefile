@@ -1,0 +1,53 @@
+# Vedette's commands. `make run` and `make test` need nothing but a Debian or Ubuntu machine.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export VEDETTE_CACHE ?= $(HOME)/.cache/vedette
+export CARGO_TARGET_DIR ?= $(VEDETTE_CACHE)/target
+export PATH := $(HOME)/.cargo/bin:$(VEDETTE_CACHE)/tools/node/bin:$(PATH)
+export ROCKSDB_STATIC := 1
+
+# Every cargo call links the RocksDB that was compiled once.
+CARGO := ROCKSDB_LIB_DIR="$$(.ci/rocksdb.sh)" cargo
+RELEASE := $(CARGO_TARGET_DIR)/release
+
+.PHONY: help run build test soak bench lint ui setup setup-test clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:
+	@.ci/setup.sh build
+
+setup-test:
+	@.ci/setup.sh test
+
+ui: setup ## the web UI, compiled into both binaries
+	@.ci/ui.sh
+
+build: setup ui ## both binaries, optimised
+	@$(CARGO) build --locked --release --bin vedette-agent --bin vedette-federation
+	@ls -l $(RELEASE)/vedette-agent $(RELEASE)/vedette-federation
+
+run: build ## an agent on this host, two replicas, a witness, rules, alerts, UI; Ctrl-C stops all of it
+	@exec $(RELEASE)/vedette-federation demo --agent $(RELEASE)/vedette-agent --dir "$${VEDETTE_DIR:-.vedette}"
+
+test: setup-test ui ## every test at CI size
+	@.ci/step.sh "compile the programs" $(CARGO) build --locked --workspace --bins
+	@.ci/step.sh "compile the tests" $(CARGO) test --locked --workspace --lib --bins --tests --no-run
+	@.ci/step.sh "run the tests" $(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast
+
+soak: setup-test build ## the same tests at the sizes that releases are judged by; writes soak-<commit>.txt
+	@.ci/soak.sh
+
+bench: setup ## benchmarks of hot paths
+	@$(CARGO) bench --locked --package vedette-benches
+
+lint: setup ## format, clippy, documentation: warnings are errors
+	@.ci/step.sh "format" cargo fmt --all --check
+	@.ci/step.sh "clippy" $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" .ci/step.sh "documentation" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+clean: ## what was built here; the cache in ~/.cache/vedette stays
+	@rm -rf agent/web/ui/dist agent/web/ui/node_modules .vedette
