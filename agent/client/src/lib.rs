@@ -1,1 +1,10 @@
 //! Outbound HTTP: TLS, authentication, limits.
+//!
+//! One [`Client`] per configured destination set; it keeps connections alive and reads passwords and
+//! certificates anew when their files change. Knows nothing of what is sent or why.
+
+mod config;
+mod error;
+
+pub use config::{Auth, HttpClientConfig, Proxy, Secret, Source, TlsConfig, TlsVersion};
+pub use error::{ClientError, ErrorKind};

@@ -1,1 +1,5 @@
 //! Target groups from static lists and watched files.
+
+mod config;
+
+pub use config::{DiscoveryConfig, FileSdConfig, FileSdError, StaticConfig, TargetGroup};

@@ -8,6 +8,7 @@ mod labels;
 mod matcher;
 mod metadata;
 mod regex;
+pub mod relabel;
 mod sample;
 mod series;
 
@@ -20,5 +21,6 @@ pub use labels::{
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use regex::{AnchoredRegex, RegexError};
+pub use relabel::{NameValidation, RelabelAction, RelabelConfig, RelabelError, RelabelParts};
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use series::Series;

@@ -1,1 +1,5 @@
 //! Scrape manager, pools, loops, limits, staleness.
+
+mod config;
+
+pub use config::{Scheme, ScrapeConfig, ScrapeProtocol};
