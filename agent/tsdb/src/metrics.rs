@@ -1,0 +1,75 @@
+//! What a store says about itself, under Prometheus's names where it has one.
+
+use telemetry::{Counter, Gauge, Registry};
+
+/// Counters and gauges of one store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) series: Gauge,
+    pub(crate) min_time: Gauge,
+    pub(crate) max_time: Gauge,
+    pub(crate) appended: Counter,
+    pub(crate) out_of_order: Counter,
+    pub(crate) out_of_bounds: Counter,
+    pub(crate) duplicates: Counter,
+    pub(crate) conflicts: Gauge,
+    pub(crate) bytes: Gauge,
+    pub(crate) segments: Gauge,
+    pub(crate) records_corrupt: Counter,
+    pub(crate) bytes_corrupt: Counter,
+    pub(crate) rows_corrupt: Counter,
+    pub(crate) write_failures: Counter,
+    pub(crate) sync_failures: Counter,
+    pub(crate) syncs: Counter,
+    pub(crate) waiting_bytes: Gauge,
+    pub(crate) frames_own: Counter,
+    pub(crate) frames_received: Counter,
+    pub(crate) frames_duplicate: Counter,
+    pub(crate) frames_clone: Counter,
+    pub(crate) time_retentions: Counter,
+    pub(crate) size_retentions: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let new = Self::default();
+        let gauges: [(&str, &str, &Gauge); 7] = [
+            ("prometheus_tsdb_head_series", "Series in the head.", &new.series),
+            ("prometheus_tsdb_head_min_time", "Oldest time in the head, in milliseconds.", &new.min_time),
+            ("prometheus_tsdb_head_max_time", "Newest time in the head, in milliseconds.", &new.max_time),
+            ("vedette_tsdb_head_conflicts", "Samples in the head with several values.", &new.conflicts),
+            ("prometheus_tsdb_storage_blocks_bytes", "Bytes of all segments.", &new.bytes),
+            ("vedette_log_segments", "Segments of the log.", &new.segments),
+            ("vedette_log_waiting_bytes", "Bytes that wait for the disk.", &new.waiting_bytes),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let counters: [(&str, &str, &Counter); 16] = [
+            ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
+            (
+                "prometheus_tsdb_out_of_order_samples",
+                "Own samples older than their series.",
+                &new.out_of_order,
+            ),
+            ("prometheus_tsdb_out_of_bound_samples", "Own samples too new or too old.", &new.out_of_bounds),
+            ("prometheus_tsdb_time_retentions", "Segments dropped for their age.", &new.time_retentions),
+            ("prometheus_tsdb_size_retentions", "Segments dropped for their size.", &new.size_retentions),
+            ("vedette_tsdb_duplicate_samples", "Own samples with a second value.", &new.duplicates),
+            ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),
+            ("vedette_log_corrupt_bytes", "Damaged bytes.", &new.bytes_corrupt),
+            ("vedette_log_corrupt_rows", "Rows that contradict their frame.", &new.rows_corrupt),
+            ("vedette_log_write_failures", "Writes that failed.", &new.write_failures),
+            ("vedette_log_sync_failures", "Syncs that failed.", &new.sync_failures),
+            ("vedette_log_syncs", "Syncs.", &new.syncs),
+            ("vedette_log_own_frames", "Frames that this store wrote itself.", &new.frames_own),
+            ("vedette_log_received_frames", "Frames taken from others.", &new.frames_received),
+            ("vedette_log_duplicate_frames", "Frames offered again.", &new.frames_duplicate),
+            ("vedette_log_clone_frames", "Frames of a copied writer, refused.", &new.frames_clone),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        new
+    }
+}

@@ -1,0 +1,75 @@
+//! How a store is opened, and why it may not be.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Labels;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// The store's folder; created where missing, locked against other processes.
+    pub dir: PathBuf,
+    /// Names the writer of the own streams.
+    pub node_name: Arc<str>,
+    /// Labels that the own series carry away from here; not applied to what this store itself shows.
+    pub external: Labels,
+    /// Samples older than this are dropped, by whole segments; zero keeps everything.
+    pub retention_time: Duration,
+    /// Bytes that the log may have before its oldest segments are dropped; zero sets no limit.
+    pub retention_size: u64,
+    /// At most so long after a write the bytes are on the disk.
+    pub sync_interval: Duration,
+    /// Rows of so long a time share a frame and a write.
+    pub commit_interval: Duration,
+    /// Own samples further in the future are refused.
+    pub ahead_max: Duration,
+    /// Bytes after which a segment is closed early.
+    pub segment_bytes_max: u64,
+    /// Bytes that may wait in memory for a disk that takes none; then appends are refused. As many
+    /// again may wait for rows that they build on.
+    pub waiting_bytes_max: usize,
+    /// The file system.
+    pub disk: Arc<dyn log::Disk>,
+}
+
+impl StoreOptions {
+    /// A store in `dir` with the defaults: 15 days, no size limit, 200 ms to a write, 1 s to a sync,
+    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, node_name: &str) -> Self {
+        Self {
+            dir: dir.into(),
+            node_name: node_name.into(),
+            external: Labels::empty(),
+            retention_time: Duration::from_secs(15 * 24 * 60 * 60),
+            retention_size: 0,
+            sync_interval: Duration::from_secs(1),
+            commit_interval: Duration::from_millis(200),
+            ahead_max: Duration::from_secs(10 * 60),
+            segment_bytes_max: 128 << 20,
+            waiting_bytes_max: 64 << 20,
+            disk: Arc::new(log::SystemDisk),
+        }
+    }
+}
+
+/// A store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The log's folder cannot be used.
+    #[error(transparent)]
+    Log(#[from] log::LogError),
+}

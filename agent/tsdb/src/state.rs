@@ -1,0 +1,213 @@
+//! Everything a store knows in memory, behind one lock.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use storage::{Frame, FrameHash, Gap, IntervalSet, Layout, LayoutId, StreamInfo, TimeRange};
+
+use crate::head::Head;
+use crate::own::Own;
+use crate::segments::{FrameFiles, Segments};
+use crate::streams::{Entry, Place, StreamNo, Streams};
+use crate::window::{Applied, window_of};
+
+/// What waits to be written.
+#[derive(Clone, Debug)]
+pub(crate) enum Queued {
+    Frame(QueuedFrame),
+    Adopt { stream: StreamNo, info: Arc<StreamInfo>, gone: IntervalSet },
+    Gap(Gap),
+}
+
+/// A frame with all that its segment must hold before it.
+#[derive(Clone, Debug)]
+pub(crate) struct QueuedFrame {
+    pub(crate) stream: StreamNo,
+    pub(crate) info: Arc<StreamInfo>,
+    pub(crate) layouts: Vec<Arc<Layout>>,
+    pub(crate) frame: Arc<Frame>,
+    pub(crate) ticket: Ticket,
+}
+
+/// Whose commits a written record resolves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    Own(u64),
+    Received(u64),
+}
+
+/// A store's memory.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) streams: Streams,
+    pub(crate) layouts: HashMap<LayoutId, Arc<Layout>>,
+    pub(crate) head: Head,
+    pub(crate) own: Own,
+    pub(crate) queue: VecDeque<Queued>,
+    /// Bytes of bodies that are queued or being written.
+    pub(crate) queue_bytes: usize,
+    /// Records ever queued by others.
+    pub(crate) received_position: u64,
+    pub(crate) segments: Segments,
+    /// The segment being written.
+    pub(crate) open_segment: Option<u64>,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) closed: bool,
+}
+
+/// Where the frames of a window are.
+#[derive(Debug, Default)]
+pub(crate) struct WindowPlan {
+    recent: Vec<Place>,
+    /// Segments to search, and whether they are closed.
+    segments: Vec<(u64, bool)>,
+}
+
+impl State {
+    /// Takes a frame in: known, queued, and in the head if its window is there.
+    pub(crate) fn take_frame(
+        &mut self,
+        stream: StreamNo,
+        frame: Frame,
+        layouts: Vec<Arc<Layout>>,
+        ticket: Ticket,
+    ) -> Applied {
+        let applied = match ticket {
+            // Own rows are put into the head one by one, as they are appended.
+            Ticket::Own(_) => Applied::default(),
+            Ticket::Received(_) => self.head.apply(&self.streams, stream, &frame, &layouts),
+        };
+        let frame = Arc::new(frame);
+        let known = self.streams.get_mut(stream);
+        let seq = frame.key().seq;
+        known.received.insert(seq);
+        known.newest = known.newest.max(frame.range().end);
+        let place = Place::Memory(Arc::clone(&frame));
+        let entry = Entry { place, prev: frame.prev(), hash: frame.hash(), range: frame.range() };
+        known.recent.insert(seq, entry);
+        let info = Arc::clone(&known.info);
+        self.queue_bytes += frame.body().len();
+        self.queue.push_back(Queued::Frame(QueuedFrame { stream, info, layouts, frame, ticket }));
+        applied
+    }
+
+    /// Moves the head to the window that holds `now_ms`, loading what comes back into memory.
+    pub(crate) fn turn(&mut self, now_ms: i64, files: &FrameFiles) {
+        let in_use = self.own.retire(now_ms);
+        let missing = self.head.turn(now_ms, &in_use);
+        for start in missing {
+            self.load(start, files);
+        }
+        let first = self.head.span()[0];
+        for stream in self.streams.iter_mut() {
+            stream
+                .recent
+                .retain(|_, entry| entry.range.end >= first || matches!(entry.place, Place::Memory(_)));
+        }
+    }
+
+    /// Brings a window's frames from the log into the head.
+    pub(crate) fn load(&mut self, start: i64, files: &FrameFiles) {
+        let plan = self.plan_window(start);
+        let frames = match plan.read(start, files) {
+            Ok(frames) => frames,
+            Err(error) => {
+                tracing::error!(%error, window = start, "a window cannot be loaded");
+                return;
+            }
+        };
+        for frame in frames {
+            if let Some((stream, layouts)) = self.resolve(&frame) {
+                self.head.apply(&self.streams, stream, &frame, &layouts);
+            }
+        }
+        self.head.find_newest(&self.streams, start);
+    }
+
+    /// A frame's stream and layouts, where all are known.
+    pub(crate) fn resolve(&self, frame: &Frame) -> Option<(StreamNo, Vec<Arc<Layout>>)> {
+        let stream = self.streams.find(&frame.key().stream)?;
+        let layouts =
+            frame.layouts().iter().map(|id| self.layouts.get(id).cloned()).collect::<Option<_>>()?;
+        Some((stream, layouts))
+    }
+
+    /// Where a window's frames are.
+    pub(crate) fn plan_window(&self, start: i64) -> WindowPlan {
+        let mut plan = WindowPlan::default();
+        for (_, stream) in self.streams.iter() {
+            let entries = stream.recent.values().filter(|entry| window_of(entry.range.start) == start);
+            plan.recent.extend(entries.map(|entry| entry.place.clone()));
+        }
+        for (&index, segment) in &self.segments {
+            if segment.windows.contains(&start) {
+                plan.segments.push((index, self.open_segment != Some(index)));
+            }
+        }
+        plan
+    }
+
+    /// Starts of the windows that may have samples in a range, in order.
+    pub(crate) fn windows_in(&self, range: TimeRange) -> Vec<i64> {
+        let mut starts: BTreeSet<i64> = self.head.windows.keys().copied().collect();
+        for segment in self.segments.values() {
+            starts.extend(&segment.windows);
+        }
+        for (_, stream) in self.streams.iter() {
+            starts.extend(stream.recent.values().map(|entry| window_of(entry.range.start)));
+        }
+        let first = window_of(range.start);
+        starts.into_iter().filter(|&start| (first..=range.end).contains(&start)).collect()
+    }
+
+    /// The frames of a stream that are kept.
+    pub(crate) fn held(&self, stream: StreamNo) -> IntervalSet {
+        let mut held = IntervalSet::new();
+        for segment in self.segments.values() {
+            if let Some(frames) = segment.frames.get(&stream) {
+                held.union(frames);
+            }
+        }
+        for (&seq, entry) in &self.streams.get(stream).recent {
+            if matches!(entry.place, Place::Memory(_)) {
+                held.insert(seq);
+            }
+        }
+        held
+    }
+
+    /// A frame's hash, where it is known without reading.
+    pub(crate) fn recent_hash(&self, stream: StreamNo, seq: u64) -> Option<FrameHash> {
+        self.streams.get(stream).recent.get(&seq).map(|entry| entry.hash)
+    }
+}
+
+impl WindowPlan {
+    /// Reads the window's frames, sorted by stream and sequence.
+    pub(crate) fn read(self, start: i64, files: &FrameFiles) -> Result<Vec<Arc<Frame>>, storage::FrameError> {
+        let mut reader = files.reader();
+        let mut frames: HashMap<storage::FrameKey, Arc<Frame>> = HashMap::new();
+        for place in self.recent {
+            let frame = match place {
+                Place::Memory(frame) => Some(frame),
+                Place::Log(at) => reader.read(at.segment, at.offset).map(Arc::new),
+            };
+            if let Some(frame) = frame {
+                frames.insert(frame.key().clone(), frame);
+            }
+        }
+        for (segment, closed) in self.segments {
+            for listed in files.list(segment, closed)?.iter() {
+                if window_of(listed.range.start) != start || frames.contains_key(&listed.key) {
+                    continue;
+                }
+                if let Some(frame) = reader.read(segment, listed.offset) {
+                    frames.insert(listed.key.clone(), Arc::new(frame));
+                }
+            }
+        }
+        let mut frames: Vec<_> = frames.into_values().collect();
+        frames.sort_by(|a, b| a.key().cmp(b.key()));
+        Ok(frames)
+    }
+}

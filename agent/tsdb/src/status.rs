@@ -1,0 +1,149 @@
+//! What a store tells about itself: its size, and which names and labels it holds most of.
+
+use std::collections::HashMap;
+
+use model::METRIC_NAME;
+
+use crate::state::State;
+use crate::store::{Inner, Store};
+use crate::streams::Place;
+
+/// The size of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Series in the head.
+    pub series: u64,
+    /// Samples in the head.
+    pub samples: u64,
+    /// Oldest time in the head, milliseconds since the Unix epoch; none when it is empty.
+    pub min_time: Option<i64>,
+    /// Newest time in the head.
+    pub max_time: Option<i64>,
+    /// Segments of the log.
+    pub segments: u64,
+    /// Bytes of the log.
+    pub bytes: u64,
+}
+
+/// A name and how many (or how many bytes) it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// A metric, a label, or `label=value`.
+    pub name: String,
+    /// How many.
+    pub value: u64,
+}
+
+/// What the head holds most of, greatest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cardinality {
+    /// Series of each metric name.
+    pub series_by_metric: Vec<Count>,
+    /// Values of each label name.
+    pub values_by_label: Vec<Count>,
+    /// Bytes of each label name's values, each value counted once a series.
+    pub bytes_by_label: Vec<Count>,
+    /// Series of each `name=value`.
+    pub series_by_pair: Vec<Count>,
+    /// Different `name=value` pairs.
+    pub pairs: u64,
+}
+
+impl Store {
+    /// The store's size now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.inner.status()
+    }
+
+    /// What the head holds most of, at most `limit` entries a list.
+    #[must_use]
+    pub fn cardinality(&self, limit: usize) -> Cardinality {
+        let state = self.inner.state.read();
+        let mut metrics: HashMap<&str, u64> = HashMap::new();
+        let mut pairs: HashMap<(&str, &str), u64> = HashMap::new();
+        for (_, entry) in state.head.table.iter() {
+            for (name, value) in entry.labels.pairs() {
+                if name == METRIC_NAME {
+                    *metrics.entry(value).or_default() += 1;
+                }
+                *pairs.entry((name, value)).or_default() += 1;
+            }
+        }
+        let (mut values, mut bytes): (HashMap<&str, u64>, HashMap<&str, u64>) = Default::default();
+        for (&(name, value), &count) in &pairs {
+            *values.entry(name).or_default() += 1;
+            *bytes.entry(name).or_default() += value.len() as u64 * count;
+        }
+        let top_pairs = pairs.iter().map(|(&(name, value), &count)| (format!("{name}={value}"), count));
+        Cardinality {
+            series_by_metric: top(metrics, limit),
+            values_by_label: top(values, limit),
+            bytes_by_label: top(bytes, limit),
+            series_by_pair: top(top_pairs, limit),
+            pairs: pairs.len() as u64,
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn status(&self) -> Status {
+        let segments = self.writer.lock().log.segments();
+        let state = self.state.read();
+        let times = state.head.times();
+        Status {
+            series: state.head.table.len() as u64,
+            samples: state.head.samples() as u64,
+            min_time: times.map(|times| times.0),
+            max_time: times.map(|times| times.1),
+            segments: segments.len() as u64,
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+        }
+    }
+
+    pub(crate) fn update_metrics(&self) {
+        let status = self.status();
+        let metrics = &self.metrics;
+        metrics.series.set(status.series as i64);
+        metrics.min_time.set(status.min_time.unwrap_or_default());
+        metrics.max_time.set(status.max_time.unwrap_or_default());
+        metrics.segments.set(status.segments as i64);
+        metrics.bytes.set(status.bytes as i64);
+        let conflicts: u64 = self.state.read().head.windows.values().map(|window| window.conflicts).sum();
+        metrics.conflicts.set(conflicts as i64);
+    }
+}
+
+impl State {
+    /// Forgets what lay in a segment that was removed.
+    pub(crate) fn forget_places(&mut self, segment: u64) {
+        for stream in self.streams.iter_mut() {
+            stream.recent.retain(|_, entry| !matches!(entry.place, Place::Log(at) if at.segment == segment));
+        }
+    }
+
+    /// Forgets layouts that neither the log nor the head nor the own node uses.
+    pub(crate) fn drop_unused_layouts(&mut self) {
+        let mut used = self.own.layouts();
+        for segment in self.segments.values() {
+            used.extend(segment.layouts.keys().map(|(_, layout)| *layout));
+        }
+        for (_, stream) in self.streams.iter() {
+            for entry in stream.recent.values() {
+                if let Place::Memory(frame) = &entry.place {
+                    used.extend(frame.layouts());
+                }
+            }
+        }
+        self.layouts.retain(|id, _| used.contains(id));
+    }
+}
+
+/// The greatest first, equals by name.
+fn top<N: Into<String>>(counts: impl IntoIterator<Item = (N, u64)>, limit: usize) -> Vec<Count> {
+    let mut list: Vec<Count> =
+        counts.into_iter().map(|(name, value)| Count { name: name.into(), value }).collect();
+    list.sort_by(|a, b| b.value.cmp(&a.value).then_with(|| a.name.cmp(&b.name)));
+    list.truncate(limit);
+    list
+}

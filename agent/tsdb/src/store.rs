@@ -1,0 +1,291 @@
+//! The store: one folder, one process, one writing thread.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use env::{SharedClock, SharedRandom};
+use log::LogError;
+use parking_lot::{Condvar, Mutex, RwLock};
+use storage::{AppendError, AppendOutcome, Appender, Epoch, Gap, Layout, LayoutRef, Row, commit_channel};
+use telemetry::Registry;
+use tokio::sync::watch;
+
+use crate::metrics::Metrics;
+use crate::open;
+use crate::options::{OpenError, StoreOptions};
+use crate::segments::FrameFiles;
+use crate::state::{Queued, State};
+use crate::writer::{Announcer, Shared, Writer};
+
+/// The local store: an [`Appender`], [`storage::FrameSink`], [`storage::FrameSource`] and
+/// [`storage::Querier`] over one folder. Dropping it closes it.
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held for the other processes to see.
+    _lock: File,
+}
+
+pub(crate) struct Inner {
+    pub(crate) options: StoreOptions,
+    pub(crate) clock: SharedClock,
+    pub(crate) random: SharedRandom,
+    pub(crate) metrics: Metrics,
+    /// Locked before `state`, never after.
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) state: RwLock<State>,
+    pub(crate) files: FrameFiles,
+    pub(crate) announcer: Announcer,
+    wake: Mutex<Wake>,
+    woken: Condvar,
+}
+
+/// What the writing thread is told.
+#[derive(Debug, Default)]
+struct Wake {
+    /// Something is to be written within the commit interval.
+    dirty: bool,
+    /// Now.
+    urgent: bool,
+    stop: bool,
+}
+
+impl Store {
+    /// Opens the store in `options.dir`, rebuilding the head from the log, under a new epoch.
+    ///
+    /// # Errors
+    /// When another process has it open or the folder cannot be used; never because of what the log holds.
+    pub fn open(
+        options: StoreOptions,
+        clock: SharedClock,
+        random: SharedRandom,
+        registry: &Registry,
+    ) -> Result<Arc<Self>, OpenError> {
+        let lock = lock(&options.dir)?;
+        let metrics = Metrics::new(registry);
+        let epoch = Epoch(random.next_u128());
+        let (log, state, files) = open::open(&options, clock.now_ms(), epoch, &metrics)?;
+        let announcer =
+            Announcer { own: commit_channel(), received: commit_channel(), frames: watch::Sender::new(0) };
+        let inner = Arc::new(Inner {
+            writer: Mutex::new(Writer::new(log, options.segment_bytes_max)),
+            state: RwLock::new(state),
+            files,
+            announcer,
+            wake: Mutex::new(Wake::default()),
+            woken: Condvar::new(),
+            options,
+            clock,
+            random,
+            metrics,
+        });
+        inner.update_metrics();
+        let worker = Arc::clone(&inner);
+        let thread = std::thread::Builder::new()
+            .name("tsdb-writer".to_owned())
+            .spawn(move || worker.write_until_stopped())
+            .map_err(|source| OpenError::Io { path: inner.options.dir.clone(), source })?;
+        Ok(Arc::new(Self { inner, thread: Mutex::new(Some(thread)), _lock: lock }))
+    }
+
+    /// What must be done now and then, at least once a minute: turning to the next window, dropping
+    /// what is past its retention, counting.
+    pub fn maintain(&self) {
+        let inner = &self.inner;
+        inner.turn_if_due();
+        inner.retain();
+        inner.update_metrics();
+    }
+
+    /// Writes and syncs everything that was appended so far.
+    ///
+    /// # Errors
+    /// When the disk does not take it; it stays in memory.
+    pub fn flush(&self) -> Result<(), LogError> {
+        self.inner.write_all(true)
+    }
+
+    /// Takes no more rows and frames, writes and syncs what there is, and ends the writing thread.
+    ///
+    /// # Errors
+    /// When the disk does not take everything.
+    pub fn close(&self) -> Result<(), LogError> {
+        self.inner.state.write().closed = true;
+        self.inner.wake.lock().stop = true;
+        self.inner.woken.notify_all();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writing thread had panicked");
+        }
+        self.inner.write_all(true)
+    }
+
+    /// Records that data is missing: answers that cover the time will say so.
+    pub fn record_gap(&self, gap: Gap) {
+        let mut state = self.inner.state.write();
+        if !state.gaps.contains(&gap) {
+            state.gaps.push(gap.clone());
+            state.queue.push_back(Queued::Gap(gap));
+        }
+        drop(state);
+        self.inner.wake(false);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "not everything could be written");
+        }
+    }
+}
+
+impl Appender for Store {
+    fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
+        let mut state = self.inner.state.write();
+        self.inner.check_open(&state).map_err(AppendError::Unavailable)?;
+        Ok(state.own_layout(layout))
+    }
+
+    fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
+        let inner = &self.inner;
+        inner.turn_if_due();
+        let ahead = i64::try_from(inner.options.ahead_max.as_millis()).unwrap_or(i64::MAX);
+        let newest_allowed = inner.clock.now_ms().saturating_add(ahead);
+        let mut state = inner.state.write();
+        inner.check_open(&state).map_err(AppendError::Unavailable)?;
+        let verdict = state.own_append(row, newest_allowed)?;
+        drop(state);
+        let metrics = &inner.metrics;
+        metrics.appended.inc_by(verdict.appended as u64);
+        metrics.out_of_order.inc_by(verdict.out_of_order as u64);
+        metrics.out_of_bounds.inc_by(verdict.out_of_bounds as u64);
+        metrics.duplicates.inc_by(verdict.duplicates as u64);
+        if verdict.appended > 0 {
+            inner.wake(verdict.sealed);
+        }
+        Ok(AppendOutcome {
+            appended: verdict.appended,
+            out_of_order: verdict.out_of_order,
+            duplicates: verdict.duplicates,
+            out_of_bounds: verdict.out_of_bounds,
+            first_rejected: verdict.first_rejected,
+            commit: inner.announcer.own.commit(verdict.position),
+        })
+    }
+}
+
+impl Inner {
+    /// Why nothing can be taken, if so.
+    pub(crate) fn check_open(&self, state: &State) -> Result<(), String> {
+        if state.closed {
+            return Err("the store is closed".to_owned());
+        }
+        let (waiting, max) = (state.queue_bytes + state.own.open_bytes(), self.options.waiting_bytes_max);
+        if waiting >= max {
+            return Err(format!("{waiting} bytes wait for the disk, at most {max}"));
+        }
+        Ok(())
+    }
+
+    /// Tells the writing thread that there is something to write: within the commit interval, or now.
+    pub(crate) fn wake(&self, urgent: bool) {
+        let mut wake = self.wake.lock();
+        let news = !wake.dirty || (urgent && !wake.urgent);
+        wake.dirty = true;
+        wake.urgent |= urgent;
+        drop(wake);
+        if news {
+            self.woken.notify_all();
+        }
+    }
+
+    /// Closes the open frame and writes everything that is queued.
+    pub(crate) fn write_all(&self, sync: bool) -> Result<(), LogError> {
+        let mut writer = self.writer.lock();
+        self.state.write().seal();
+        let now = self.clock.monotonic();
+        let shared = self.shared(now);
+        writer.write(&shared, sync)
+    }
+
+    pub(crate) fn shared(&self, now: Duration) -> Shared<'_> {
+        Shared {
+            state: &self.state,
+            announcer: &self.announcer,
+            metrics: &self.metrics,
+            now_ms: self.clock.now_ms(),
+            now,
+        }
+    }
+
+    /// The writing thread.
+    fn write_until_stopped(&self) {
+        // Waits that ran out since the last sync: they count where the clock stands still.
+        let mut waits = 0u32;
+        loop {
+            let mut wake = self.wake.lock();
+            while !wake.dirty && !wake.stop {
+                self.woken.wait(&mut wake);
+            }
+            let interval = self.options.commit_interval;
+            if !wake.urgent && !wake.stop && self.woken.wait_for(&mut wake, interval).timed_out() {
+                waits += 1;
+            }
+            if wake.stop {
+                return;
+            }
+            wake.urgent = false;
+            wake.dirty = false;
+            drop(wake);
+            let mut writer = self.writer.lock();
+            self.state.write().seal();
+            let waited = self.options.commit_interval.saturating_mul(waits) >= self.options.sync_interval;
+            let now = self.clock.monotonic();
+            let sync = waited || writer.wants_sync(now, self.options.sync_interval);
+            let failed = writer.write(&self.shared(now), sync).is_err();
+            if sync {
+                waits = 0;
+            }
+            let behind = writer.is_behind();
+            drop(writer);
+            let mut wake = self.wake.lock();
+            wake.dirty |= behind;
+            if failed && !wake.stop {
+                // The disk is given time; `stop` still ends the wait.
+                self.woken.wait_for(&mut wake, self.options.sync_interval);
+            }
+        }
+    }
+
+    pub(crate) fn turn_if_due(&self) {
+        let now_ms = self.clock.now_ms();
+        if self.state.read().head.is_outdated(now_ms) {
+            let mut state = self.state.write();
+            if state.head.is_outdated(now_ms) {
+                state.turn(now_ms, &self.files);
+            }
+        }
+    }
+}
+
+/// Makes the folder and locks it.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { path, source }
+    };
+    std::fs::create_dir_all(dir).map_err(failed(dir))?;
+    let path = dir.join("LOCK");
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+    }
+}

@@ -1,0 +1,99 @@
+//! The streams that a store knows: what it received of each, and where its recent frames are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use log::Location;
+use model::Labels;
+use storage::{Frame, FrameHash, IntervalSet, StreamId, StreamInfo, TimeRange};
+
+/// A stream's number in this process.
+pub(crate) type StreamNo = u32;
+
+/// Where a frame is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// Not written yet.
+    Memory(Arc<Frame>),
+    /// In the log.
+    Log(Location),
+}
+
+/// What is known of a frame without reading it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) place: Place,
+    pub(crate) prev: FrameHash,
+    pub(crate) hash: FrameHash,
+    pub(crate) range: TimeRange,
+}
+
+/// One stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) info: Arc<StreamInfo>,
+    /// Whether this store's node wrote it: then its series show their labels as they are.
+    pub(crate) own: bool,
+    /// Taken, kept or not.
+    pub(crate) received: IntervalSet,
+    /// Taken, and safe from a power cut.
+    pub(crate) durable: IntervalSet,
+    /// Frames not written yet, and those of segments that the head still needs.
+    pub(crate) recent: BTreeMap<u64, Entry>,
+    /// Time of the newest row.
+    pub(crate) newest: i64,
+}
+
+impl Stream {
+    /// A series' labels as this store shows them.
+    pub(crate) fn shown(&self, series: Labels) -> Labels {
+        if self.own { series } else { self.info.outside(&series) }
+    }
+}
+
+/// All streams.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    all: Vec<Stream>,
+    numbers: HashMap<StreamId, StreamNo>,
+}
+
+impl Streams {
+    /// The number of a stream, made known where it was not. What was known first stays.
+    pub(crate) fn open(&mut self, info: StreamInfo, own: bool) -> StreamNo {
+        if let Some(no) = self.find(&info.id) {
+            return no;
+        }
+        let no = self.all.len() as StreamNo;
+        self.numbers.insert(info.id.clone(), no);
+        self.all.push(Stream {
+            info: Arc::new(info),
+            own,
+            received: IntervalSet::new(),
+            durable: IntervalSet::new(),
+            recent: BTreeMap::new(),
+            newest: i64::MIN,
+        });
+        no
+    }
+
+    pub(crate) fn find(&self, id: &StreamId) -> Option<StreamNo> {
+        self.numbers.get(id).copied()
+    }
+
+    pub(crate) fn get(&self, no: StreamNo) -> &Stream {
+        &self.all[no as usize]
+    }
+
+    pub(crate) fn get_mut(&mut self, no: StreamNo) -> &mut Stream {
+        &mut self.all[no as usize]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamNo, &Stream)> {
+        (0..).zip(&self.all)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.all.iter_mut()
+    }
+}
