@@ -3,8 +3,13 @@
 //! One [`Client`] per configured destination set; it keeps connections alive and reads passwords and
 //! certificates anew when their files change. Knows nothing of what is sent or why.
 
+mod client;
 mod config;
+mod dial;
 mod error;
+mod files;
+mod tls;
 
+pub use client::{Client, Limits, Response};
 pub use config::{Auth, HttpClientConfig, Proxy, Secret, Source, TlsConfig, TlsVersion};
 pub use error::{ClientError, ErrorKind};

@@ -1,0 +1,343 @@
+//! The client: one request, one whole answer, within limits.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, LOCATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{Builder, Client as Pool, Error as PoolError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
+use url::Url;
+
+use crate::config::{Auth, HttpClientConfig};
+use crate::dial::{Dial, sensitive};
+use crate::error::{ClientError, ErrorKind};
+use crate::files::{Files, Stamp, source_stamp};
+use crate::tls;
+
+/// What one request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the first step of connecting to the last byte of the body, redirects included.
+    pub timeout: Duration,
+    /// Bytes of the body as it comes over the wire.
+    pub body_max: u64,
+}
+
+/// A whole answer, of any status.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as it came, still encoded where `Content-Encoding` says so.
+    pub body: Bytes,
+}
+
+/// Sends requests; keeps connections alive between them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: HttpClientConfig,
+    files: Files,
+    dial: Dial,
+    plain: Pool<Dial, Full<Bytes>>,
+    /// Made at the first use: the host's root certificates cost memory that a plain scrape need not pay.
+    secure: Mutex<Option<Secure>>,
+}
+
+type SecurePool = Pool<HttpsConnector<Dial>, Full<Bytes>>;
+
+#[derive(Debug)]
+struct Secure {
+    stamps: Vec<Option<Stamp>>,
+    pool: SecurePool,
+}
+
+/// Redirects that one request follows.
+const REDIRECTS_MAX: usize = 10;
+/// How long a connection may wait for its next use: longer than the usual intervals.
+const IDLE: Duration = Duration::from_secs(300);
+/// Idle connections kept to one host.
+const IDLE_MAX: usize = 16;
+
+impl Client {
+    /// A client. Files are read when they are needed; texts in the configuration are checked now.
+    ///
+    /// # Errors
+    /// When the proxy, a certificate, a key, a name or a header in the configuration cannot be used.
+    pub fn new(config: &HttpClientConfig) -> Result<Self, ClientError> {
+        let dial = Dial::new(&config.proxy)?;
+        let inner = Inner {
+            plain: pool_builder().build(dial.clone()),
+            config: config.clone(),
+            files: Files::default(),
+            dial,
+            secure: Mutex::new(None),
+        };
+        tls::server_name(&config.tls)?;
+        let mut sources = tls::sources(&config.tls).peekable();
+        if sources.peek().is_some() && sources.all(|source| matches!(source, crate::Source::Inline(_))) {
+            inner.secure_pool()?;
+        }
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Sends a request with an absolute URI and waits for the whole answer. The configured
+    /// authentication and headers are added; headers that the request has already stay.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`]; [`ClientError::was_sent`] says whether the other side may have seen it.
+    pub async fn send(&self, request: Request<Bytes>, limits: Limits) -> Result<Response, ClientError> {
+        let (parts, body) = request.into_parts();
+        let url = Url::parse(&parts.uri.to_string())
+            .map_err(|error| ClientError::new(ErrorKind::BadUrl, format!("{:?}: {error}", parts.uri)))?;
+        let method = parts.method.clone();
+        let mut hop = Hop { method: parts.method, url: url.clone(), headers: parts.headers, body };
+        let mut sent = false;
+        let work = self.0.follow(&mut hop, limits.body_max, &mut sent);
+        // Boxed: the state of a connection in the making is large.
+        let outcome = match tokio::time::timeout(limits.timeout, Box::pin(work)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ClientError::new(ErrorKind::Timeout, "context deadline exceeded")),
+        };
+        outcome.map_err(|error| {
+            let error = if sent { error.maybe_sent() } else { error };
+            error.at(&method, &url)
+        })
+    }
+}
+
+/// One step of a request: redirects change it.
+struct Hop {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Inner {
+    async fn follow(&self, hop: &mut Hop, body_max: u64, sent: &mut bool) -> Result<Response, ClientError> {
+        let origin = hop.url.origin();
+        for _ in 0..=REDIRECTS_MAX {
+            let trusted = hop.url.origin() == origin;
+            let response = self.once(hop, trusted, sent).await?;
+            let location = response.headers().get(LOCATION).cloned();
+            match location {
+                Some(location) if self.config.follow_redirects && is_redirect(response.status()) => {
+                    hop.redirect(response.status(), &location, &origin)?;
+                }
+                _ => return whole(response, body_max).await,
+            }
+        }
+        Err(ClientError::new(ErrorKind::Redirect, format!("stopped after {REDIRECTS_MAX} redirects")))
+    }
+
+    /// `trusted`: the URL's host is the one that the configuration's credentials are for.
+    async fn once(
+        &self,
+        hop: &Hop,
+        trusted: bool,
+        sent: &mut bool,
+    ) -> Result<http::Response<hyper::body::Incoming>, ClientError> {
+        let uri: Uri = address(&hop.url)?;
+        let mut request = Request::new(Full::new(hop.body.clone()));
+        *request.method_mut() = hop.method.clone();
+        *request.headers_mut() = hop.headers.clone();
+        if trusted {
+            self.add_credentials(request.headers_mut(), &hop.url)?;
+        }
+        if let Some(value) = self.dial.proxy_authorization(&uri) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+        }
+        let secure = hop.url.scheme() == "https";
+        *request.uri_mut() = uri;
+        let connection = capture_connection(&mut request);
+        let guard = SentGuard { connection, sent };
+        let answer = if secure {
+            self.secure_pool()?.request(request).await
+        } else {
+            self.plain.request(request).await
+        };
+        drop(guard);
+        answer.map_err(|error| classify(&error))
+    }
+
+    fn add_credentials(&self, headers: &mut HeaderMap, url: &Url) -> Result<(), ClientError> {
+        for (name, source) in &self.config.headers {
+            headers.append(name, sensitive(self.files.text(source)?.expose())?);
+        }
+        if headers.contains_key(AUTHORIZATION) {
+            return Ok(());
+        }
+        let text = |source: &Option<crate::Source>| {
+            source.as_ref().map(|source| self.files.text(source)).transpose().map(Option::unwrap_or_default)
+        };
+        let value = match &self.config.auth {
+            Some(Auth::Basic { username, password }) => {
+                basic(text(username)?.expose(), text(password)?.expose())
+            }
+            Some(Auth::Header { scheme, credentials }) => {
+                format!("{scheme} {}", self.files.text(credentials)?.expose())
+            }
+            None if !url.username().is_empty() => basic(url.username(), url.password().unwrap_or("")),
+            None => return Ok(()),
+        };
+        headers.insert(AUTHORIZATION, sensitive(&value)?);
+        Ok(())
+    }
+
+    /// The connections with TLS, made anew when a file behind them changed.
+    fn secure_pool(&self) -> Result<SecurePool, ClientError> {
+        let stamps: Vec<_> =
+            tls::sources(&self.config.tls).map(source_stamp).collect::<Result<_, ClientError>>()?;
+        let mut known = self.secure.lock();
+        if let Some(secure) = known.as_ref()
+            && secure.stamps == stamps
+        {
+            return Ok(secure.pool.clone());
+        }
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client_config(&self.config.tls, &self.files)?)
+            .https_or_http();
+        let builder = match tls::server_name(&self.config.tls)? {
+            Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
+            None => builder,
+        };
+        let connector = if self.config.enable_http2 {
+            builder.enable_all_versions().wrap_connector(self.dial.clone())
+        } else {
+            builder.enable_http1().wrap_connector(self.dial.clone())
+        };
+        let pool: SecurePool = pool_builder().build(connector);
+        *known = Some(Secure { stamps, pool: pool.clone() });
+        Ok(pool)
+    }
+}
+
+/// Notes, also when the request is given up, whether a connection had been made for it.
+struct SentGuard<'a> {
+    connection: hyper_util::client::legacy::connect::CaptureConnection,
+    sent: &'a mut bool,
+}
+
+impl Drop for SentGuard<'_> {
+    fn drop(&mut self) {
+        *self.sent |= self.connection.connection_metadata().is_some();
+    }
+}
+
+impl Hop {
+    /// Turns to the place that a redirect names, as browsers and Go do.
+    fn redirect(
+        &mut self,
+        status: StatusCode,
+        location: &HeaderValue,
+        origin: &url::Origin,
+    ) -> Result<(), ClientError> {
+        let bad = |what: String| ClientError::new(ErrorKind::Redirect, what);
+        let text = location.to_str().map_err(|_| bad("a redirect to a place that is no text".to_owned()))?;
+        let next = self.url.join(text).map_err(|error| bad(format!("a redirect to {text:?}: {error}")))?;
+        if !matches!(next.scheme(), "http" | "https") {
+            return Err(bad(format!("a redirect to {text:?}: only http and https are followed")));
+        }
+        self.url = next;
+        let same_method = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        if !same_method && self.method != Method::HEAD {
+            self.method = Method::GET;
+            self.body = Bytes::new();
+            self.headers.remove(CONTENT_TYPE);
+            self.headers.remove(CONTENT_LENGTH);
+        }
+        if self.url.origin() != *origin {
+            self.headers.remove(AUTHORIZATION);
+            self.headers.remove(COOKIE);
+        }
+        Ok(())
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn pool_builder() -> Builder {
+    let mut builder = Pool::<(), ()>::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(IDLE_MAX);
+    builder
+}
+
+/// The URL as a request's address: without user, password and fragment.
+fn address(url: &Url) -> Result<Uri, ClientError> {
+    let mut bare = url.clone();
+    bare.set_fragment(None);
+    // Both fail only for URLs without a host, which the next line refuses.
+    let _ = (bare.set_username(""), bare.set_password(None));
+    let uri: Uri =
+        bare.as_str().parse().map_err(|error| ClientError::new(ErrorKind::BadUrl, format!("{error}")))?;
+    if uri.host().is_none() || !matches!(bare.scheme(), "http" | "https") {
+        return Err(ClientError::new(ErrorKind::BadUrl, "expected an http or https URL with a host"));
+    }
+    Ok(uri)
+}
+
+fn basic(username: &str, password: &str) -> String {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+    format!("Basic {pair}")
+}
+
+async fn whole(
+    response: http::Response<hyper::body::Incoming>,
+    body_max: u64,
+) -> Result<Response, ClientError> {
+    let (parts, mut incoming) = response.into_parts();
+    let mut body = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| ClientError::new(ErrorKind::Protocol, deepest(&error)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if (body.len() + data.len()) as u64 > body_max {
+            return Err(ClientError::new(ErrorKind::BodyTooLarge, "body size limit exceeded"));
+        }
+        body.extend_from_slice(&data);
+    }
+    Ok(Response { status: parts.status, headers: parts.headers, body: body.freeze() })
+}
+
+fn classify(error: &PoolError) -> ClientError {
+    let kind = if causes(error).any(|cause| cause.is::<rustls::Error>()) {
+        ErrorKind::Tls
+    } else if error.is_connect() {
+        ErrorKind::Connect
+    } else {
+        ErrorKind::Protocol
+    };
+    ClientError::new(kind, deepest(error))
+}
+
+/// An error and what caused it. An `io::Error` that wraps another hides it from `source`.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<std::io::Error>() {
+        Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+        None => error.source(),
+    })
+}
+
+fn deepest(error: &(dyn StdError + 'static)) -> String {
+    let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    let last = texts.last().cloned().unwrap_or_default();
+    match texts.iter().rev().nth(1) {
+        // The last one is often only an errno; the one before says during what.
+        Some(before) if !before.contains(&last) => format!("{before}: {last}"),
+        _ => last,
+    }
+}
