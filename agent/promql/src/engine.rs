@@ -1,0 +1,295 @@
+//! Running queries: options, limits, answers.
+
+use std::time::Duration;
+
+use model::{Labels, Sample, Series};
+use storage::{Coverage, Querier, QueryError};
+use tokio::sync::Semaphore;
+
+use crate::ast::{Expr, ValueType};
+use crate::eval::{Evaluator, Grid, Operand};
+
+/// Times beyond are brought to it: the year 287396.
+const TIME_MAX: i64 = 1 << 53;
+
+/// What holds for all queries of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How long a sample counts as current, in whole milliseconds. Default 5 min.
+    pub lookback_delta: Duration,
+    /// Samples that one query may hold at once. Default 50,000,000.
+    pub max_samples: usize,
+    /// A query that takes longer fails. Default 2 min.
+    pub timeout: Duration,
+    /// Queries that run at once; further ones wait. Default 20.
+    pub max_concurrent: usize,
+    /// Step of a subquery that names none: the global evaluation interval. Default 1 min.
+    pub subquery_step: Duration,
+    /// Whether metric names that an operation drops go at the end only, as with Prometheus's flag
+    /// `promql-delayed-name-removal`. Default false.
+    pub delayed_name_removal: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_delta: Duration::from_secs(300),
+            max_samples: 50_000_000,
+            timeout: Duration::from_secs(120),
+            max_concurrent: 20,
+            subquery_step: Duration::from_secs(60),
+            delayed_name_removal: false,
+        }
+    }
+}
+
+/// What holds for one query.
+#[derive(Clone, Debug, Default)]
+pub struct QueryOptions {
+    /// Instead of the engine's.
+    pub lookback_delta: Option<Duration>,
+    /// Instead of the engine's, if shorter.
+    pub timeout: Option<Duration>,
+    /// At most so many series in the answer, with a warning where there were more.
+    pub limit: Option<usize>,
+}
+
+/// A series' value at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSample {
+    /// What names the series.
+    pub labels: Labels,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// The value.
+    pub value: f64,
+}
+
+/// What a query gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number.
+    Scalar(Sample),
+    /// A time in milliseconds since the Unix epoch, and a text.
+    String(i64, String),
+    /// One value a series; the order is the query's where it sorts.
+    Vector(Vec<VectorSample>),
+    /// Several values a series, in order of labels.
+    Matrix(Vec<Series>),
+}
+
+impl Value {
+    /// Which kind it is.
+    #[must_use]
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Self::Scalar(_) => ValueType::Scalar,
+            Self::String(..) => ValueType::String,
+            Self::Vector(_) => ValueType::Vector,
+            Self::Matrix(_) => ValueType::Matrix,
+        }
+    }
+}
+
+/// What a query cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Samples that the evaluation looked at, once for every step that did.
+    pub total_samples: u64,
+    /// Samples that came from the store.
+    pub samples_read: u64,
+    /// Most samples held at one moment.
+    pub peak_samples: u64,
+}
+
+/// A query's result.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The value.
+    pub value: Value,
+    /// Warnings, in order of text; those of the coverage are not among them.
+    pub warnings: Vec<String>,
+    /// Infos, in order of text.
+    pub infos: Vec<String>,
+    /// How complete the data was.
+    pub coverage: Coverage,
+    /// What it cost.
+    pub stats: QueryStats,
+}
+
+/// A query gave no result.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EvalError {
+    /// It took too long.
+    #[error("query timed out in {0}")]
+    Timeout(&'static str),
+    /// Its engine is shutting down.
+    #[error("query was canceled in {0}")]
+    Canceled(&'static str),
+    /// It would hold more samples than allowed.
+    #[error("query processing would load too many samples into memory in {0}")]
+    TooManySamples(&'static str),
+    /// The store could not answer.
+    #[error("expanding series: {0}")]
+    Storage(#[from] QueryError),
+    /// The data does not allow the operation.
+    #[error("{0}")]
+    Execution(String),
+}
+
+impl EvalError {
+    pub(crate) fn too_many_samples() -> Self {
+        Self::TooManySamples("query execution")
+    }
+}
+
+/// Evaluates queries. Dropping a query's future cancels it.
+#[derive(Debug)]
+pub struct Engine {
+    options: EngineOptions,
+    slots: Semaphore,
+}
+
+impl Engine {
+    /// An engine.
+    #[must_use]
+    pub fn new(options: EngineOptions) -> Self {
+        let slots = Semaphore::new(options.max_concurrent.clamp(1, Semaphore::MAX_PERMITS));
+        Self { options, slots }
+    }
+
+    /// The options it was made with.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates `expr` at one time, in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// See [`EvalError`].
+    pub async fn instant(
+        &self,
+        querier: &dyn Querier,
+        expr: &Expr,
+        time_ms: i64,
+    ) -> Result<Answer, EvalError> {
+        self.instant_with(querier, expr, time_ms, QueryOptions::default()).await
+    }
+
+    /// [`Self::instant`] with options.
+    ///
+    /// # Errors
+    /// See [`EvalError`].
+    pub async fn instant_with(
+        &self,
+        querier: &dyn Querier,
+        expr: &Expr,
+        time_ms: i64,
+        options: QueryOptions,
+    ) -> Result<Answer, EvalError> {
+        self.run(querier, expr, Grid::instant(time_ms.clamp(-TIME_MAX, TIME_MAX)), true, options).await
+    }
+
+    /// Evaluates `expr` at every `step_ms` from `start_ms` through `end_ms`.
+    ///
+    /// # Errors
+    /// See [`EvalError`]; also for expressions that are neither scalar nor instant vector, and for a step
+    /// that is not above zero.
+    pub async fn range(
+        &self,
+        querier: &dyn Querier,
+        expr: &Expr,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+    ) -> Result<Answer, EvalError> {
+        self.range_with(querier, expr, start_ms, end_ms, step_ms, QueryOptions::default()).await
+    }
+
+    /// [`Self::range`] with options.
+    ///
+    /// # Errors
+    /// See [`Self::range`].
+    pub async fn range_with(
+        &self,
+        querier: &dyn Querier,
+        expr: &Expr,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: QueryOptions,
+    ) -> Result<Answer, EvalError> {
+        let kind = expr.value_type();
+        if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
+            let got = crate::quote::quote(kind.documented());
+            return Err(EvalError::Execution(format!(
+                "invalid expression type {got} for range query, must be Scalar or instant Vector"
+            )));
+        }
+        if step_ms <= 0 {
+            return Err(EvalError::Execution("step of a range query must be above zero".to_owned()));
+        }
+        let bounded = |time: i64| time.clamp(-TIME_MAX, TIME_MAX);
+        let grid = Grid { start: bounded(start_ms), end: bounded(end_ms), step: step_ms };
+        self.run(querier, expr, grid, false, options).await
+    }
+
+    async fn run(
+        &self,
+        querier: &dyn Querier,
+        expr: &Expr,
+        grid: Grid,
+        instant: bool,
+        options: QueryOptions,
+    ) -> Result<Answer, EvalError> {
+        let timeout = options.timeout.map_or(self.options.timeout, |asked| asked.min(self.options.timeout));
+        let mut queued = true;
+        let work = async {
+            let slot = self.slots.acquire().await;
+            let _slot = slot.map_err(|_| EvalError::Canceled("query queue"))?;
+            queued = false;
+            let mut evaluator = Evaluator::new(querier, &self.options, &options, grid);
+            let value = evaluator.top(expr, instant).await?;
+            Ok(evaluator.answer(value, options.limit))
+        };
+        let outcome = tokio::time::timeout(timeout, Box::pin(work)).await;
+        outcome.unwrap_or_else(|_| {
+            Err(EvalError::Timeout(if queued { "query queue" } else { "expression evaluation" }))
+        })
+    }
+}
+
+/// The operand of a whole query as its value; `instant` where it was asked for at one time.
+pub(crate) fn value_of(operand: Operand, grid: Grid, instant: bool) -> Value {
+    match operand {
+        Operand::Text(text) => Value::String(grid.start, text),
+        Operand::Scalar(values) if instant => {
+            Value::Scalar(Sample::new(grid.start, values.first().copied().unwrap_or(f64::NAN)))
+        }
+        Operand::Scalar(values) => {
+            let samples = values.iter().enumerate().map(|(at, value)| Sample::new(grid.time(at), *value));
+            let samples: Vec<Sample> = samples.collect();
+            let series = (!samples.is_empty()).then(|| Series { labels: Labels::empty(), samples });
+            Value::Matrix(series.into_iter().collect())
+        }
+        Operand::Vector(columns) if instant => Value::Vector(
+            columns
+                .into_iter()
+                .filter_map(|column| {
+                    let value = column.get(0)?;
+                    Some(VectorSample { labels: column.labels, timestamp: grid.start, value })
+                })
+                .collect(),
+        ),
+        Operand::Vector(columns) => {
+            let mut series: Vec<Series> = columns
+                .into_iter()
+                .map(|column| Series { samples: column.samples(grid), labels: column.labels })
+                .filter(|series| !series.samples.is_empty())
+                .collect();
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            Value::Matrix(series)
+        }
+    }
+}
