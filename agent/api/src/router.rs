@@ -1,0 +1,134 @@
+//! The routes, and what all of them share: forms, CORS, the ready gate, refusals.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use http::{HeaderValue, Method, StatusCode, header};
+
+use crate::params::Params;
+use crate::state::{ApiState, Endpoint};
+use crate::{federate, labels, lifecycle, query, rules, status_pages, targets};
+
+/// The API's routes, without a prefix and without a fallback.
+pub fn router(state: ApiState) -> Router {
+    let gated = endpoints()
+        .route("/api/v1/label/{name}/values", get(label_values))
+        .route("/federate", get(federate::federate))
+        .route_layer(middleware::from_fn_with_state(state.clone(), lifecycle::gate));
+    let always = Router::new()
+        .route("/api/v1/status/walreplay", get(call(status_pages::wal_replay)))
+        .route("/api/v1/notifications", get(call(status_pages::notifications)))
+        .route("/version", get(lifecycle::version))
+        .route("/-/healthy", get(lifecycle::healthy))
+        .route("/-/ready", get(lifecycle::ready))
+        .route("/-/reload", post_or_put(lifecycle::reload))
+        .route("/-/quit", post_or_put(lifecycle::quit));
+    gated
+        .merge(always)
+        .method_not_allowed_fallback(refuse_method)
+        .layer(middleware::from_fn_with_state(state.clone(), cors))
+        .with_state(state)
+}
+
+/// The endpoints whose only input are parameters: path, endpoint, whether it may be posted.
+const ENDPOINTS: [(&str, Endpoint, bool); 19] = [
+    ("/api/v1/query", query::instant, true),
+    ("/api/v1/query_range", query::range, true),
+    ("/api/v1/query_exemplars", query::exemplars, true),
+    ("/api/v1/format_query", query::format, true),
+    ("/api/v1/series", labels::series, true),
+    ("/api/v1/labels", labels::names, true),
+    ("/api/v1/metadata", status_pages::metadata, false),
+    ("/api/v1/targets", targets::targets, false),
+    ("/api/v1/targets/metadata", targets::metadata, false),
+    ("/api/v1/scrape_pools", targets::scrape_pools, false),
+    ("/api/v1/rules", rules::rules, false),
+    ("/api/v1/alerts", rules::alerts, false),
+    ("/api/v1/alertmanagers", status_pages::alertmanagers, false),
+    ("/api/v1/status/config", status_pages::config, false),
+    ("/api/v1/status/flags", status_pages::flags, false),
+    ("/api/v1/status/runtimeinfo", status_pages::runtime, false),
+    ("/api/v1/status/buildinfo", status_pages::build, false),
+    ("/api/v1/status/tsdb", status_pages::store, false),
+    ("/api/v1/features", status_pages::features, false),
+];
+
+fn endpoints() -> Router<ApiState> {
+    ENDPOINTS.into_iter().fold(Router::new(), |router, (path, endpoint, posted)| {
+        let method = if posted { get(call(endpoint)).post(call(endpoint)) } else { get(call(endpoint)) };
+        router.route(path, method)
+    })
+}
+
+/// Turns an endpoint into a handler: parameters in, envelope out.
+fn call(
+    endpoint: Endpoint,
+) -> impl Fn(State<ApiState>, Request<Body>) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>> + Clone
+{
+    move |State(state), request| {
+        Box::pin(async move {
+            let answer = async {
+                let params = Params::read(request, state.0.parts.options.body_max).await?;
+                endpoint(&state.0, &params).await
+            };
+            answer.await.into_response()
+        })
+    }
+}
+
+async fn label_values(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let answer = async {
+        let params = Params::read(request, state.0.parts.options.body_max).await?;
+        labels::values(&state.0, &name, &params).await
+    };
+    answer.await.into_response()
+}
+
+fn post_or_put<H, T>(handler: H) -> MethodRouter<ApiState>
+where
+    H: axum::handler::Handler<T, ApiState>,
+    T: 'static,
+{
+    post(handler.clone()).put(handler).get(lifecycle::post_only)
+}
+
+async fn refuse_method() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response()
+}
+
+/// Lets pages of allowed origins read the answers of the API.
+async fn cors(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/api/");
+    // A preflight must get its answer on the paths of endpoints too, which know no OPTIONS.
+    let asks_first = is_api && request.method() == Method::OPTIONS;
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response =
+        if asks_first { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let Some(origin) = origin.filter(|_| is_api) else { return response };
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let any = matches!(state.0.cors_origin.source(), ".*" | "^.*$" | "^(?:.*)$");
+    let allowed = if any {
+        HeaderValue::from_static("*")
+    } else if origin.to_str().is_ok_and(|origin| state.0.cors_origin.is_match(origin)) {
+        origin
+    } else {
+        return response;
+    };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,148 @@
+//! `/status/*`, `/metadata`, `/alertmanagers`, `/features`, `/notifications`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::params::Params;
+use crate::reply::Reply;
+use crate::state::{Answer, Inner};
+use crate::status::{StoreStats, WalReplay};
+
+/// Most and usual number of entries in a list of `/status/tsdb`.
+const STATS_MAX: usize = 10_000;
+const STATS_DEFAULT: usize = 10;
+
+pub(crate) fn config<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    Box::pin(async move { Reply::of(&BTreeMap::from([("yaml", state.parts.config.yaml())])) })
+}
+
+pub(crate) fn flags<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    Box::pin(async move { Reply::of(&state.parts.process.flags()) })
+}
+
+pub(crate) fn runtime<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    Box::pin(async move { Reply::of(&state.parts.process.runtime()) })
+}
+
+pub(crate) fn build<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    Box::pin(async move { Reply::of(&state.parts.process.build()) })
+}
+
+pub(crate) fn features<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    Box::pin(async move { Reply::of(&state.parts.process.features()) })
+}
+
+pub(crate) fn store<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
+    Box::pin(async move {
+        let limit = match params.get("limit") {
+            "" => STATS_DEFAULT,
+            text => text
+                .parse::<usize>()
+                .ok()
+                .filter(|limit| *limit >= 1)
+                .ok_or_else(|| ApiError::bad_data("limit must be a positive number"))?,
+        };
+        if limit > STATS_MAX {
+            return Err(ApiError::bad_data(format!("limit must not exceed {STATS_MAX}")));
+        }
+        let stats = state.parts.store.as_ref().map_or_else(StoreStats::default, |store| store.stats(limit));
+        Reply::of(&stats)
+    })
+}
+
+pub(crate) fn wal_replay<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    Box::pin(async move {
+        let replay = state.parts.store.as_ref().map_or_else(WalReplay::default, |store| store.wal_replay());
+        Reply::of(&replay)
+    })
+}
+
+/// What the process has to tell its users, such as a configuration that does not load.
+pub(crate) fn notifications<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    #[derive(Serialize)]
+    struct Notification {
+        text: &'static str,
+        date: String,
+        active: bool,
+    }
+    Box::pin(async move {
+        let runtime = state.parts.process.runtime();
+        let failed = (!runtime.reload_config_success).then(|| Notification {
+            text: "Configuration reload has failed.",
+            date: crate::json::rfc3339(runtime.server_time),
+            active: true,
+        });
+        Reply::of(&failed.into_iter().collect::<Vec<_>>())
+    })
+}
+
+pub(crate) fn alertmanagers<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
+    #[derive(Serialize)]
+    struct Address {
+        url: String,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page {
+        active_alertmanagers: Vec<Address>,
+        dropped_alertmanagers: Vec<Address>,
+    }
+    let addresses = |urls: Vec<String>| urls.into_iter().map(|url| Address { url }).collect();
+    Box::pin(async move {
+        let (active, dropped) = state
+            .parts
+            .alertmanagers
+            .as_ref()
+            .map_or_else(Default::default, |status| (status.active(), status.dropped()));
+        Reply::of(&Page {
+            active_alertmanagers: addresses(active),
+            dropped_alertmanagers: addresses(dropped),
+        })
+    })
+}
+
+/// What is said about a metric family.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Said {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    help: String,
+    unit: String,
+}
+
+pub(crate) fn metadata<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
+    Box::pin(async move {
+        let limit = number(params, "limit")?;
+        let per_metric = number(params, "limit_per_metric")?;
+        let only = params.get("metric");
+        let entries = state.parts.targets.as_ref().map_or_else(Vec::new, |targets| targets.metadata());
+        let mut by_metric: BTreeMap<String, BTreeSet<Said>> = BTreeMap::new();
+        for entry in entries.into_iter().filter(|entry| only.is_empty() || entry.metric == only) {
+            let said = Said {
+                kind: entry.metadata.metric_type.as_str(),
+                help: entry.metadata.help.to_string(),
+                unit: entry.metadata.unit.to_string(),
+            };
+            by_metric.entry(entry.metric).or_default().insert(said);
+        }
+        let page: BTreeMap<String, Vec<Said>> = by_metric
+            .into_iter()
+            .take(limit.unwrap_or(usize::MAX))
+            .map(|(metric, said)| (metric, said.into_iter().take(per_metric.unwrap_or(usize::MAX)).collect()))
+            .collect();
+        Reply::of(&page)
+    })
+}
+
+/// A number of entries; what is absent, 0 or negative limits nothing.
+pub(crate) fn number(params: &Params, name: &str) -> Result<Option<usize>, ApiError> {
+    match params.get(name) {
+        "" => Ok(None),
+        text => text
+            .parse::<i64>()
+            .map(|number| usize::try_from(number).ok().filter(|number| *number > 0))
+            .map_err(|_| ApiError::bad_data(format!("{name} must be a number"))),
+    }
+}

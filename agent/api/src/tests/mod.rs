@@ -1,0 +1,156 @@
+//! Requests and their exact answers, from `testdata/*.txt`.
+//!
+//! A case is `### name`, the request (`GET path`, or `POST path form`), the code, and the body; the
+//! body ends at the next case. `# ` lines before the first case are comments.
+
+mod world;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+use world::{World, state_with};
+
+struct Case {
+    name: String,
+    request: String,
+    code: u16,
+    body: String,
+}
+
+fn cases(text: &str) -> Vec<Case> {
+    text.split("\n### ")
+        .skip(1)
+        .map(|block| {
+            let mut lines = block.splitn(4, '\n');
+            let mut next = || lines.next().expect("four parts").to_owned();
+            let (name, request, code) = (next(), next(), next());
+            let body = next().trim_end().to_owned();
+            Case { name, request, code: code.parse().expect("a code"), body }
+        })
+        .collect()
+}
+
+async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, http::HeaderMap, String) {
+    let response = router.clone().oneshot(request).await.expect("an answer");
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.expect("a body").to_bytes();
+    (head.status, head.headers, String::from_utf8(bytes.to_vec()).expect("text"))
+}
+
+fn request(text: &str) -> Request<Body> {
+    let mut parts = text.splitn(3, ' ');
+    let method: Method = parts.next().expect("a method").parse().expect("a method");
+    let builder = Request::builder().method(method).uri(parts.next().expect("a path"));
+    match parts.next() {
+        Some(form) => builder
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form.to_owned())),
+        None => builder.body(Body::empty()),
+    }
+    .expect("a request")
+}
+
+async fn check(text: &str) {
+    let router = crate::router(state_with(World::default()));
+    let mut wrong = Vec::new();
+    for case in cases(text) {
+        let (code, _, body) = ask(&router, request(&case.request)).await;
+        if (code.as_u16(), body.trim_end()) != (case.code, case.body.as_str()) {
+            wrong.push(format!("### {}\n{}\n{}\n{body}\n", case.name, case.request, code.as_u16()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases differ; what came back:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn queries() {
+    check(include_str!("../../testdata/query.txt")).await;
+}
+
+#[tokio::test]
+async fn series_and_labels() {
+    check(include_str!("../../testdata/labels.txt")).await;
+}
+
+#[tokio::test]
+async fn status_pages() {
+    check(include_str!("../../testdata/status.txt")).await;
+}
+
+#[tokio::test]
+async fn federation() {
+    check(include_str!("../../testdata/federate.txt")).await;
+}
+
+#[tokio::test]
+async fn lifecycle_pages() {
+    let world = World { enabled: true, ..World::default() };
+    let router = crate::router(state_with(world));
+    for (asked, code, body) in [
+        ("POST /-/reload", 500, "failed to reload config: prometheus.yml:3:1: unknown field\n"),
+        ("PUT /-/quit", 200, "Requesting termination... Goodbye!"),
+        ("GET /-/quit", 405, "Only POST or PUT requests allowed"),
+    ] {
+        let (got, _, text) = ask(&router, request(asked)).await;
+        assert_eq!((got.as_u16(), text.as_str()), (code, body), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_served_before_the_process_is_ready() {
+    for (stopping, header) in [(false, "false"), (true, "true")] {
+        let router = crate::router(state_with(World { ready: false, stopping, ..World::default() }));
+        for path in ["/-/ready", "/api/v1/query?query=1", "/federate", "/api/v1/label/a/values"] {
+            let (code, headers, body) = ask(&router, request(&format!("GET {path}"))).await;
+            assert_eq!((code.as_u16(), body.as_str()), (503, "Service Unavailable"), "{path}");
+            assert_eq!(headers["x-prometheus-stopping"], header);
+        }
+        for path in ["/-/healthy", "/api/v1/status/walreplay", "/version"] {
+            assert_eq!(ask(&router, request(&format!("GET {path}"))).await.0, StatusCode::OK, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_read() {
+    for (allowed, shown) in
+        [(".*", Some("*")), ("https://a\\.example", Some("https://a.example")), ("b", None)]
+    {
+        let router = crate::router(state_with(World { cors_origin: allowed.to_owned(), ..World::default() }));
+        for method in ["GET", "OPTIONS"] {
+            let mut asked = request(&format!("{method} /api/v1/status/flags"));
+            asked.headers_mut().insert(header::ORIGIN, "https://a.example".parse().expect("a header"));
+            let (code, headers, _) = ask(&router, asked).await;
+            assert_eq!(code.as_u16(), if method == "GET" { 200 } else { 204 });
+            let origin = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            assert_eq!(origin.and_then(|origin| origin.to_str().ok()), shown, "{allowed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_beyond_the_limit_is_refused() {
+    let router = crate::router(state_with(World::default()));
+    let form = format!("query={}", "1".repeat(4_096));
+    let (code, _, body) = ask(&router, request(&format!("POST /api/v1/query {form}"))).await;
+    assert_eq!(code, StatusCode::BAD_REQUEST);
+    assert!(body.contains("error parsing form values"), "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_finds_no_slot_times_out() {
+    let state = state_with(World { query_concurrency: 1, ..World::default() });
+    let router = crate::router(state.clone());
+    let held = state.0.query_slots.acquire().await.expect("a slot");
+    let (code, _, body) = ask(&router, request("GET /api/v1/query?query=1&timeout=1s")).await;
+    assert_eq!(
+        (code.as_u16(), body.as_str()),
+        (503, r#"{"status":"error","errorType":"timeout","error":"query timed out in query queue"}"#)
+    );
+    drop(held);
+    assert_eq!(ask(&router, request("GET /api/v1/query?query=1")).await.0, StatusCode::OK);
+    assert_eq!(state.0.metrics.queries.get(), 0, "a query that ended is still counted");
+}
