@@ -18,6 +18,8 @@ mod options;
 mod raft;
 mod serve;
 mod snapshot;
+#[cfg(test)]
+mod suite;
 mod types;
 mod wire;
 

@@ -33,10 +33,9 @@ const PURGED: &[u8] = b"m/purged";
 const IDENTITY: &[u8] = b"m/identity";
 const LOG: u8 = b'l';
 
-/// Bytes of entries in one append, well under a message's limit; one entry may be larger alone.
+/// Bytes of entries in one append or one read for applying, well under a message's limit; one entry may be
+/// larger alone.
 const READ_BYTES: usize = 1 << 20;
-/// Entries read at once for applying.
-const READ_ENTRIES: u64 = 512;
 /// Waiting syncs: each is an append of the engine, which waits for this queue when it is full.
 const SYNC_QUEUE: usize = 1_024;
 
@@ -159,8 +158,8 @@ impl LogStore {
         for item in db.iterator(IteratorMode::From(&key(from), Direction::Forward)) {
             let (found, value) = item.map_err(|error| self.failed(&error))?;
             let Some(index) = index_of(&found).filter(|index| *index < to) else { break };
-            let expected = from + entries.len() as u64;
-            if index != expected && !entries.is_empty() {
+            let expected = entries.last().map_or(index, |entry: &Entry| entry.log_id.index + 1);
+            if index != expected {
                 let what = format!("raft log {}: no entry {expected}, next is {index}", self.0.dir.display());
                 return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
@@ -200,15 +199,12 @@ impl RaftLogReader<TypeConfig> for LogStore {
         let (from, to) = bounds(&range);
         let store = self.clone();
         let chunks = stream::unfold(Some(from), move |next| {
-            let read = next
-                .filter(|from| *from < to)
-                .map(|from| (from, store.read(from, to.min(from.saturating_add(READ_ENTRIES)), READ_BYTES)));
+            let read = next.map(|from| store.read(from, to, READ_BYTES));
             async move {
                 match read? {
-                    (_, Err(error)) => Some((vec![Err(error)], None)),
-                    (_, Ok(entries)) if entries.is_empty() => None,
-                    (from, Ok(entries)) => {
-                        let next = from + entries.len() as u64;
+                    Err(error) => Some((vec![Err(error)], None)),
+                    Ok(entries) => {
+                        let next = entries.last()?.log_id.index + 1;
                         Some((entries.into_iter().map(Ok).collect(), Some(next)))
                     }
                 }

@@ -1,0 +1,251 @@
+//! Nodes over real loopback gRPC: each in a runtime of its own, so that a kill takes everything at once.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "a test's own harness; not every test uses all of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a harness fails by panicking, in real time"
+)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use env::{SystemClock, SystemRandom, Tasks};
+use telemetry::Registry;
+use tokio::runtime::Runtime;
+use vedette_raft::{Applied, LeaderId, NodeId, Peer, ProposeError, Raft, RaftOptions, StateMachine};
+
+pub const WAIT: Duration = Duration::from_secs(20);
+
+/// Remembers every command in order; answers how many there were.
+#[derive(Default)]
+pub struct Journal(Mutex<Vec<(Applied, Vec<u8>)>>);
+
+impl Journal {
+    pub fn commands(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    pub fn entries(&self) -> Vec<(Applied, Vec<u8>)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl StateMachine for Journal {
+    fn apply(&self, at: Applied, command: &[u8]) -> Vec<u8> {
+        let mut all = self.0.lock().unwrap();
+        assert!(all.last().is_none_or(|(last, _)| last.index < at.index), "applied twice or out of order");
+        all.push((at, command.to_vec()));
+        all.len().to_string().into_bytes()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (at, command) in self.0.lock().unwrap().iter() {
+            for number in [at.index, at.leader.term, at.leader.node, command.len() as u64] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            bytes.extend_from_slice(command);
+        }
+        bytes
+    }
+
+    fn restore(&self, mut bytes: &[u8]) -> Result<(), String> {
+        let mut all = Vec::new();
+        while !bytes.is_empty() {
+            let (head, rest) = bytes.split_at_checked(32).ok_or("cut")?;
+            let number = |at: usize| u64::from_le_bytes(head[at * 8..at * 8 + 8].try_into().unwrap());
+            let (command, rest) = rest.split_at_checked(number(3) as usize).ok_or("cut")?;
+            let at = Applied { index: number(0), leader: LeaderId { term: number(1), node: number(2) } };
+            all.push((at, command.to_vec()));
+            bytes = rest;
+        }
+        *self.0.lock().unwrap() = all;
+        Ok(())
+    }
+}
+
+/// A place for a node: its name, folder and address stay over restarts.
+pub struct Site {
+    pub name: String,
+    pub address: SocketAddr,
+    pub folder: PathBuf,
+    pub options: RaftOptions,
+}
+
+/// A running node.
+pub struct Running {
+    pub raft: Raft,
+    pub journal: Arc<Journal>,
+    pub registry: Registry,
+    pub folder: PathBuf,
+    runtime: Option<Runtime>,
+}
+
+/// Places for nodes that know one another; names starting with `w` are witnesses.
+pub fn sites(folder: &Path, names: &[&str]) -> Vec<Site> {
+    let listeners: Vec<_> =
+        names.iter().map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    let site = |(at, name): (usize, &&str)| {
+        let mut options = RaftOptions::new(folder.join(name), (*name).to_owned(), addresses[at].to_string());
+        options.peers =
+            addresses.iter().map(|address| Peer { name: None, address: address.to_string() }).collect();
+        options.cluster_label = "test".to_owned();
+        options.witness = name.starts_with('w');
+        options.heartbeat = Duration::from_millis(100);
+        options.election_min = Duration::from_millis(600);
+        options.election_max = Duration::from_millis(1_000);
+        options.replace_after = Duration::from_secs(1);
+        Site { name: (*name).to_owned(), address: addresses[at], folder: folder.join(name), options }
+    };
+    names.iter().enumerate().map(site).collect()
+}
+
+impl Site {
+    pub fn start(&self) -> Running {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (journal, registry) = (Arc::new(Journal::default()), Registry::new());
+        let tasks = Tasks::new();
+        let raft = runtime.block_on(async {
+            let until = Instant::now() + WAIT;
+            loop {
+                // A node that was killed here may still hold the log's lock for a moment.
+                let started = Raft::start(
+                    self.options.clone(),
+                    journal.clone(),
+                    SystemClock::shared(),
+                    SystemRandom::shared(),
+                    &tasks,
+                    &registry,
+                );
+                match started.await {
+                    Ok(raft) => break raft,
+                    Err(error) => assert!(Instant::now() < until, "{error}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let (service, address) = (raft.service(), self.address);
+        runtime.spawn(async move {
+            loop {
+                let server = tonic::transport::Server::builder().add_routes(service.clone()).serve(address);
+                if server.await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Running { raft, journal, registry, folder: self.folder.clone(), runtime: Some(runtime) }
+    }
+}
+
+impl Running {
+    /// Runs on the node's own runtime.
+    pub fn run<T>(&self, work: impl AsyncFnOnce(Raft) -> T) -> T {
+        let raft = self.raft.clone();
+        self.runtime.as_ref().unwrap().block_on(work(raft))
+    }
+
+    /// Proposes until it is known to be applied; a command of unknown outcome is not repeated.
+    pub fn propose(&self, command: &str) -> Result<Vec<u8>, ProposeError> {
+        let bytes = command.as_bytes().to_vec();
+        self.run(async move |raft| raft.propose(bytes, WAIT).await)
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.raft.status().node_id
+    }
+
+    pub fn leads(&self) -> bool {
+        self.raft.leadership().borrow().is_me
+    }
+
+    /// Ends it as SIGKILL would: nothing is told to stop, nothing is flushed.
+    pub fn kill(mut self) -> PathBuf {
+        let runtime = self.runtime.take().unwrap();
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        self.folder.clone()
+    }
+
+    pub fn metric(&self, line: &str) -> Option<f64> {
+        let text = self.registry.encode_text();
+        text.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Waits for a condition; what it last saw is in the panic.
+#[track_caller]
+pub fn eventually<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> (bool, T)) {
+    let until = Instant::now() + WAIT;
+    loop {
+        let (good, seen) = look();
+        if good {
+            return;
+        }
+        assert!(Instant::now() < until, "{what}: still {seen:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until these nodes agree on exactly these voters.
+#[track_caller]
+pub fn voters(nodes: &[&Running], names: &[&str]) {
+    eventually("voters", || {
+        let seen: Vec<Vec<(String, bool, NodeId)>> = nodes
+            .iter()
+            .map(|node| {
+                node.raft.status().nodes.into_iter().map(|node| (node.name, node.voter, node.id)).collect()
+            })
+            .collect();
+        let good = seen.iter().all(|members| {
+            let mut found: Vec<&str> = members.iter().map(|(name, _, _)| name.as_str()).collect();
+            found.sort_unstable();
+            found == names && members.iter().all(|(_, voter, _)| *voter)
+        });
+        (good, seen)
+    });
+}
+
+/// Waits until one of these nodes leads and is no witness; returns which.
+#[track_caller]
+pub fn leader(nodes: &[&Running]) -> usize {
+    let mut found = None;
+    eventually("a leader", || {
+        found = nodes.iter().position(|node| node.leads() && !node.raft.leadership().borrow().witness);
+        (
+            found.is_some(),
+            nodes.iter().map(|node| node.raft.leadership().borrow().clone()).collect::<Vec<_>>(),
+        )
+    });
+    found.unwrap()
+}
+
+/// Waits until all journals are equal and hold `count` commands.
+#[track_caller]
+pub fn agree(nodes: &[&Running], count: usize) {
+    eventually("equal journals", || {
+        let lengths: Vec<usize> = nodes.iter().map(|node| node.journal.entries().len()).collect();
+        (lengths.iter().all(|length| *length == count), lengths)
+    });
+    for node in nodes {
+        assert_eq!(node.journal.entries(), nodes[0].journal.entries());
+    }
+}
