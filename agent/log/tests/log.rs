@@ -169,7 +169,7 @@ fn a_failed_sync_moves_what_was_not_safe() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Damage anywhere loses records, never invents or changes one, and never stops a start.
     #[test]

@@ -43,6 +43,8 @@ struct Group {
     row: RowState,
     /// Start of the last row's window.
     window: Option<i64>,
+    /// Start of the window in which it was registered or had its last row.
+    used: i64,
     rows_since_key: u32,
     keyframes: u64,
 }
@@ -105,10 +107,10 @@ impl Own {
         self.open.as_ref().map_or(0, |open| open.body.len())
     }
 
-    /// Forgets groups without a row in the windows that stay; gives the series of the others.
+    /// Forgets groups that nobody used in the windows that stay; gives the series of the others.
     pub(crate) fn retire(&mut self, now_ms: i64) -> HashSet<SeriesNo> {
         let oldest = window_of(now_ms).saturating_sub(WINDOW_MS);
-        self.groups.retain(|_, group| group.window.is_some_and(|window| window >= oldest));
+        self.groups.retain(|_, group| group.used >= oldest);
         let groups = &self.groups;
         self.tokens.retain(|_, token| groups.contains_key(token));
         self.groups.values().flat_map(|group| group.series.iter().copied()).collect()
@@ -134,6 +136,7 @@ impl State {
             series,
             row,
             window: None,
+            used: self.head.span()[1],
             rows_since_key: 0,
             keyframes: self.own.keyframes,
         };
@@ -215,6 +218,7 @@ impl State {
         group.rows_since_key = if keyframe { 1 } else { group.rows_since_key + 1 };
         group.keyframes = own.keyframes;
         group.window = Some(window);
+        group.used = group.used.max(window);
         open.range.start = open.range.start.min(timestamp);
         open.range.end = open.range.end.max(timestamp);
         let origin = Origin { stream: own.stream, seq: own.next_seq, row: open.rows };

@@ -93,6 +93,8 @@ impl State {
 
     /// Moves the head to the window that holds `now_ms`, loading what comes back into memory.
     pub(crate) fn turn(&mut self, now_ms: i64, files: &FrameFiles) {
+        // What leaves the head is found among the frames from now on.
+        self.seal();
         let in_use = self.own.retire(now_ms);
         let missing = self.head.turn(now_ms, &in_use);
         for start in missing {

@@ -146,6 +146,7 @@ impl Drop for Store {
 
 impl Appender for Store {
     fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
+        self.inner.turn_if_due();
         let mut state = self.inner.state.write();
         self.inner.check_open(&state).map_err(AppendError::Unavailable)?;
         Ok(state.own_layout(layout))

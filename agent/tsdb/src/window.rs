@@ -1,5 +1,6 @@
 //! The samples of one 2 h window: points per series, and rows that wait for the row they build on.
 
+use std::collections::btree_map::Entry as BTreeEntry;
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use model::STALE_NAN_BITS;
 use storage::{Cell, Frame, Layout, LayoutId, Rank, TimeRange, wins};
 
 use crate::bytes::Malformed;
-use crate::row::{self, RowState};
+use crate::row::{self, RawRow, RowState};
 use crate::streams::{StreamNo, Streams};
 
 /// Length of a window: no frame straddles two.
@@ -62,12 +63,15 @@ pub(crate) struct Window {
 }
 
 /// One stream's rows in one window, in whatever order they come.
+type Decoder = HashMap<LayoutId, Group>;
+
+/// The rows of one layout.
 #[derive(Debug, Default)]
-struct Decoder {
+struct Group {
     /// Rows that no other row builds on yet.
-    tails: HashMap<LayoutId, BTreeMap<u64, RowState>>,
+    tails: BTreeMap<u64, RowState>,
     /// Rows without their base, by its number.
-    waiting: HashMap<LayoutId, BTreeMap<u64, Waiting>>,
+    waiting: BTreeMap<u64, Waiting>,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,26 @@ pub(crate) struct Applied {
 /// Gives the series of a stream's layout, one a slot.
 pub(crate) type Resolve<'a> = &'a mut dyn FnMut(&Arc<Layout>) -> Arc<[SeriesNo]>;
 
+impl Group {
+    /// Keeps a row until its base comes; `false` where there is no room for it.
+    fn park(
+        &mut self,
+        base: u64,
+        raw: &RawRow<'_>,
+        range: TimeRange,
+        origin: Origin,
+        left: &mut usize,
+    ) -> bool {
+        let Some(rest) = left.checked_sub(raw.cells.len()) else { return false };
+        if let BTreeEntry::Vacant(entry) = self.waiting.entry(base) {
+            *left = rest;
+            let (number, time, cells) = (raw.number, raw.time, raw.cells.to_vec());
+            entry.insert(Waiting { number, time, cells, range, origin });
+        }
+        true
+    }
+}
+
 impl Window {
     /// A window that takes only the samples of a range.
     pub(crate) fn within(range: TimeRange) -> Self {
@@ -112,47 +136,31 @@ impl Window {
         // Taken out, so that rows can be put into the window while it is used.
         let mut decoder = self.decoders.remove(&stream).unwrap_or_default();
         for (position, raw) in (0..).zip(row::rows(frame.body())) {
-            let Ok(raw) = raw else {
-                applied.bad_rows += 1;
-                break;
-            };
-            let Some(layout) = layouts.get(raw.layout) else {
+            let known = raw.ok().and_then(|raw| Some((raw, layouts.get(raw.layout)?)));
+            let Some((raw, layout)) = known else {
                 applied.bad_rows += 1;
                 continue;
             };
-            let origin = Origin { stream, seq: frame.key().seq, row: position };
             let series = resolve(layout);
-            let tails = decoder.tails.entry(layout.id()).or_default();
-            let waiting = decoder.waiting.entry(layout.id()).or_default();
-            let base = match raw.base {
+            let group = decoder.entry(layout.id()).or_default();
+            let origin = Origin { stream, seq: frame.key().seq, row: position };
+            let base = match raw.base.map(|number| (number, group.tails.remove(&number))) {
                 None => None,
-                Some(number) => match tails.remove(&number) {
-                    Some(base) => Some(base),
-                    None if raw.cells.len() > *waiting_left => {
-                        self.incomplete = true;
-                        continue;
-                    }
-                    None => {
-                        *waiting_left -= raw.cells.len();
-                        let (number_of, time, cells) = (raw.number, raw.time, raw.cells.to_vec());
-                        let row = Waiting { number: number_of, time, cells, range: frame.range(), origin };
-                        waiting.entry(number).or_insert(row);
-                        continue;
-                    }
-                },
+                Some((_, Some(base))) => Some(base),
+                Some((number, None)) => {
+                    self.incomplete |= !group.park(number, &raw, frame.range(), origin, waiting_left);
+                    continue;
+                }
             };
             let mut row = row::decode(base, raw.number, raw.time, raw.cells, series.len());
             let (mut range, mut origin) = (frame.range(), origin);
             // The row, then the one that waited for it, and so on.
-            loop {
-                let Some(state) = self.put_row(streams, row, range, origin, &series, &mut applied) else {
+            while let Some(state) = self.put_row(streams, row, range, origin, &series, &mut applied) {
+                let Some(next) = group.waiting.remove(&state.number) else {
+                    group.tails.insert(state.number, state);
                     break;
                 };
-                let Some(next) = waiting.remove(&state.number) else {
-                    tails.insert(state.number, state);
-                    break;
-                };
-                *waiting_left += next.cells.len();
+                *waiting_left = waiting_left.saturating_add(next.cells.len());
                 row = row::decode(Some(state), next.number, next.time, &next.cells, series.len());
                 (range, origin) = (next.range, next.origin);
             }
@@ -163,8 +171,8 @@ impl Window {
 
     /// Bytes of rows that wait for the row they build on.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        let groups = self.decoders.values().flat_map(|decoder| decoder.waiting.values());
-        groups.flat_map(BTreeMap::values).map(|row| row.cells.len()).sum()
+        let groups = self.decoders.values().flat_map(HashMap::values);
+        groups.flat_map(|group| group.waiting.values()).map(|row| row.cells.len()).sum()
     }
 
     /// The newest point of each series that came from a stream that passes.

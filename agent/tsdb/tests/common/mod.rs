@@ -1,0 +1,110 @@
+//! What the store's tests share: stores on a simulated clock, rows, and everything a store answers.
+
+#![allow(dead_code, reason = "every test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use env::{SeededRandom, SimulatedClock};
+use model::{Labels, Matcher, Metadata};
+use storage::{
+    AppendOutcome, Appender, Cell, Frame, FrameSink, FrameSource, Layout, LayoutRef, Number, Querier,
+    Receipt, Row, Select, Slot, StreamId, TimeRange,
+};
+use vedette_tsdb::{Store, StoreOptions};
+
+/// Start of a 2 h window.
+pub(crate) const T0: i64 = 1_699_999_200_000;
+pub(crate) const WINDOW: i64 = 7_200_000;
+
+pub(crate) type Samples = BTreeMap<Labels, Vec<(i64, u64)>>;
+
+pub(crate) fn options(dir: &Path, node: &str) -> StoreOptions {
+    let mut options = StoreOptions::new(dir, node);
+    options.external = Labels::from_pairs([("agent", node), ("site", "x")]);
+    options.commit_interval = std::time::Duration::from_millis(5);
+    options.sync_interval = std::time::Duration::from_millis(10);
+    options
+}
+
+pub(crate) fn open_with(options: StoreOptions, clock: &Arc<SimulatedClock>, seed: u64) -> Arc<Store> {
+    let clock = Arc::clone(clock) as env::SharedClock;
+    Store::open(options, clock, SeededRandom::shared(seed), &telemetry::Registry::new()).expect("opens")
+}
+
+pub(crate) fn open(dir: &Path, node: &str, clock: &Arc<SimulatedClock>, seed: u64) -> Arc<Store> {
+    open_with(options(dir, node), clock, seed)
+}
+
+pub(crate) fn layout(instance: &str, slots: usize) -> Layout {
+    let slot = |at| Slot {
+        labels: Labels::from_pairs([("__name__", format!("m{at}"))]),
+        metadata: Metadata::default(),
+    };
+    Layout::new(Labels::from_pairs([("instance", instance)]), (0..slots).map(slot).collect()).expect("valid")
+}
+
+pub(crate) fn value(value: f64) -> Cell {
+    Cell::Value(Number::from_f64(value))
+}
+
+pub(crate) fn append(store: &Store, layout: &LayoutRef, timestamp: i64, cells: &[Cell]) -> AppendOutcome {
+    Appender::append(store, Row { layout, timestamp, cells }).expect("appends")
+}
+
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(future)
+}
+
+pub(crate) fn select(store: &Store, matchers: Vec<Matcher>, range: TimeRange) -> Samples {
+    let set = wait(store.select(Select { matchers, range, samples_max: usize::MAX })).expect("answers");
+    let bits = |series: &model::Series| {
+        series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits())).collect()
+    };
+    set.series.iter().map(|series| (series.labels.clone(), bits(series))).collect()
+}
+
+pub(crate) fn everything(store: &Store) -> Samples {
+    select(store, Vec::new(), TimeRange::ALL)
+}
+
+/// All frames of a stream, its layouts made known to `to`, its stream opened there.
+pub(crate) fn introduce(from: &Store, to: &Store, stream: &StreamId) -> Vec<Frame> {
+    let info = from.streams().into_iter().find(|info| info.id == *stream).expect("known");
+    to.open_stream(info).expect("opens");
+    let frames = from.frames(stream, 1, usize::MAX).expect("reads");
+    for id in frames.iter().flat_map(|frame| to.unknown_layouts(frame.layouts())) {
+        to.add_layout((*from.find_layout(id).expect("known")).clone()).expect("adds");
+    }
+    frames
+}
+
+pub(crate) fn offer(store: &Store, frame: &Frame) -> Receipt {
+    FrameSink::append(store, frame.clone()).expect("takes")
+}
+
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("dir");
+    for entry in std::fs::read_dir(from).expect("lists") {
+        let entry = entry.expect("entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copies");
+        }
+    }
+}
+
+/// The log's segments in order.
+pub(crate) fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(dir.join("log"))
+        .expect("lists")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .collect();
+    files.sort();
+    files
+}
