@@ -1,10 +1,11 @@
 //! Opening: every intact record of the log is read once, and the head is rebuilt from it.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry as MapEntry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use log::{Location, Log, LogOptions, Record};
-use storage::{Epoch, Frame, FrameHash, Gap, IntervalSet, Layout, LayoutId, StreamId, StreamInfo, TimeRange};
+use storage::{Epoch, Frame, Gap, IntervalSet, Layout, LayoutId, StreamId, StreamInfo, TimeRange};
 
 use crate::bytes::Malformed;
 use crate::head::Head;
@@ -12,33 +13,28 @@ use crate::metrics::Metrics;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
 use crate::record;
-use crate::segments::{FrameFiles, Segment, Segments};
+use crate::segments::{FrameFiles, Segments};
 use crate::state::State;
-use crate::streams::{Entry, Place, Streams};
+use crate::streams::{Entry, Place, StreamNo, Streams};
 use crate::window::{WINDOW_MS, window_of};
 
-/// What the records say, before it is known which streams and layouts are complete.
+/// What the records have said so far.
 struct Replay {
     node: Arc<str>,
     /// First window of the head.
     head_from: i64,
-    infos: HashMap<StreamId, StreamInfo>,
+    streams: Streams,
     layouts: HashMap<LayoutId, Arc<Layout>>,
-    frames: HashMap<StreamId, Vec<Found>>,
-    received: HashMap<StreamId, (IntervalSet, i64)>,
+    segments: Segments,
+    /// Of the head's windows.
+    in_head: Vec<(StreamNo, Frame)>,
+    /// Frames whose stream or layouts have not been seen yet: the records before them are damaged.
+    deferred: Vec<(Location, Frame)>,
+    adopted: Vec<(StreamId, IntervalSet)>,
+    /// The last frame of each own stream, to find holes.
+    last: HashMap<StreamNo, (u64, i64)>,
     gaps: Vec<Gap>,
     bad_records: u64,
-}
-
-struct Found {
-    seq: u64,
-    at: Location,
-    prev: FrameHash,
-    hash: FrameHash,
-    range: TimeRange,
-    layouts: Vec<LayoutId>,
-    /// For the head.
-    frame: Option<Frame>,
 }
 
 /// Opens the log and builds the state that it tells of.
@@ -51,10 +47,13 @@ pub(crate) fn open(
     let mut replay = Replay {
         node: Arc::clone(&options.node_name),
         head_from: window_of(now_ms).saturating_sub(WINDOW_MS),
-        infos: HashMap::new(),
+        streams: Streams::default(),
         layouts: HashMap::new(),
-        frames: HashMap::new(),
-        received: HashMap::new(),
+        segments: Segments::new(),
+        in_head: Vec::new(),
+        deferred: Vec::new(),
+        adopted: Vec::new(),
+        last: HashMap::new(),
         gaps: Vec::new(),
         bad_records: 0,
     };
@@ -91,8 +90,7 @@ impl Replay {
         let payload = &found.payload;
         match found.kind {
             record::STREAM => {
-                let info = record::stream(payload)?;
-                self.infos.entry(info.id.clone()).or_insert(info);
+                self.open_stream(record::stream(payload)?);
             }
             record::LAYOUT => {
                 let layout = record::layout(payload)?;
@@ -101,16 +99,13 @@ impl Replay {
             record::FRAME => self.take_frame(found)?,
             record::CHECKPOINT => {
                 for mark in record::checkpoint(payload)? {
-                    let known = self.received.entry(mark.info.id.clone()).or_insert_with(fresh);
-                    known.0.union(&mark.received);
-                    known.1 = known.1.max(mark.newest);
-                    self.infos.entry(mark.info.id.clone()).or_insert(mark.info);
+                    let no = self.open_stream(mark.info);
+                    let stream = self.streams.get_mut(no);
+                    stream.received.union(&mark.received);
+                    stream.newest = stream.newest.max(mark.newest);
                 }
             }
-            record::ADOPT => {
-                let (id, gone) = record::adopt(payload)?;
-                self.received.entry(id).or_insert_with(fresh).0.union(&gone);
-            }
+            record::ADOPT => self.adopted.push(record::adopt(payload)?),
             record::GAP => {
                 let gap = record::gap(payload)?;
                 if !self.gaps.contains(&gap) {
@@ -130,12 +125,36 @@ impl Replay {
         if window_of(range.start) != window_of(range.end) {
             return Err(Malformed("a frame that straddles two windows"));
         }
-        let (prev, hash, layouts) = (frame.prev(), frame.hash(), frame.layouts().to_vec());
-        let (id, seq) = (frame.key().stream.clone(), frame.key().seq);
-        let frame = (range.end >= self.head_from).then_some(frame);
-        let found = Found { seq, at, prev, hash, range, layouts, frame };
-        self.frames.entry(id).or_default().push(found);
+        if !self.place(at, &frame) {
+            self.deferred.push((at, frame));
+        }
         Ok(())
+    }
+
+    fn open_stream(&mut self, info: StreamInfo) -> StreamNo {
+        let own = info.id.agent == self.node;
+        self.streams.open(info, own)
+    }
+
+    /// Takes a frame in, if its stream and layouts are known.
+    fn place(&mut self, at: Location, frame: &Frame) -> bool {
+        let (seq, range) = (frame.key().seq, frame.range());
+        let Some(no) = self.streams.find(&frame.key().stream) else { return false };
+        if !frame.layouts().iter().all(|id| self.layouts.contains_key(id)) {
+            return false;
+        }
+        self.segments.entry(at.segment).or_default().add(no, seq, range, frame.layouts());
+        self.find_hole(no, seq, range);
+        let stream = self.streams.get_mut(no);
+        stream.received.insert(seq);
+        stream.newest = stream.newest.max(range.end);
+        if range.end >= self.head_from
+            && let MapEntry::Vacant(entry) = stream.recent.entry(seq)
+        {
+            entry.insert(Entry { place: Place::Log(at), prev: frame.prev(), hash: frame.hash(), range });
+            self.in_head.push((no, frame.clone()));
+        }
+        true
     }
 
     /// The state, and how many records could not be used.
@@ -147,74 +166,35 @@ impl Replay {
         log: &Log,
         metrics: &Metrics,
     ) -> (State, u64) {
-        let mut streams = Streams::default();
-        let mut segments: Segments =
-            log.segments().iter().map(|stat| (stat.index, Segment::default())).collect();
-        let mut head = Head::new(now_ms, options.waiting_bytes_max);
-        for (id, (received, newest)) in std::mem::take(&mut self.received) {
-            let Some(info) = self.infos.get(&id) else { continue };
-            let no = streams.open(info.clone(), *id.agent == *self.node);
-            let stream = streams.get_mut(no);
-            stream.received.union(&received);
-            stream.newest = stream.newest.max(newest);
-        }
-        let mut in_head = Vec::new();
-        for (id, mut frames) in std::mem::take(&mut self.frames) {
-            let Some(info) = self.infos.get(&id) else {
-                self.bad_records += frames.len() as u64;
-                continue;
-            };
-            let own = *id.agent == *self.node;
-            let no = streams.open(info.clone(), own);
-            // The first of two copies counts, wherever they are.
-            frames.sort_by_key(|found| (found.seq, found.at));
-            frames.dedup_by_key(|found| found.seq);
-            if own {
-                self.find_holes(&frames, &streams.get(no).received.clone());
-            }
-            for found in frames {
-                if !found.layouts.iter().all(|layout| self.layouts.contains_key(layout)) {
-                    self.bad_records += 1;
-                    continue;
-                }
-                let segment = segments.entry(found.at.segment).or_default();
-                segment.add(no, found.seq, found.range, &found.layouts);
-                let stream = streams.get_mut(no);
-                stream.received.insert(found.seq);
-                stream.newest = stream.newest.max(found.range.end);
-                if let Some(frame) = found.frame {
-                    let place = Place::Log(found.at);
-                    let entry = Entry { place, prev: found.prev, hash: found.hash, range: found.range };
-                    stream.recent.insert(found.seq, entry);
-                    in_head.push((no, frame));
-                }
+        for (at, frame) in std::mem::take(&mut self.deferred) {
+            if !self.place(at, &frame) {
+                self.bad_records += 1;
             }
         }
-        for stream in streams.iter_mut() {
+        for (id, gone) in std::mem::take(&mut self.adopted) {
+            if let Some(no) = self.streams.find(&id) {
+                self.streams.get_mut(no).received.union(&gone);
+            }
+        }
+        for stat in log.segments() {
+            self.segments.entry(stat.index).or_default();
+        }
+        for stream in self.streams.iter_mut() {
             stream.durable = stream.received.clone();
         }
-        for (no, frame) in in_head {
-            let layouts: Option<Vec<_>> =
-                frame.layouts().iter().map(|id| self.layouts.get(id).cloned()).collect();
-            let Some(layouts) = layouts else { continue };
-            let applied = head.apply(&streams, no, &frame, &layouts);
-            metrics.rows_corrupt.inc_by(applied.bad_rows);
-        }
-        for start in head.span() {
-            head.find_newest(&streams, start);
-        }
+        let head = self.build_head(now_ms, options.waiting_bytes_max, metrics);
         let id = StreamId { agent: Arc::clone(&options.node_name), epoch };
         let info = StreamInfo { id, minted_ms: now_ms, external: options.external.clone() };
-        let own = Own::new(streams.open(info, true));
+        let own = Own::new(self.streams.open(info, true));
         let state = State {
-            streams,
+            streams: self.streams,
             layouts: self.layouts,
             head,
             own,
-            queue: std::collections::VecDeque::new(),
+            queue: VecDeque::new(),
             queue_bytes: 0,
             received_position: 0,
-            segments,
+            segments: self.segments,
             open_segment: None,
             gaps: self.gaps,
             closed: false,
@@ -222,23 +202,36 @@ impl Replay {
         (state, self.bad_records)
     }
 
+    fn build_head(&mut self, now_ms: i64, waiting_max: usize, metrics: &Metrics) -> Head {
+        let mut head = Head::new(now_ms, waiting_max);
+        self.in_head.sort_by_key(|(no, frame)| (*no, frame.key().seq));
+        for (no, frame) in std::mem::take(&mut self.in_head) {
+            let layouts: Option<Vec<_>> =
+                frame.layouts().iter().map(|id| self.layouts.get(id).cloned()).collect();
+            let Some(layouts) = layouts else { continue };
+            let applied = head.apply(&self.streams, no, &frame, &layouts);
+            metrics.rows_corrupt.inc_by(applied.bad_rows);
+        }
+        for start in head.span() {
+            head.find_newest(&self.streams, start);
+        }
+        head
+    }
+
     /// Frames of the own node that should be in the log and are not: damage, and a gap to show.
-    fn find_holes(&mut self, frames: &[Found], received: &IntervalSet) {
-        for pair in frames.windows(2) {
-            let (before, after) = (&pair[0], &pair[1]);
-            let known = before.seq + 1 == after.seq || received.contains(before.seq + 1);
-            if known || after.range.start <= before.range.end {
-                continue;
-            }
-            let why = format!("{}: {} frames were damaged", self.node, after.seq - before.seq - 1);
-            let gap = Gap { start: before.range.end + 1, end: after.range.start - 1, why };
-            if !self.gaps.contains(&gap) {
-                self.gaps.push(gap);
-            }
+    fn find_hole(&mut self, no: StreamNo, seq: u64, range: TimeRange) {
+        if !self.streams.get(no).own {
+            return;
+        }
+        let Some((last, end)) = self.last.insert(no, (seq, range.end)) else { return };
+        let known = seq <= last + 1 || self.streams.get(no).received.contains(last + 1);
+        if known || range.start <= end.saturating_add(1) {
+            return;
+        }
+        let why = format!("{}: {} frames were damaged", self.node, seq - last - 1);
+        let gap = Gap { start: end + 1, end: range.start - 1, why };
+        if !self.gaps.contains(&gap) {
+            self.gaps.push(gap);
         }
     }
-}
-
-fn fresh() -> (IntervalSet, i64) {
-    (IntervalSet::new(), i64::MIN)
 }

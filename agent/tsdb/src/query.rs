@@ -225,7 +225,7 @@ impl State {
             found.extend(used.map(|(&key, _)| key));
         }
         for (no, stream) in self.streams.iter() {
-            for entry in stream.recent.values().filter(|entry| outside(&entry.range)) {
+            for (_, entry) in stream.in_memory().filter(|(_, entry)| outside(&entry.range)) {
                 if let Place::Memory(frame) = &entry.place {
                     found.extend(frame.layouts().iter().map(|&layout| (no, layout)));
                 }

@@ -85,6 +85,7 @@ impl State {
         let place = Place::Memory(Arc::clone(&frame));
         let entry = Entry { place, prev: frame.prev(), hash: frame.hash(), range: frame.range() };
         known.recent.insert(seq, entry);
+        known.unwritten.insert(seq);
         let info = Arc::clone(&known.info);
         self.queue_bytes += frame.body().len();
         self.queue.push_back(Queued::Frame(QueuedFrame { stream, info, layouts, frame, ticket }));
@@ -156,7 +157,7 @@ impl State {
             starts.extend(&segment.windows);
         }
         for (_, stream) in self.streams.iter() {
-            starts.extend(stream.recent.values().map(|entry| window_of(entry.range.start)));
+            starts.extend(stream.in_memory().map(|(_, entry)| window_of(entry.range.start)));
         }
         let first = window_of(range.start);
         starts.into_iter().filter(|&start| (first..=range.end).contains(&start)).collect()
@@ -170,10 +171,8 @@ impl State {
                 held.union(frames);
             }
         }
-        for (&seq, entry) in &self.streams.get(stream).recent {
-            if matches!(entry.place, Place::Memory(_)) {
-                held.insert(seq);
-            }
+        for (seq, _) in self.streams.get(stream).in_memory() {
+            held.insert(seq);
         }
         held
     }

@@ -129,7 +129,7 @@ impl State {
             used.extend(segment.layouts.keys().map(|(_, layout)| *layout));
         }
         for (_, stream) in self.streams.iter() {
-            for entry in stream.recent.values() {
+            for (_, entry) in stream.in_memory() {
                 if let Place::Memory(frame) = &entry.place {
                     used.extend(frame.layouts());
                 }

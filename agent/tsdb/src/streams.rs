@@ -1,6 +1,6 @@
 //! The streams that a store knows: what it received of each, and where its recent frames are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use log::Location;
@@ -40,11 +40,18 @@ pub(crate) struct Stream {
     pub(crate) durable: IntervalSet,
     /// Frames not written yet, and those of segments that the head still needs.
     pub(crate) recent: BTreeMap<u64, Entry>,
+    /// Those of `recent` that are not written yet.
+    pub(crate) unwritten: BTreeSet<u64>,
     /// Time of the newest row.
     pub(crate) newest: i64,
 }
 
 impl Stream {
+    /// The frames that are not written yet.
+    pub(crate) fn in_memory(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.unwritten.iter().filter_map(|seq| Some((*seq, self.recent.get(seq)?)))
+    }
+
     /// A series' labels as this store shows them.
     pub(crate) fn shown(&self, series: Labels) -> Labels {
         if self.own { series } else { self.info.outside(&series) }
@@ -72,6 +79,7 @@ impl Streams {
             received: IntervalSet::new(),
             durable: IntervalSet::new(),
             recent: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
             newest: i64::MIN,
         });
         no

@@ -327,7 +327,9 @@ impl Queued {
 impl State {
     /// A frame is in the log now.
     fn place(&mut self, stream: StreamNo, seq: u64, at: Location) {
-        if let Some(entry) = self.streams.get_mut(stream).recent.get_mut(&seq) {
+        let stream = self.streams.get_mut(stream);
+        stream.unwritten.remove(&seq);
+        if let Some(entry) = stream.recent.get_mut(&seq) {
             entry.place = Place::Log(at);
         }
     }

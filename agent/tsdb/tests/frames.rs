@@ -62,7 +62,7 @@ fn all_frames(stores: &[std::sync::Arc<vedette_tsdb::Store>], to: &vedette_tsdb:
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(12))]
 
     /// Whatever order frames come in, how often, and however often a twin restarts: the same answers.
     #[test]

@@ -102,7 +102,7 @@ fn is_part(part: &Samples, whole: &Samples) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn a_store_is_the_naive_model(ops in prop::collection::vec(any_op(), 1..120)) {

@@ -19,6 +19,16 @@ use vedette_tsdb::{Store, StoreOptions};
 pub(crate) const T0: i64 = 1_699_999_200_000;
 pub(crate) const WINDOW: i64 = 7_200_000;
 
+/// A property's cases: `quick` of them, or what `PROPTEST_CASES` says.
+pub(crate) fn cases(quick: u32) -> proptest::test_runner::Config {
+    let told = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    proptest::test_runner::Config {
+        cases: told.unwrap_or(quick),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
 pub(crate) type Samples = BTreeMap<Labels, Vec<(i64, u64)>>;
 
 pub(crate) fn options(dir: &Path, node: &str) -> StoreOptions {
