@@ -10,7 +10,7 @@ mod run;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use collectors::Collectors;
+pub use collectors::{COLLECTORS, Collectors};
 pub use page::{HostSample, Page};
 pub use run::Host;
 
@@ -27,6 +27,8 @@ pub struct HostConfig {
     pub proc: PathBuf,
     /// Where the host's root is mounted; mount points are read below it.
     pub root: PathBuf,
+    /// Names of the collectors to run, out of [`COLLECTORS`].
+    pub collectors: Vec<String>,
 }
 
 impl HostConfig {
@@ -42,6 +44,7 @@ impl HostConfig {
             instance: instance.into(),
             proc: PathBuf::from("/proc"),
             root: PathBuf::from("/"),
+            collectors: COLLECTORS.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -17,6 +17,10 @@ use env::SharedClock;
 use crate::HostConfig;
 use crate::page::Page;
 
+/// Every collector, under node_exporter's name for it.
+pub const COLLECTORS: [&str; 9] =
+    ["cpu", "diskstats", "filesystem", "loadavg", "meminfo", "netdev", "stat", "time", "uname"];
+
 /// Why a collector gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CollectError {
@@ -29,6 +33,7 @@ pub(crate) enum CollectError {
 /// Every collector with what it must remember between two readings.
 #[derive(Debug)]
 pub struct Collectors {
+    enabled: Vec<String>,
     proc: PathBuf,
     clock: SharedClock,
     cpu: cpu::Cpu,
@@ -41,6 +46,7 @@ impl Collectors {
     #[must_use]
     pub fn new(config: &HostConfig, clock: SharedClock) -> Self {
         Self {
+            enabled: config.collectors.clone(),
             proc: config.proc.clone(),
             clock,
             cpu: cpu::Cpu::default(),
@@ -55,7 +61,7 @@ impl Collectors {
         let mut page = Page::default();
         let mut outcomes = Vec::new();
         let proc = self.proc.clone();
-        let clock = self.clock.clone();
+        let (clock, enabled) = (self.clock.clone(), self.enabled.clone());
         let mut run =
             |name: &'static str, collector: &mut dyn FnMut(&mut Page) -> Result<(), CollectError>| {
                 let start = clock.monotonic();
