@@ -39,7 +39,7 @@ pub(crate) fn write_timestamp(out: &mut String, millis: i64) {
     }
     let millis = millis.unsigned_abs();
     let _ = write!(out, "{}", millis / 1_000);
-    if millis % 1_000 != 0 {
+    if !millis.is_multiple_of(1_000) {
         let _ = write!(out, ".{:03}", millis % 1_000);
     }
 }

@@ -14,7 +14,8 @@ pub(crate) fn series<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         if params.all("match[]").next().is_none() {
             return Err(ApiError::bad_data("no match[] parameter provided"));
         }
-        let (query, limit) = label_query(params)?;
+        // Only here does Prometheus name the parameter.
+        let (query, limit) = label_query(params, |what| ApiError::parameter("match[]", what))?;
         let (mut found, coverage) = state.parts.querier.series(query).await?;
         let cut = truncate(&mut found, limit);
         let mut data = String::from("[");
@@ -32,7 +33,7 @@ pub(crate) fn series<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
 /// `/api/v1/labels`: the label names of the series that pass.
 pub(crate) fn names<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
-        let (query, limit) = label_query(params)?;
+        let (query, limit) = label_query(params, ApiError::bad_data)?;
         let (mut names, coverage) = state.parts.querier.label_names(query).await?;
         let cut = truncate(&mut names, limit);
         Ok(Reply::of(&names)?.truncated(cut).cover(&coverage))
@@ -45,17 +46,20 @@ pub(crate) async fn values(state: &Inner, name: &str, params: &Params) -> Result
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let (query, limit) = label_query(params)?;
+    let (query, limit) = label_query(params, ApiError::bad_data)?;
     let (mut values, coverage) = state.parts.querier.label_values(&name, query).await?;
     let cut = truncate(&mut values, limit);
     Ok(Reply::of(&values)?.truncated(cut).cover(&coverage))
 }
 
 /// The common parameters, and the limit as asked. One entry more is asked for, to see whether there is one.
-fn label_query(params: &Params) -> Result<(LabelQuery, usize), ApiError> {
+fn label_query(
+    params: &Params,
+    refuse: impl FnOnce(String) -> ApiError,
+) -> Result<(LabelQuery, usize), ApiError> {
     let limit = params.limit()?;
     let range = params.range()?;
-    let matcher_sets = params.matcher_sets()?;
+    let matcher_sets = params.matcher_sets().map_err(refuse)?;
     let ask = if limit == 0 { usize::MAX } else { limit.saturating_add(1) };
     Ok((LabelQuery { matcher_sets, range, limit: ask }, limit))
 }

@@ -19,7 +19,7 @@ mod status;
 mod status_pages;
 mod targets;
 
-pub use evaluate::{Evaluate, EvaluateError, EvaluateOptions, Evaluation, Grid, Value};
+pub use evaluate::{Evaluate, Grid};
 pub use router::router;
 pub use state::{ApiOptions, ApiParts, ApiState};
 pub use status::{

@@ -90,14 +90,12 @@ impl Params {
     }
 
     /// The selectors in `match[]`. Each must have a matcher that the empty string does not pass.
-    pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, String> {
         self.all("match[]")
             .map(|text| {
-                let matchers = promql::parse_metric_selector(text)
-                    .map_err(|error| ApiError::parameter("match[]", error.to_string()))?;
+                let matchers = promql::parse_metric_selector(text).map_err(|error| error.to_string())?;
                 if matchers.iter().all(|matcher| matcher.matches("")) {
-                    let what = "match[] must contain at least one non-empty matcher";
-                    return Err(ApiError::parameter("match[]", what.to_owned()));
+                    return Err("match[] must contain at least one non-empty matcher".to_owned());
                 }
                 Ok(matchers)
             })

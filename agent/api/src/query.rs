@@ -1,15 +1,16 @@
 //! `/query`, `/query_range`, `/query_exemplars`, `/format_query`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use model::{Sample, Series};
-use promql::Expr;
-use tokio::sync::SemaphorePermit;
+use model::Series;
+use promql::{EvalError, Expr, QueryOptions, Value};
+use storage::{BoxFuture, QueryError};
 
 use crate::error::{ApiError, ErrorKind};
-use crate::evaluate::{EvaluateError, EvaluateOptions, Evaluation, Grid, Value};
+use crate::evaluate::Grid;
 use crate::json;
-use crate::params::Params;
+use crate::params::{Params, Span};
 use crate::reply::Reply;
 use crate::state::{Answer, Inner};
 
@@ -22,25 +23,22 @@ const TOO_MANY_STEPS: &str = "exceeded maximum resolution of 11,000 points per t
 /// The parameters that both kinds of query share, read in Prometheus's order.
 struct Asked {
     expr: Expr,
-    timeout: Duration,
-    lookback: Duration,
+    options: QueryOptions,
 }
 
-/// Times of the parts of an evaluation, in seconds.
-struct Timings {
-    queue: f64,
-    evaluation: f64,
+/// Counts a query while it waits and runs, also one whose asker goes away.
+struct Counted<'a>(&'a Inner);
+
+impl<'a> Counted<'a> {
+    fn new(state: &'a Inner) -> Self {
+        state.metrics.queries.inc();
+        Self(state)
+    }
 }
 
-/// A slot among the running queries; counts the query while it waits and runs.
-struct Slot<'a> {
-    state: &'a Inner,
-    _permit: SemaphorePermit<'a>,
-}
-
-impl Drop for Slot<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.state.metrics.queries.dec();
+        self.0.metrics.queries.dec();
     }
 }
 
@@ -49,11 +47,9 @@ pub(crate) fn instant<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
         let limit = params.limit()?;
         let at = params.time_or("time", state.parts.clock.now_ms())?;
-        let asked = Asked::read(state, params)?;
-        run(state, params, limit, &asked, |options| {
-            state.parts.engine.instant(state.parts.querier.as_ref(), &asked.expr, at, options)
-        })
-        .await
+        let Asked { expr, options } = Asked::read(params)?;
+        let querier = state.parts.querier.as_ref();
+        run(state, params, limit, state.parts.engine.instant(querier, &expr, at, options)).await
     })
 }
 
@@ -74,12 +70,10 @@ pub(crate) fn range<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         if end.saturating_sub(start) / step > STEPS_MAX {
             return Err(ApiError::bad_data(TOO_MANY_STEPS));
         }
-        let asked = Asked::read(state, params)?;
+        let Asked { expr, options } = Asked::read(params)?;
         let grid = Grid { start, end, step };
-        run(state, params, limit, &asked, |options| {
-            state.parts.engine.range(state.parts.querier.as_ref(), &asked.expr, grid, options)
-        })
-        .await
+        let querier = state.parts.querier.as_ref();
+        run(state, params, limit, state.parts.engine.range(querier, &expr, grid, options)).await
     })
 }
 
@@ -105,88 +99,60 @@ fn parse(params: &Params) -> Result<Expr, ApiError> {
 }
 
 impl Asked {
-    fn read(state: &Inner, params: &Params) -> Result<Self, ApiError> {
-        let options = &state.parts.options;
-        let timeout = match params.duration("timeout").map_err(|what| ApiError::parameter("timeout", what))? {
-            Some(asked) => asked.positive().unwrap_or(Duration::ZERO).min(options.query_timeout),
-            None => options.query_timeout,
-        };
-        let lookback = params
+    fn read(params: &Params) -> Result<Self, ApiError> {
+        let timeout = params
+            .duration("timeout")
+            .map_err(|what| ApiError::parameter("timeout", what))?
+            .map(|asked| asked.positive().unwrap_or(Duration::ZERO));
+        let lookback_delta = params
             .duration("lookback_delta")
             .map_err(|what| ApiError::bad_data(format!("error parsing lookback delta duration: {what}")))?
-            .and_then(crate::params::Span::positive)
-            .unwrap_or(options.lookback);
-        Ok(Self { expr: parse(params)?, timeout, lookback })
+            .and_then(Span::positive);
+        // The limit is applied here, whoever evaluates.
+        let options = QueryOptions { lookback_delta, timeout, limit: None };
+        Ok(Self { expr: parse(params)?, options })
     }
 }
 
-/// Waits for a slot, evaluates in the time that is left, and writes the answer.
-async fn run<'a, F>(
-    state: &'a Inner,
+/// Waits for the evaluation and writes its answer.
+async fn run(
+    state: &Inner,
     params: &Params,
     limit: usize,
-    asked: &Asked,
-    evaluate: F,
-) -> Result<Reply, ApiError>
-where
-    F: FnOnce(EvaluateOptions) -> storage::BoxFuture<'a, Result<Evaluation, EvaluateError>>,
-{
+    evaluation: BoxFuture<'_, Result<promql::Answer, EvalError>>,
+) -> Result<Reply, ApiError> {
+    let counted = Counted::new(state);
     let begun = state.parts.clock.monotonic();
-    let slot = take_slot(state, asked.timeout).await?;
-    let queue = state.parts.clock.monotonic().saturating_sub(begun);
-    let timeout = asked.timeout.saturating_sub(queue);
-    let options = EvaluateOptions { lookback: asked.lookback, timeout };
-    // The engine keeps the deadline itself; the outer one is for a store that does not answer.
-    let evaluation = tokio::time::timeout(timeout, evaluate(options))
-        .await
-        .map_err(|_| ApiError::new(ErrorKind::Timeout, "query timed out in expression evaluation"))??;
-    drop(slot);
-    let spent = state.parts.clock.monotonic().saturating_sub(begun);
-    let timings =
-        Timings { queue: queue.as_secs_f64(), evaluation: spent.saturating_sub(queue).as_secs_f64() };
-    Ok(write_answer(evaluation, limit, params.get("stats"), &timings))
-}
-
-async fn take_slot(state: &Inner, timeout: Duration) -> Result<Slot<'_>, ApiError> {
-    state.metrics.queries.inc();
-    match tokio::time::timeout(timeout, state.query_slots.acquire()).await {
-        Ok(Ok(permit)) => Ok(Slot { state, _permit: permit }),
-        _ => {
-            state.metrics.queries.dec();
-            Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"))
-        }
-    }
-}
-
-impl From<EvaluateError> for ApiError {
-    fn from(error: EvaluateError) -> Self {
-        let kind = match &error {
-            EvaluateError::Execution(_) => ErrorKind::Execution,
-            EvaluateError::Timeout(_) => ErrorKind::Timeout,
-            EvaluateError::Canceled(_) => ErrorKind::Canceled,
-            EvaluateError::Storage(_) => ErrorKind::Internal,
-        };
-        Self::new(kind, error.to_string())
-    }
-}
-
-fn write_answer(mut evaluation: Evaluation, limit: usize, stats: &str, timings: &Timings) -> Reply {
-    let cut = match &mut evaluation.value {
+    let mut answer = evaluation.await?;
+    drop(counted);
+    let cut = match &mut answer.value {
         Value::Vector(samples) => cut_to(samples, limit),
         Value::Matrix(series) => cut_to(series, limit),
         Value::Scalar(_) | Value::String(..) => false,
     };
     let mut data = String::from("{\"resultType\":\"");
-    write_value(&mut data, &evaluation.value);
-    if !stats.is_empty() {
-        write_stats(&mut data, &evaluation, timings);
+    write_value(&mut data, &answer.value);
+    if !params.get("stats").is_empty() {
+        let spent = state.parts.clock.monotonic().saturating_sub(begun);
+        write_stats(&mut data, &answer.stats, spent);
     }
     data.push('}');
-    Reply::raw(data)
-        .truncated(cut)
-        .warn(evaluation.warnings)
-        .cover(&evaluation.coverage)
-        .inform(evaluation.infos)
+    Ok(Reply::raw(data).truncated(cut).warn(answer.warnings).cover(&answer.coverage).inform(answer.infos))
+}
+
+impl From<EvalError> for ApiError {
+    fn from(error: EvalError) -> Self {
+        let kind = match &error {
+            EvalError::Timeout(_) => ErrorKind::Timeout,
+            EvalError::Canceled(_) => ErrorKind::Canceled,
+            EvalError::Storage(QueryError::Unavailable(_)) => ErrorKind::Unavailable,
+            EvalError::Storage(QueryError::Storage { .. }) => ErrorKind::Internal,
+            EvalError::Storage(QueryError::Limit(_))
+            | EvalError::TooManySamples(_)
+            | EvalError::Execution(_) => ErrorKind::Execution,
+        };
+        Self::new(kind, error.to_string())
+    }
 }
 
 fn cut_to<T>(entries: &mut Vec<T>, limit: usize) -> bool {
@@ -216,11 +182,11 @@ fn write_value(data: &mut String, value: &Value) {
         }
         Value::Vector(samples) => {
             data.push_str("vector\",\"result\":[");
-            for (at, (labels, sample)) in samples.iter().enumerate() {
+            for (at, sample) in samples.iter().enumerate() {
                 data.push_str(if at > 0 { ",{\"metric\":" } else { "{\"metric\":" });
-                json::write_labels(data, labels);
+                json::write_labels(data, &sample.labels);
                 data.push_str(",\"value\":");
-                write_point(data, sample);
+                write_point(data, sample.timestamp, sample.value);
                 data.push('}');
             }
             data.push(']');
@@ -247,16 +213,16 @@ fn write_series(data: &mut String, series: &Series) {
         if at > 0 {
             data.push(',');
         }
-        write_point(data, sample);
+        write_point(data, sample.timestamp, sample.value);
     }
     data.push(']');
 }
 
-fn write_point(data: &mut String, sample: &Sample) {
+fn write_point(data: &mut String, timestamp: i64, value: f64) {
     data.push('[');
-    json::write_timestamp(data, sample.timestamp);
+    json::write_timestamp(data, timestamp);
     data.push(',');
-    json::write_value(data, sample.value);
+    json::write_value(data, value);
     data.push(']');
 }
 
@@ -265,14 +231,15 @@ fn seconds(millis: i64) -> String {
     json::number(millis as f64 / 1_000.0)
 }
 
-fn write_stats(data: &mut String, evaluation: &Evaluation, timings: &Timings) {
-    let (queue, evaluated) = (json::number(timings.queue), json::number(timings.evaluation));
-    let total = json::number(timings.queue + timings.evaluation);
-    let (read, peak) = (evaluation.samples_read, evaluation.samples_peak);
-    data.push_str(&format!(
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{evaluated},\"resultSortTime\":0,\
-         \"queryPreparationTime\":0,\"innerEvalTime\":{evaluated},\"execQueueTime\":{queue},\
-         \"execTotalTime\":{total}}},\"samples\":{{\"totalQueryableSamples\":{read},\
-         \"peakSamples\":{peak}}}}}"
-    ));
+/// The engine does not time its parts, so all of the time is the evaluation's.
+fn write_stats(data: &mut String, stats: &promql::QueryStats, spent: Duration) {
+    let seconds = json::number(spent.as_secs_f64());
+    let (total, read, peak) = (stats.total_samples, stats.samples_read, stats.peak_samples);
+    let _ = write!(
+        data,
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{seconds},\"resultSortTime\":0,\
+         \"queryPreparationTime\":0,\"innerEvalTime\":{seconds},\"execQueueTime\":0,\
+         \"execTotalTime\":{seconds}}},\"samples\":{{\"totalQueryableSamples\":{total},\
+         \"samplesRead\":{read},\"peakSamples\":{peak}}}}}"
+    );
 }

@@ -118,7 +118,7 @@ impl<'a> Filter<'a> {
             names: params.all("rule_name[]").collect(),
             groups: params.all("rule_group[]").collect(),
             files: params.all("file[]").collect(),
-            matcher_sets: params.matcher_sets()?,
+            matcher_sets: params.matcher_sets().map_err(ApiError::bad_data)?,
             without_alerts,
         })
     }

@@ -8,7 +8,6 @@ use env::SharedClock;
 use model::{AnchoredRegex, RegexError};
 use storage::{BoxFuture, Querier};
 use telemetry::{Counter, Gauge, Registry};
-use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
 use crate::evaluate::Evaluate;
@@ -21,12 +20,8 @@ use crate::status::{
 /// Limits and names, all with Prometheus's defaults.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
-    /// How far back an instant looks for a sample (`--query.lookback-delta`).
+    /// How far back a federation request looks for a sample (`--query.lookback-delta`).
     pub lookback: Duration,
-    /// Longest time for a query, waiting included (`--query.timeout`).
-    pub query_timeout: Duration,
-    /// Most queries at a time; more wait (`--query.max-concurrency`).
-    pub query_concurrency: usize,
     /// Most samples that a federation request loads (`--query.max-samples`).
     pub samples_max: usize,
     /// Largest posted form in bytes.
@@ -41,8 +36,6 @@ impl Default for ApiOptions {
     fn default() -> Self {
         Self {
             lookback: Duration::from_secs(300),
-            query_timeout: Duration::from_secs(120),
-            query_concurrency: 20,
             samples_max: 50_000_000,
             body_max: 10 << 20,
             cors_origin: ".*".to_owned(),
@@ -91,7 +84,6 @@ pub struct ApiState(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) parts: ApiParts,
     pub(crate) cors_origin: AnchoredRegex,
-    pub(crate) query_slots: Semaphore,
     pub(crate) metrics: ApiMetrics,
 }
 
@@ -116,27 +108,18 @@ impl ApiState {
     /// When `cors_origin` is no regex.
     pub fn new(parts: ApiParts, registry: &Registry) -> Result<Self, RegexError> {
         let cors_origin = AnchoredRegex::new(&parts.options.cors_origin)?;
-        let concurrency = parts.options.query_concurrency.clamp(1, Semaphore::MAX_PERMITS);
         let metrics = ApiMetrics::default();
-        metrics.register(registry, concurrency);
-        let query_slots = Semaphore::new(concurrency);
-        Ok(Self(Arc::new(Inner { parts, cors_origin, query_slots, metrics })))
+        metrics.register(registry);
+        Ok(Self(Arc::new(Inner { parts, cors_origin, metrics })))
     }
 }
 
 impl ApiMetrics {
-    fn register(&self, registry: &Registry, concurrency: usize) {
+    fn register(&self, registry: &Registry) {
         registry.register(
             "prometheus_engine_queries",
             "The current number of queries being executed or waiting.",
             self.queries.clone(),
-        );
-        let most: Gauge = Gauge::default();
-        most.set(i64::try_from(concurrency).unwrap_or(i64::MAX));
-        registry.register(
-            "prometheus_engine_queries_concurrent_max",
-            "The max number of concurrent queries.",
-            most,
         );
         registry.register(
             "prometheus_web_federation_errors",

@@ -115,7 +115,7 @@ struct Said {
 pub(crate) fn metadata<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
         let limit = number(params, "limit")?;
-        let per_metric = number(params, "limit_per_metric")?;
+        let per_metric = number(params, "limit_per_metric")?.filter(|number| *number > 0);
         let only = params.get("metric");
         let entries = state.parts.targets.as_ref().map_or_else(Vec::new, |targets| targets.metadata());
         let mut by_metric: BTreeMap<String, BTreeSet<Said>> = BTreeMap::new();
@@ -136,13 +136,13 @@ pub(crate) fn metadata<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     })
 }
 
-/// A number of entries; what is absent, 0 or negative limits nothing.
+/// A number of entries; what is absent or negative limits nothing.
 pub(crate) fn number(params: &Params, name: &str) -> Result<Option<usize>, ApiError> {
     match params.get(name) {
         "" => Ok(None),
         text => text
             .parse::<i64>()
-            .map(|number| usize::try_from(number).ok().filter(|number| *number > 0))
+            .map(|number| usize::try_from(number).ok())
             .map_err(|_| ApiError::bad_data(format!("{name} must be a number"))),
     }
 }

@@ -34,7 +34,7 @@ pub struct WebOptions {
 pub struct UiInfo {
     /// `agent` or `federation`.
     pub binary: String,
-    /// Names of the pages to show, such as `query`, `targets`, `alerts`, `silences`, `cluster`.
+    /// Names of the pages to show, such as `graph`, `targets`, `alerts`, `silences`, `cluster`.
     pub pages: Vec<String>,
 }
 

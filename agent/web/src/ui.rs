@@ -32,6 +32,9 @@ const PAGES: [&str; 12] = [
     "/service-discovery",
 ];
 
+/// Where the built page says that it lives.
+const BUILT_BASE: &str = "<base href=\"/\" />";
+
 /// Shown instead of the interface where that was not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Vedette</title></head>\
 <body><h1>Vedette is running</h1><p>This binary was built without its user interface \
@@ -84,9 +87,14 @@ pub(crate) async fn serve(State(ui): State<Arc<UiState>>, request: Request) -> R
 fn shell(ui: &UiState) -> Response {
     let html = Dist::get("index.html")
         .map_or_else(|| NOT_BUILT.to_owned(), |file| String::from_utf8_lossy(&file.data).into_owned());
-    let base = format!("<head><base href=\"{}/\">", escape(&ui.path_prefix));
+    let base = format!("<base href=\"{}/\">", escape(&ui.path_prefix));
+    let html = if html.contains(BUILT_BASE) {
+        html.replacen(BUILT_BASE, &base, 1)
+    } else {
+        html.replacen("<head>", &format!("<head>{base}"), 1)
+    };
     let kind = (header::CONTENT_TYPE, "text/html; charset=utf-8");
-    ([kind, (header::CACHE_CONTROL, "no-cache")], html.replacen("<head>", &base, 1)).into_response()
+    ([kind, (header::CACHE_CONTROL, "no-cache")], html).into_response()
 }
 
 /// A file of the interface, compressed ahead of time where there is such a copy and the client takes it.

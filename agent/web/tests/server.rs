@@ -26,7 +26,7 @@ async fn pages_around_the_router() {
     let info = server.get("/vedette/ui.json", "").await;
     assert_eq!(
         info.text(),
-        r#"{"binary":"agent","pages":["query","targets"],"externalUrl":"","pathPrefix":""}"#
+        r#"{"binary":"agent","pages":["graph","targets"],"externalUrl":"","pathPrefix":""}"#
     );
     for page in ["/", "/graph?g0.expr=up", "/alerts", "/silences/new"] {
         let answer = server.get(page, "").await;

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use env::SimulatedClock;
 use model::{Labels, Matcher, Metadata, MetricType, Sample, Series, stale_nan};
-use promql::Expr;
+use promql::{Answer, EvalError, Expr, QueryOptions, QueryStats, Value, VectorSample};
 use storage::{BoxFuture, Coverage, Gap, LabelQuery, Querier, QueryError, Select, SeriesSet};
 use telemetry::Registry;
 
 use crate::{
     ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, ApiOptions, ApiParts, ApiState,
-    BuildInfo, ConfigStatus, Count, DroppedTarget, Evaluate, EvaluateError, EvaluateOptions, Evaluation,
-    Grid, HeadStats, Lifecycle, ProcessStatus, RecordingRule, Rule, RuleGroup, RuleHealth, RuleStatus,
-    RuntimeInfo, StoreStats, StoreStatus, TargetHealth, TargetMetadata, TargetStatus, Targets, Value,
-    WalReplay,
+    BuildInfo, ConfigStatus, Count, DroppedTarget, Evaluate, Grid, HeadStats, Lifecycle, ProcessStatus,
+    RecordingRule, Rule, RuleGroup, RuleHealth, RuleStatus, RuntimeInfo, StoreStats, StoreStatus,
+    TargetHealth, TargetMetadata, TargetStatus, Targets, WalReplay,
 };
 
 /// What the process takes for now.
@@ -27,25 +26,17 @@ pub(super) struct World {
     pub(super) ready: bool,
     pub(super) stopping: bool,
     pub(super) enabled: bool,
-    pub(super) query_concurrency: usize,
     pub(super) cors_origin: String,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self {
-            ready: true,
-            stopping: false,
-            enabled: false,
-            query_concurrency: 20,
-            cors_origin: ".*".to_owned(),
-        }
+        Self { ready: true, stopping: false, enabled: false, cors_origin: ".*".to_owned() }
     }
 }
 
 pub(super) fn state_with(world: World) -> ApiState {
     let options = ApiOptions {
-        query_concurrency: world.query_concurrency,
         cors_origin: world.cors_origin.clone(),
         body_max: 1_024,
         lookback: Duration::from_secs(300),
@@ -108,7 +99,7 @@ impl World {
     }
 
     /// What the tests' expressions come to.
-    fn value_of(expr: &str, at: i64) -> Result<Value, EvaluateError> {
+    fn value_of(expr: &str, at: i64) -> Result<Value, EvalError> {
         Ok(match expr {
             "1" => Value::Scalar(Sample::new(at, 1.0)),
             "1000000000000000000000" => Value::Scalar(Sample::new(at, 1e21)),
@@ -117,7 +108,7 @@ impl World {
                 stored()
                     .into_iter()
                     .filter(|series| series.labels.metric_name() == "up")
-                    .map(|series| (series.labels, Sample::new(at, series.samples[0].value)))
+                    .map(|series| vector_sample(series.labels, at, series.samples[0].value))
                     .collect(),
             ),
             "up[5m]" => Value::Matrix(
@@ -127,27 +118,35 @@ impl World {
             "numbers" => Value::Vector(
                 [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e-7, 0.000_001, 1e20]
                     .into_iter()
-                    .map(|value| (Labels::empty(), Sample::new(at, value)))
+                    .map(|value| vector_sample(Labels::empty(), at, value))
                     .collect(),
             ),
             "timeout" => {
-                return Err(EvaluateError::Timeout("query timed out in expression evaluation".into()));
+                return Err(EvalError::Timeout("expression evaluation"));
             }
-            "canceled" => return Err(EvaluateError::Canceled("query was canceled".into())),
-            "broken" => return Err(EvaluateError::Storage("reading {}: disk error".into())),
-            other => return Err(EvaluateError::Execution(format!("cannot evaluate {other}"))),
+            "canceled" => return Err(EvalError::Canceled("expression evaluation")),
+            "broken" => {
+                let what = "disk error".to_owned();
+                return Err(QueryError::Storage { series: Labels::empty(), what }.into());
+            }
+            "starting" => return Err(QueryError::Unavailable("starting".to_owned()).into()),
+            "large" => return Err(EvalError::TooManySamples("query execution")),
+            other => return Err(EvalError::Execution(format!("cannot evaluate {other}"))),
         })
     }
 }
 
-fn evaluation(value: Value) -> Evaluation {
-    Evaluation {
+fn vector_sample(labels: Labels, timestamp: i64, value: f64) -> VectorSample {
+    VectorSample { labels, timestamp, value }
+}
+
+fn answer(value: Value) -> Answer {
+    Answer {
         value,
         warnings: Vec::new(),
         infos: Vec::new(),
         coverage: Coverage::default(),
-        samples_read: 3,
-        samples_peak: 2,
+        stats: QueryStats { total_samples: 4, samples_read: 3, peak_samples: 2 },
     }
 }
 
@@ -157,22 +156,26 @@ impl Evaluate for World {
         _querier: &'a dyn Querier,
         expr: &'a Expr,
         at: i64,
-        options: EvaluateOptions,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluateError>> {
+        options: QueryOptions,
+    ) -> BoxFuture<'a, Result<Answer, EvalError>> {
         Box::pin(async move {
             let text = expr.to_string();
             if text == "lookback" {
-                let value = Sample::new(at, options.lookback.as_secs_f64());
-                return Ok(evaluation(Value::Scalar(value)));
+                let lookback = options.lookback_delta.map_or(0.0, |lookback| lookback.as_secs_f64());
+                let value = Sample::new(at, lookback);
+                return Ok(answer(Value::Scalar(value)));
+            }
+            if text == "forever" {
+                std::future::pending::<()>().await;
             }
             if text == "gaps" {
-                let mut noted = evaluation(Value::Vector(Vec::new()));
+                let mut noted = answer(Value::Vector(Vec::new()));
                 noted.warnings = (1..=12).map(|number| format!("PromQL warning: {number}")).collect();
                 noted.infos = vec!["PromQL info: a & b".to_owned()];
                 noted.coverage.gaps.push(Gap { start: 0, end: 1_500, why: "agent a was away".to_owned() });
                 return Ok(noted);
             }
-            Self::value_of(&text, at).map(evaluation)
+            Self::value_of(&text, at).map(answer)
         })
     }
 
@@ -181,19 +184,19 @@ impl Evaluate for World {
         _querier: &'a dyn Querier,
         expr: &'a Expr,
         grid: Grid,
-        _options: EvaluateOptions,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluateError>> {
+        _options: QueryOptions,
+    ) -> BoxFuture<'a, Result<Answer, EvalError>> {
         Box::pin(async move {
             let Value::Vector(found) = Self::value_of(&expr.to_string(), grid.start)? else {
-                return Err(EvaluateError::Execution("no vector".to_owned()));
+                return Err(EvalError::Execution("no vector".to_owned()));
             };
             let steps =
                 || (grid.start..=grid.end).step_by(usize::try_from(grid.step).expect("positive")).take(3);
-            let series = |(labels, sample): (Labels, Sample)| Series {
-                labels,
+            let series = |sample: VectorSample| Series {
+                labels: sample.labels,
                 samples: steps().map(|at| Sample::new(at, sample.value)).collect(),
             };
-            Ok(evaluation(Value::Matrix(found.into_iter().map(series).collect())))
+            Ok(answer(Value::Matrix(found.into_iter().map(series).collect())))
         })
     }
 }

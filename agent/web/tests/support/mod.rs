@@ -1,5 +1,7 @@
 //! A server in this process and a client that says exactly what it is told to.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ pub(crate) struct Server {
 
 /// Options for a free port.
 pub(crate) fn options() -> WebOptions {
-    let ui = UiInfo { binary: "agent".to_owned(), pages: vec!["query".to_owned(), "targets".to_owned()] };
+    let ui = UiInfo { binary: "agent".to_owned(), pages: vec!["graph".to_owned(), "targets".to_owned()] };
     WebOptions::new(vec!["127.0.0.1:0".parse().expect("an address")], ui)
 }
 
