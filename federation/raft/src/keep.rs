@@ -12,7 +12,7 @@ use crate::codec::{self, JoinCall, JoinOutcome, ProbeAnswer, ProbeCall};
 use crate::metrics::gauge_value;
 use crate::net::Lane;
 use crate::node::{Node, Running};
-use crate::types::{LeaderId, Leadership, NodeId};
+use crate::types::{Leadership, NodeId};
 use crate::wire::{self, Call, Envelope};
 use crate::{form, members};
 
@@ -73,8 +73,14 @@ async fn watch_leadership(node: &Arc<Node>) {
     let running = running(node).await;
     let mut metrics = running.engine.metrics();
     let mut applied = node.machine.applied();
+    let mut members_at = None;
     loop {
         let now = metrics.borrow_watched().clone();
+        if members_at != *now.membership_config.log_id() {
+            members_at = *now.membership_config.log_id();
+            let members = now.membership_config.membership();
+            node.net.addresses.set(members.nodes().map(|(id, member)| (*id, member.address.clone())));
+        }
         if let Err(fatal) = &now.running_state {
             node.fail(fatal.to_string());
             return;
@@ -241,8 +247,7 @@ async fn hand_over(node: &Arc<Node>) {
     let running = running(node).await;
     let mut changes = node.leadership.subscribe();
     loop {
-        let now = changes.borrow_and_update().clone();
-        if now.is_me {
+        if changes.borrow_and_update().is_me {
             let metrics = running.metrics();
             let members = metrics.membership_config.membership();
             let replica = members::candidates(node, &metrics)
@@ -252,14 +257,8 @@ async fn hand_over(node: &Arc<Node>) {
                 let deadline = Deadline::after(node.options.election_max * 4);
                 tracing::info!(target, "this node is a witness: handing leadership over");
                 members::transfer(node, running, target, deadline).await;
-                continue_after(node, now.leader_id);
             }
         }
         let _ = tokio::time::timeout(node.options.heartbeat, changes.changed()).await;
     }
-}
-
-/// A handover that did not work ends here, so that the next try is a new one.
-fn continue_after(node: &Node, leader: LeaderId) {
-    tracing::debug!(term = leader.term, leads = node.leadership.borrow().is_me, "handover tried");
 }

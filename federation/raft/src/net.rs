@@ -101,10 +101,26 @@ impl Contacts {
     }
 }
 
+/// Where each member listens now: the engine keeps a network for as long as its member, also when it moves.
+#[derive(Default)]
+pub(crate) struct Addresses(Mutex<HashMap<NodeId, String>>);
+
+impl Addresses {
+    /// Replaces all by what the membership says.
+    pub(crate) fn set(&self, members: impl Iterator<Item = (NodeId, String)>) {
+        *self.0.lock() = members.collect();
+    }
+
+    fn of(&self, id: NodeId) -> Option<String> {
+        self.0.lock().get(&id).cloned()
+    }
+}
+
 /// What every network of this node shares.
 pub(crate) struct NetShared {
     pub(crate) pool: Pool,
     pub(crate) contacts: Contacts,
+    pub(crate) addresses: Addresses,
     pub(crate) clock: SharedClock,
     pub(crate) metrics: Metrics,
 }
@@ -122,6 +138,7 @@ pub(crate) struct Network {
     cluster: u128,
     me: NodeId,
     target: NodeId,
+    /// Where the member was when this network was made.
     address: String,
     lane: Lane,
 }
@@ -154,8 +171,13 @@ impl Network {
         Envelope { cluster: Some(self.cluster), from: self.me, to: self.target, body }
     }
 
+    fn channel(&self) -> Result<Channel, CallError> {
+        let moved = self.shared.addresses.of(self.target);
+        self.shared.pool.channel(moved.as_deref().unwrap_or(&self.address), self.lane)
+    }
+
     async fn ask(&self, call: Call, body: Bytes, wait: Duration) -> Result<Bytes, CallError> {
-        let channel = self.shared.pool.channel(&self.address, self.lane)?;
+        let channel = self.channel()?;
         let answer = wire::call(channel, call, self.envelope(body), wait).await?;
         self.shared.contacts.heard(self.target, self.shared.clock.monotonic());
         Ok(answer)
@@ -254,7 +276,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
         let image = snapshot.snapshot;
         let head = SnapshotCall { vote: codec::from_vote(&vote), size: image.len() as u64 };
         let send = async {
-            let channel = self.shared.pool.channel(&self.address, self.lane)?;
+            let channel = self.channel()?;
             wire::send_snapshot(channel, self.envelope(codec::encode(&head)), image, option.hard_ttl()).await
         };
         let answer = tokio::select! {

@@ -15,7 +15,7 @@ use crate::log::{self, LogStore};
 use crate::machine::Machine;
 use crate::members;
 use crate::metrics::Metrics;
-use crate::net::{Contacts, Lane, NetShared, Pool};
+use crate::net::{Addresses, Contacts, Lane, NetShared, Pool};
 use crate::node::{Node, Parts};
 use crate::options::RaftOptions;
 use crate::snapshot::SnapshotDir;
@@ -55,6 +55,7 @@ impl Raft {
         let net = NetShared {
             pool: Pool::new(tls),
             contacts: Contacts::default(),
+            addresses: Addresses::default(),
             clock: clock.clone(),
             metrics: Metrics::new(registry),
         };
@@ -233,6 +234,11 @@ impl Raft {
             false
         });
         result.and(left.map_err(|error| RaftError::Engine(error.to_string())))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn node(&self) -> &Node {
+        &self.0
     }
 
     async fn at_leader(&self, call: Call, body: MemberCall, wait: Duration) -> Result<(), MemberError> {

@@ -138,7 +138,27 @@ fn an_entry_of_a_later_version_is_refused() {
     assert!(codec::to_entry(codec::decode(&bytes).expect("decodes")).is_err());
 }
 
-pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
+#[tokio::test]
+async fn a_node_that_cannot_write_its_log_stops_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options =
+        crate::RaftOptions::new(folder.path().to_owned(), "solo".to_owned(), "127.0.0.1:1".to_owned());
+    let wait = std::time::Duration::from_secs(20);
+    let (clock, random) = (env::SystemClock::shared(), env::SystemRandom::shared());
+    let (registry, tasks) = (telemetry::Registry::new(), Tasks::new());
+    let raft = crate::Raft::start(options, Arc::new(Nothing), clock, random, &tasks, &registry);
+    let raft = raft.await.expect("starts");
+    raft.propose(vec![1], wait).await.expect("works");
+    raft.node().store.close().await;
+    assert!(raft.propose(vec![2], wait).await.is_err());
+    let mut fatal = raft.fatal();
+    let told = tokio::time::timeout(wait, fatal.wait_for(Option::is_some)).await;
+    assert!(told.is_ok_and(|told| told.is_ok()));
+    assert!(!raft.lease_valid());
+    assert!(matches!(raft.propose(vec![3], wait).await, Err(crate::ProposeError::Stopped(_))));
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).expect("created");
     for entry in std::fs::read_dir(from).expect("listed") {
         let path = entry.expect("an entry").path();

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Running, WAIT, agree, eventually, leader, sites, voters};
+use support::{Delay, Running, WAIT, agree, eventually, leader, sites, voters};
 use vedette_raft::{MemberError, ProposeError, ReadError, read_log};
 
 /// Starts a pair and its witness and waits until all three vote.
@@ -90,7 +90,8 @@ fn a_node_that_lost_its_disk_replaces_itself_under_a_new_id() {
     let lost = 1;
     let old = nodes[lost].id();
     let dir = nodes.remove(lost).kill();
-    std::fs::remove_dir_all(dir).unwrap();
+    // The killed node's log may still be closing.
+    eventually("an empty folder", || (std::fs::remove_dir_all(&dir).is_ok() || !dir.exists(), ()));
     nodes.push(sites[lost].start());
     voters(&all(&nodes), &["a", "b", "w"]);
     assert!(nodes[2].id() > old, "{} was given before", nodes[2].id());
@@ -247,4 +248,59 @@ fn an_empty_node_joins_when_it_is_invited_and_not_another_groups() {
     let refused = nodes[0].run(async move |raft| raft.add(&address, WAIT).await);
     assert!(matches!(&refused, Err(MemberError::Refused(why)) if why.contains("label")), "{refused:?}");
     assert_eq!(nodes[2].raft.status().cluster_id, "");
+}
+
+#[test]
+fn a_node_that_moved_is_found_at_its_new_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut sites, mut nodes) = pair(folder.path());
+    let moves = usize::from(leader(&all(&nodes)) == 0);
+    nodes.remove(moves).kill();
+    let address = support::free_address();
+    sites[moves].address = address;
+    sites[moves].options.advertise = address.to_string();
+    leader(&all(&nodes));
+    nodes[0].propose("one").unwrap();
+    nodes.push(sites[moves].start());
+    eventually("the new address", || {
+        let status = nodes[0].raft.status();
+        (status.nodes.iter().any(|node| node.address == address.to_string()), status)
+    });
+    agree(&all(&nodes), 1);
+    assert_eq!(nodes[2].propose("two"), Ok(b"2".to_vec()));
+    agree(&all(&nodes), 2);
+}
+
+/// The witness alone has the leader's last entries when the leader dies: it must win, give them to the
+/// replica, and hand over to it.
+#[test]
+fn the_witness_saves_what_the_slow_replica_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sites = sites(folder.path(), &["a", "b", "w"]);
+    let slow = Delay::before(sites[1].address);
+    sites[1].options.advertise = slow.address.to_string();
+    let mut nodes: Vec<Running> = sites.iter().map(support::Site::start).collect();
+    voters(&all(&nodes), &["a", "b", "w"]);
+    let first = nodes[0].id();
+    nodes[1].run(async move |raft| raft.transfer(Some(first), WAIT).await).unwrap();
+    eventually("a leads", || (nodes[0].leads(), nodes[0].raft.status()));
+    slow.set(Duration::from_millis(200));
+    let wait = Duration::from_millis(500);
+    let acked = (0..20)
+        .filter(|number| {
+            let bytes = number.to_string().into_bytes();
+            nodes[0].run(async move |raft| raft.propose(bytes, wait).await).is_ok()
+        })
+        .count();
+    assert!(acked > 10, "{acked} proposals were acknowledged by leader and witness");
+    let (replica, witness) = (nodes[1].journal.entries().len(), nodes[2].journal.entries().len());
+    nodes.remove(0).kill();
+    assert!(replica <= witness, "the replica has {replica}, the witness {witness}");
+    eventually("b leads with everything", || {
+        let there = nodes[0].journal.entries().len();
+        (nodes[0].leads() && there >= acked, (there, acked, nodes[0].raft.leadership().borrow().clone()))
+    });
+    slow.set(Duration::ZERO);
+    nodes[0].propose("after").unwrap();
+    agree(&all(&nodes), nodes[0].journal.entries().len());
 }

@@ -14,11 +14,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use env::{SystemClock, SystemRandom, Tasks};
 use telemetry::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::Runtime;
 use vedette_raft::{Applied, LeaderId, NodeId, Peer, ProposeError, Raft, RaftOptions, StateMachine};
 
@@ -248,4 +251,75 @@ pub fn agree(nodes: &[&Running], count: usize) {
     for node in nodes {
         assert_eq!(node.journal.entries(), nodes[0].journal.entries());
     }
+}
+
+/// An address that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A TCP proxy that holds back what goes through it, both ways.
+pub struct Delay {
+    pub address: SocketAddr,
+    millis: Arc<AtomicU64>,
+    runtime: Option<Runtime>,
+}
+
+impl Delay {
+    pub fn before(target: SocketAddr) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let (address, millis) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+        let held = millis.clone();
+        runtime.spawn(async move {
+            while let Ok((from, _)) = listener.accept().await {
+                let held = held.clone();
+                tokio::spawn(async move {
+                    let Ok(to) = tokio::net::TcpStream::connect(target).await else { return };
+                    let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
+                    tokio::select! {
+                        () = pass(from_read, to_write, held.clone()) => {}
+                        () = pass(to_read, from_write, held) => {}
+                    }
+                });
+            }
+        });
+        Self { address, millis, runtime: Some(runtime) }
+    }
+
+    pub fn set(&self, delay: Duration) {
+        self.millis.store(delay.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Passes bytes on, each piece after the delay of its arrival, in order.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, held: Arc<AtomicU64>) {
+    let (send, mut queue) = tokio::sync::mpsc::channel::<(tokio::time::Instant, Vec<u8>)>(4_096);
+    let read = async move {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let due = tokio::time::Instant::now() + Duration::from_millis(held.load(Ordering::SeqCst));
+            if send.send((due, buffer[..length].to_vec())).await.is_err() {
+                return;
+            }
+        }
+    };
+    let write = async move {
+        while let Some((due, bytes)) = queue.recv().await {
+            tokio::time::sleep_until(due).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(read, write);
 }
