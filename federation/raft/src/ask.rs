@@ -17,6 +17,8 @@ use crate::wire::{self, Call, CallError, Envelope};
 
 /// Pause before the leader is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a leader's answer is still awaited once another leads.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// A moment after which nobody waits any more.
 #[derive(Clone, Copy)]
@@ -172,7 +174,7 @@ pub(crate) fn refused(error: &ClientWriteError<crate::engine::TypeConfig>) -> Le
     }
 }
 
-/// Forwards a call to the leader.
+/// Forwards a call to the leader, and stops waiting soon after another one took over.
 pub(crate) async fn ask_leader(
     node: &Node,
     running: &Running,
@@ -181,10 +183,23 @@ pub(crate) async fn ask_leader(
     body: bytes::Bytes,
     wait: Duration,
 ) -> LeaderOutcome {
+    let mut changes = node.leadership.subscribe();
+    let replaced = async {
+        let other = changes.wait_for(|now| now.leader.as_ref().is_some_and(|now| now.id != leader.id)).await;
+        if other.is_err() {
+            std::future::pending::<()>().await;
+        }
+        // The answer of a leader that handed over may still be under way.
+        tokio::time::sleep(GRACE).await;
+    };
     let envelope = Envelope { cluster: Some(running.cluster), from: running.id, to: leader.id, body };
-    let answer = match node.net.pool.channel(&leader.address, Lane::Control) {
-        Ok(channel) => wire::call(channel, call, envelope, wait).await,
-        Err(error) => Err(error),
+    let asked = async {
+        let channel = node.net.pool.channel(&leader.address, Lane::Log)?;
+        wire::call(channel, call, envelope, wait).await
+    };
+    let answer = tokio::select! {
+        answer = asked => answer,
+        () = replaced => return LeaderOutcome::Unknown("the leader changed".to_owned()),
     };
     match answer.map(|body| codec::decode::<LeaderAnswer>(&body)) {
         Ok(Ok(LeaderAnswer { outcome: Some(outcome) })) => outcome,

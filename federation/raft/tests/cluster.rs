@@ -304,3 +304,25 @@ fn the_witness_saves_what_the_slow_replica_lacks() {
     nodes[0].propose("after").unwrap();
     agree(&all(&nodes), nodes[0].journal.entries().len());
 }
+
+#[test]
+fn members_speak_tls_and_take_only_their_own_authoritys_peers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sites = sites(&folder.path().join("nodes"), &["a", "b", "x"]);
+    let ours = support::certificates(&folder.path().join("ours"));
+    let theirs = support::certificates(&folder.path().join("theirs"));
+    let stranger = sites[2].options.advertise.clone();
+    for site in &mut sites[..2] {
+        site.options.peers.pop();
+        site.options.tls = Some(ours.clone());
+    }
+    sites[2].options.tls = Some(theirs);
+    let nodes: Vec<Running> = sites.iter().map(support::Site::start).collect();
+    voters(&[&nodes[0], &nodes[1]], &["a", "b"]);
+    assert_eq!(nodes[1].propose("one"), Ok(b"1".to_vec()));
+    agree(&[&nodes[0], &nodes[1]], 1);
+    let refused = nodes[0].run(async move |raft| raft.add(&stranger, WAIT).await);
+    assert!(matches!(refused, Err(MemberError::Refused(_))), "{refused:?}");
+    // It asked ours all the while, and learned nothing.
+    assert_eq!(nodes[2].raft.status().cluster_id, "");
+}

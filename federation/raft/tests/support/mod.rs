@@ -23,7 +23,9 @@ use telemetry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::Runtime;
-use vedette_raft::{Applied, LeaderId, NodeId, Peer, ProposeError, Raft, RaftOptions, StateMachine};
+use vedette_raft::{
+    Applied, LeaderId, NodeId, Peer, ProposeError, Raft, RaftOptions, StateMachine, TlsFiles,
+};
 
 pub const WAIT: Duration = Duration::from_secs(20);
 
@@ -138,11 +140,14 @@ impl Site {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        let (service, address) = (raft.service(), self.address);
+        let (service, address, tls) = (raft.service(), self.address, self.options.tls.clone());
         runtime.spawn(async move {
             loop {
-                let server = tonic::transport::Server::builder().add_routes(service.clone()).serve(address);
-                if server.await.is_ok() {
+                let mut server = tonic::transport::Server::builder();
+                if let Some(files) = &tls {
+                    server = server.tls_config(files.server().unwrap()).unwrap();
+                }
+                if server.add_routes(service.clone()).serve(address).await.is_ok() {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -322,4 +327,28 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, held: Arc<AtomicU
         }
     };
     tokio::join!(read, write);
+}
+
+/// A certificate authority and one certificate of it for `localhost`, as files in `folder`.
+pub fn certificates(folder: &Path) -> TlsFiles {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_cert = ca.self_signed(&ca_key).unwrap();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert =
+        rcgen::CertificateParams::new(vec!["vedette".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    std::fs::create_dir_all(folder).unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    TlsFiles {
+        ca: write("ca.pem", ca_cert.pem()),
+        cert: write("cert.pem", cert.pem()),
+        key: write("key.pem", key.serialize_pem()),
+        server_name: Some("vedette".to_owned()),
+    }
 }
