@@ -1,7 +1,8 @@
 //! What a query's answer says besides its value: warnings and infos in Prometheus's words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::eval::{Fall, rfc3339};
 use crate::position::PosRange;
 use crate::quote::quote;
 
@@ -13,6 +14,17 @@ const TEXTS_MAX: usize = 1000;
 pub(crate) struct Annotations {
     warnings: BTreeSet<String>,
     infos: BTreeSet<String>,
+    /// By metric name and place.
+    falls: BTreeMap<(String, String), Falls>,
+}
+
+/// What was lifted at several steps.
+#[derive(Debug)]
+struct Falls {
+    fall: Fall,
+    first_time: i64,
+    last_time: i64,
+    count: usize,
 }
 
 impl Annotations {
@@ -29,7 +41,20 @@ impl Annotations {
     }
 
     /// The warnings and the infos, in order of text.
-    pub(crate) fn into_texts(self) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn into_texts(mut self) -> (Vec<String>, Vec<String>) {
+        for ((metric, pos), falls) in &self.falls {
+            let head = with_metric(MONOTONICITY.to_owned(), metric);
+            let Fall { first, last, most } = falls.fall;
+            self.infos.insert(format!(
+                "PromQL info: {head}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {} ({pos})",
+                general(first),
+                general(last),
+                general(two_digits(most)),
+                falls.count,
+                rfc3339(falls.first_time / 1000),
+                rfc3339(falls.last_time / 1000),
+            ));
+        }
         (self.warnings.into_iter().collect(), self.infos.into_iter().collect())
     }
 
@@ -63,16 +88,34 @@ impl Annotations {
         self.info(&text, pos);
     }
 
-    /// Bucket counts that fell.
-    pub(crate) fn forced_monotonicity(&mut self, metric: &str, detail: &str, pos: PosRange) {
-        let text = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)".to_owned();
-        self.info(&format!("{}{detail}", with_metric(text, metric)), pos);
+    /// Bucket counts that fell, at a time in milliseconds since the Unix epoch.
+    pub(crate) fn forced_monotonicity(&mut self, metric: &str, fall: Fall, time: i64, pos: PosRange) {
+        let key = (metric.to_owned(), pos.to_string());
+        if self.falls.len() >= TEXTS_MAX && !self.falls.contains_key(&key) {
+            return;
+        }
+        let falls =
+            self.falls.entry(key).or_insert(Falls { fall, first_time: time, last_time: time, count: 0 });
+        falls.fall.first = falls.fall.first.min(fall.first);
+        falls.fall.last = falls.fall.last.max(fall.last);
+        falls.fall.most = falls.fall.most.max(fall.most);
+        falls.first_time = falls.first_time.min(time);
+        falls.last_time = falls.last_time.max(time);
+        falls.count += 1;
     }
 
     /// A sort whose order a range query does not show.
-    pub(crate) fn sort_in_range_query(&mut self, pos: PosRange) {
-        self.warn("sort is ineffective for range queries since results are always ordered by labels", pos);
+    pub(crate) fn sort_in_range_query(&mut self) {
+        let text = "sort is ineffective for range queries since results are always ordered by labels";
+        self.warnings.insert(format!("PromQL warning: {text}"));
     }
+}
+
+const MONOTONICITY: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+
+/// The number rounded to two significant digits.
+fn two_digits(value: f64) -> f64 {
+    format!("{value:.1e}").parse().unwrap_or(value)
 }
 
 fn with_metric(text: String, metric: &str) -> String {

@@ -1,16 +1,29 @@
 //! PromQL: lexer, parser, typed tree, evaluator.
+//!
+//! [`parse`] gives an [`Expr`]; an [`Engine`] evaluates it over any [`storage::Querier`]. [`script`] reads
+//! series notation and runs test scripts. [`script`] reads
+//! series notation and runs test scripts. Knows no files, sockets or clock.
 
+mod annotation;
 mod ast;
+mod engine;
+mod eval;
 mod functions;
 mod parser;
 mod position;
 mod print;
 mod quote;
+pub mod script;
 
 pub use ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, Expr, Matching, MatrixSelector,
     NumberLiteral, Paren, StringLiteral, Subquery, Unary, ValueType, VectorSelector,
 };
+pub use engine::{
+    Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample,
+};
 pub use functions::{FUNCTIONS, Function, function};
-pub use parser::{DEPTH_MAX, NESTING_MAX, QUERY_BYTES_MAX, parse, parse_metric_selector, parse_series};
+pub use parser::{
+    NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse, parse_metric_selector, parse_series,
+};
 pub use position::{ParseError, PosRange};

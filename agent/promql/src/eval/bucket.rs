@@ -1,0 +1,269 @@
+//! Classic histograms: quantiles and fractions from cumulative buckets.
+
+use std::collections::HashMap;
+
+use model::{BUCKET_LABEL, Labels};
+
+use super::column::{Column, Grid};
+use super::label::texts;
+use super::Evaluator;
+use crate::ast::Call;
+use crate::engine::EvalError;
+
+/// Counts that differ by less, relatively, count as equal.
+const TOLERANCE: f64 = 1e-12;
+
+/// A cumulative bucket.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    upper: f64,
+    count: f64,
+}
+
+/// Where counts fell from one bucket to the next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fall {
+    /// Upper bound of the first bucket that was lifted.
+    pub(crate) first: f64,
+    /// Upper bound of the last one.
+    pub(crate) last: f64,
+    /// By how much, at most.
+    pub(crate) most: f64,
+}
+
+/// Buckets in order, those with equal bounds joined; none where the last one is not `+Inf`.
+fn ordered(mut buckets: Vec<Bucket>) -> Option<Vec<Bucket>> {
+    buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
+    if buckets.last()?.upper != f64::INFINITY {
+        return None;
+    }
+    let mut joined: Vec<Bucket> = Vec::with_capacity(buckets.len());
+    for bucket in buckets {
+        match joined.last_mut().filter(|last| last.upper == bucket.upper) {
+            Some(last) => last.count += bucket.count,
+            None => joined.push(bucket),
+        }
+    }
+    Some(joined)
+}
+
+/// Lifts counts so that none is below the one before it; tiny differences go without a word.
+fn lift(buckets: &mut [Bucket]) -> Option<Fall> {
+    let mut fall: Option<Fall> = None;
+    let mut before = buckets[0].count;
+    for bucket in &mut buckets[1..] {
+        let count = bucket.count;
+        if count == before {
+        } else if almost_equal(before, count) {
+            bucket.count = before;
+        } else if count < before {
+            bucket.count = before;
+            let found = fall.get_or_insert(Fall { first: bucket.upper, last: bucket.upper, most: 0.0 });
+            found.last = bucket.upper;
+            found.most = found.most.max(before - count);
+        } else {
+            before = count;
+        }
+    }
+    fall
+}
+
+fn almost_equal(a: f64, b: f64) -> bool {
+    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < TOLERANCE * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < TOLERANCE
+}
+
+/// The φ-quantile, and where counts had to be lifted.
+fn quantile(phi: f64, buckets: Vec<Bucket>) -> (f64, Option<Fall>) {
+    if phi.is_nan() {
+        return (f64::NAN, None);
+    }
+    if phi < 0.0 {
+        return (f64::NEG_INFINITY, None);
+    }
+    if phi > 1.0 {
+        return (f64::INFINITY, None);
+    }
+    let Some(mut buckets) = ordered(buckets) else { return (f64::NAN, None) };
+    let fall = lift(&mut buckets);
+    let last = buckets.len() - 1;
+    let observations = buckets[last].count;
+    if last == 0 || observations == 0.0 || observations.is_nan() {
+        return (f64::NAN, None);
+    }
+    let rank = phi * observations;
+    let at = buckets[..last].partition_point(|bucket| bucket.count < rank);
+    if at == last {
+        return (buckets[last - 1].upper, fall);
+    }
+    let bucket = buckets[at];
+    if at == 0 && bucket.upper <= 0.0 {
+        return (bucket.upper, fall);
+    }
+    let below = if at == 0 { Bucket { upper: 0.0, count: 0.0 } } else { buckets[at - 1] };
+    let share = (rank - below.count) / (bucket.count - below.count);
+    (below.upper + (bucket.upper - below.upper) * share, fall)
+}
+
+/// The share of observations between two bounds.
+fn fraction(low: f64, high: f64, buckets: Vec<Bucket>) -> f64 {
+    let Some(buckets) = ordered(buckets) else { return f64::NAN };
+    let total = buckets[buckets.len() - 1].count;
+    if total == 0.0 || total.is_nan() || low.is_nan() || high.is_nan() {
+        return f64::NAN;
+    }
+    if low >= high {
+        return 0.0;
+    }
+    (rank_at(high, &buckets).min(total) - rank_at(low, &buckets).min(total)) / total
+}
+
+/// How many observations are below `value`, by interpolation within its bucket.
+fn rank_at(value: f64, buckets: &[Bucket]) -> f64 {
+    let mut below = 0.0;
+    for (at, bucket) in buckets.iter().enumerate() {
+        let lower = match at {
+            0 if bucket.upper > 0.0 => 0.0,
+            0 => f64::NEG_INFINITY,
+            _ => buckets[at - 1].upper,
+        };
+        if lower >= value {
+            return below;
+        }
+        if bucket.upper > value {
+            if lower == f64::NEG_INFINITY {
+                return bucket.count;
+            }
+            return below + (bucket.count - below) * (value - lower) / (bucket.upper - lower);
+        }
+        below = bucket.count;
+    }
+    f64::INFINITY
+}
+
+/// The columns of one histogram with their upper bounds.
+struct Histogram<'c> {
+    labels: Labels,
+    drop_name: bool,
+    columns: Vec<(f64, &'c Column)>,
+}
+
+impl Histogram<'_> {
+    fn buckets(&self, step: usize) -> Vec<Bucket> {
+        let bucket = |(upper, column): &(f64, &Column)| {
+            column.get(step).map(|count| Bucket { upper: *upper, count })
+        };
+        self.columns.iter().filter_map(bucket).collect()
+    }
+}
+
+impl Evaluator<'_> {
+    /// `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`.
+    pub(super) async fn histogram_call(&mut self, node: &Call, grid: Grid) -> Result<Vec<Column>, EvalError> {
+        let name = node.function.name;
+        let several = name == "histogram_quantiles";
+        let vector_at = if several { 0 } else { node.args.len() - 1 };
+        let scalars = if several { &node.args[2..] } else { &node.args[..vector_at] };
+        let mut params = Vec::new();
+        for arg in scalars {
+            params.push((self.scalar(arg, grid).await?, arg.pos()));
+        }
+        let arg = &node.args[vector_at];
+        let columns = self.columns(arg, grid).await?;
+        let histograms = self.histograms(&columns, arg.pos());
+        if name == "histogram_fraction" {
+            let [(low, _), (high, _)] = &params[..] else { return Ok(Vec::new()) };
+            let per_step = |step: usize, buckets| fraction(low[step], high[step], buckets);
+            let out = histograms.iter().map(|histogram| self.unnamed(each_step(histogram, grid, per_step)));
+            let out = out.filter(|column| !column.is_empty()).collect();
+            return self.checked(out);
+        }
+        let mut out = Vec::new();
+        for (phi, pos) in &params {
+            for histogram in &histograms {
+                let mut column = self.quantile_column(histogram, phi, *pos, arg.pos(), grid);
+                if let (true, Some(label)) = (several, texts(&node.args[1..2]).first()) {
+                    let mut labels = column.labels.to_builder();
+                    labels.set(*label, open_metrics_float(phi.first().copied().unwrap_or(f64::NAN)));
+                    column.labels = labels.build();
+                }
+                if !column.is_empty() {
+                    out.push(column);
+                }
+            }
+            self.tick(columns.len() * grid.len()).await;
+        }
+        self.checked(out)
+    }
+
+    fn quantile_column(
+        &mut self,
+        histogram: &Histogram<'_>,
+        phi: &[f64],
+        phi_pos: crate::PosRange,
+        pos: crate::PosRange,
+        grid: Grid,
+    ) -> Column {
+        let metric = if self.delayed_name_removal { histogram.labels.metric_name() } else { "" };
+        let notes = &mut self.notes;
+        let column = each_step(histogram, grid, |step, buckets| {
+            notes.invalid_quantile(phi[step], phi_pos);
+            let (value, fall) = quantile(phi[step], buckets);
+            if let Some(fall) = fall {
+                notes.forced_monotonicity(metric, fall, grid.time(step), pos);
+            }
+            value
+        });
+        self.unnamed(column)
+    }
+
+    /// Columns that differ in `le` only, together.
+    fn histograms<'c>(&mut self, columns: &'c [Column], pos: crate::PosRange) -> Vec<Histogram<'c>> {
+        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut histograms: Vec<Histogram<'c>> = Vec::new();
+        for column in columns {
+            let bound = column.labels.value(BUCKET_LABEL);
+            let Some(upper) = parse_bound(bound) else {
+                self.notes.bad_bucket_label(column.labels.metric_name(), bound, pos);
+                continue;
+            };
+            let labels = column.labels.filtered(|name| name != BUCKET_LABEL);
+            let at = *places.entry(labels.clone()).or_insert_with(|| {
+                histograms.push(Histogram { labels, drop_name: column.drop_name, columns: Vec::new() });
+                histograms.len() - 1
+            });
+            histograms[at].columns.push((upper, column));
+        }
+        histograms
+    }
+}
+
+/// One value for each step that has buckets.
+fn each_step(
+    histogram: &Histogram<'_>,
+    grid: Grid,
+    mut value: impl FnMut(usize, Vec<Bucket>) -> f64,
+) -> Column {
+    let mut column = Column::new(histogram.labels.clone(), histogram.drop_name);
+    for step in 0..grid.len() {
+        let buckets = histogram.buckets(step);
+        if !buckets.is_empty() {
+            column.push(step, value(step, buckets));
+        }
+    }
+    column
+}
+
+fn parse_bound(text: &str) -> Option<f64> {
+    text.parse().ok()
+}
+
+/// A number as OpenMetrics writes bucket bounds: never without a point or exponent.
+fn open_metrics_float(value: f64) -> String {
+    let text = crate::annotation::general(value);
+    let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if whole { format!("{text}.0") } else { text }
+}

@@ -1,0 +1,279 @@
+//! The plain evaluator: every operator does what its definition says, sample by sample, untuned.
+//!
+//! A node is evaluated once for all steps of its grid. Nothing here reads a clock; long loops let other
+//! tasks run and stop where the query's future is dropped.
+
+mod aggregate;
+mod aggregate_k;
+mod binary;
+mod bucket;
+mod call;
+mod column;
+mod date;
+mod kahan;
+mod label;
+mod math;
+mod over_time;
+mod rate;
+mod selector;
+mod window;
+
+use std::time::Duration;
+
+use model::{Labels, Sample, Series};
+use storage::{BoxFuture, Coverage, Querier};
+
+pub(crate) use self::bucket::Fall;
+pub(crate) use self::column::{Grid, Operand};
+pub(crate) use self::date::rfc3339;
+use self::column::{Column, merge_same_labels, without_metadata};
+use crate::annotation::Annotations;
+use crate::ast::{At, Expr, Unary, ValueType};
+use crate::engine::{Answer, EngineOptions, EvalError, QueryOptions, QueryStats, Value, value_of};
+
+/// Values handled between two moments in which other tasks may run.
+const WORK_MAX: usize = 100_000;
+
+/// One query's evaluation.
+pub(crate) struct Evaluator<'q> {
+    querier: &'q dyn Querier,
+    /// Milliseconds.
+    lookback: i64,
+    /// Milliseconds.
+    subquery_step: i64,
+    delayed_name_removal: bool,
+    samples_max: usize,
+    /// The steps of the whole query.
+    query: Grid,
+    /// Whether the query was asked for at one time.
+    instant: bool,
+    notes: Annotations,
+    coverage: Coverage,
+    stats: QueryStats,
+    /// Samples held now.
+    held: usize,
+    /// Values handled since other tasks could run.
+    work: usize,
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 1_000_000).min(i64::MAX / 1_000_000)
+}
+
+impl<'q> Evaluator<'q> {
+    /// An evaluation at the steps of `query`.
+    pub(crate) fn new(
+        querier: &'q dyn Querier,
+        engine: &EngineOptions,
+        options: &QueryOptions,
+        query: Grid,
+    ) -> Self {
+        Self {
+            querier,
+            lookback: millis(options.lookback_delta.unwrap_or(engine.lookback_delta)).max(1),
+            subquery_step: millis(engine.subquery_step).max(1),
+            delayed_name_removal: engine.delayed_name_removal,
+            samples_max: engine.max_samples,
+            query,
+            instant: false,
+            notes: Annotations::default(),
+            coverage: Coverage::default(),
+            stats: QueryStats::default(),
+            held: 0,
+            work: 0,
+        }
+    }
+
+    /// Evaluates a whole query; `instant` where it was asked for at one time.
+    pub(crate) async fn top(&mut self, expr: &Expr, instant: bool) -> Result<Value, EvalError> {
+        self.instant = instant;
+        let grid = self.query;
+        if expr.value_type() == ValueType::Matrix {
+            return self.matrix(expr, grid).await;
+        }
+        let mut operand = self.eval(expr, grid).await?;
+        if let Operand::Vector(columns) = operand {
+            operand = Operand::Vector(self.finished(columns)?);
+        }
+        Ok(value_of(operand, grid, instant))
+    }
+
+    /// Names that were to be dropped at the end are; series that are the same now join.
+    fn finished(&self, mut columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
+        for column in &mut columns {
+            if column.drop_name {
+                column.labels = without_metadata(&column.labels);
+            }
+        }
+        merge_same_labels(columns)
+    }
+
+    /// A range selector or subquery as the whole query.
+    async fn matrix(&mut self, expr: &Expr, grid: Grid) -> Result<Value, EvalError> {
+        let ranges = self.ranges(expr, grid).await?;
+        let (start, end) = ranges.window(grid.start);
+        let mut series = Vec::new();
+        for one in ranges.series {
+            let inside = |sample: &&Sample| sample.timestamp > start && sample.timestamp <= end;
+            let samples: Vec<Sample> = one.samples.iter().filter(inside).copied().collect();
+            if !samples.is_empty() {
+                let labels = if one.drop_name { without_metadata(&one.labels) } else { one.labels };
+                series.push(Series { labels, samples });
+            }
+        }
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+            return Err(column::same_labelset());
+        }
+        Ok(Value::Matrix(series))
+    }
+
+    /// The answer with everything that came up on the way.
+    pub(crate) fn answer(self, mut value: Value, limit: Option<usize>) -> Answer {
+        let (mut warnings, infos) = self.notes.into_texts();
+        if let Some(limit) = limit.filter(|limit| *limit > 0) {
+            let truncated = match &mut value {
+                Value::Vector(samples) => truncate(samples, limit),
+                Value::Matrix(series) => truncate(series, limit),
+                Value::Scalar(_) | Value::String(..) => false,
+            };
+            if truncated {
+                warnings.push("results truncated due to limit".to_owned());
+            }
+        }
+        Answer { value, warnings, infos, coverage: self.coverage, stats: self.stats }
+    }
+
+    /// Evaluates a node at the steps of `grid`; afterwards only its result counts as held.
+    fn eval<'a>(&'a mut self, expr: &'a Expr, grid: Grid) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(async move {
+            let before = self.held;
+            let result = self.node(expr, grid).await?;
+            self.held = before;
+            self.hold(result.cells())?;
+            Ok(result)
+        })
+    }
+
+    async fn node(&mut self, expr: &Expr, grid: Grid) -> Result<Operand, EvalError> {
+        if grid.len() > self.samples_max {
+            return Err(EvalError::too_many_samples());
+        }
+        match expr {
+            Expr::Number(node) => {
+                self.hold(grid.len())?;
+                Ok(Operand::Scalar(vec![node.value; grid.len()]))
+            }
+            Expr::String(node) => Ok(Operand::Text(node.value.clone())),
+            Expr::Vector(node) => Ok(Operand::Vector(self.vector(node, grid, |sample| sample.value).await?)),
+            Expr::Paren(node) => self.eval(&node.expr, grid).await,
+            Expr::Unary(node) => self.unary(node, grid).await,
+            Expr::Aggregate(node) => Ok(Operand::Vector(self.aggregate(node, grid).await?)),
+            Expr::Binary(_) => self.binary_chain(expr, grid).await,
+            Expr::Call(node) => self.call(node, grid).await,
+            // The type check lets these stand only where `ranges` reads them.
+            Expr::Matrix(_) | Expr::Subquery(_) => {
+                Err(EvalError::Execution("range vector where none is allowed".to_owned()))
+            }
+        }
+    }
+
+    async fn unary(&mut self, node: &Unary, grid: Grid) -> Result<Operand, EvalError> {
+        let operand = self.eval(&node.expr, grid).await?;
+        if !node.negative {
+            return Ok(operand);
+        }
+        Ok(match operand {
+            Operand::Scalar(values) => Operand::Scalar(values.into_iter().map(|value| -value).collect()),
+            Operand::Vector(columns) => Operand::Vector(self.map(&columns, |_, value| Some(-value))?),
+            Operand::Text(text) => Operand::Text(text),
+        })
+    }
+
+    /// The scalar that an expression gives at each step.
+    async fn scalar(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<f64>, EvalError> {
+        match self.eval(expr, grid).await? {
+            Operand::Scalar(values) => Ok(values),
+            _ => Err(EvalError::Execution(format!("expected a scalar: {expr}"))),
+        }
+    }
+
+    /// The columns that an expression gives.
+    async fn columns(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<Column>, EvalError> {
+        match self.eval(expr, grid).await? {
+            Operand::Vector(columns) => Ok(columns),
+            _ => Err(EvalError::Execution(format!("expected an instant vector: {expr}"))),
+        }
+    }
+
+    /// New values for all columns, which lose their metric names.
+    fn map(
+        &self,
+        columns: &[Column],
+        mut f: impl FnMut(usize, f64) -> Option<f64>,
+    ) -> Result<Vec<Column>, EvalError> {
+        let mapped = columns.iter().map(|column| self.unnamed(column.filter_map(&mut f))).collect();
+        self.checked(mapped)
+    }
+
+    /// The column without its metric name, now or at the end of the query.
+    fn unnamed(&self, mut column: Column) -> Column {
+        if !self.delayed_name_removal {
+            column.labels = without_metadata(&column.labels);
+        }
+        column.drop_name = true;
+        column
+    }
+
+    /// Fails where two columns have the same labels at the same step, unless names go only at the end.
+    fn checked(&self, columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
+        if self.delayed_name_removal { Ok(columns) } else { merge_same_labels(columns) }
+    }
+
+    /// The time that `@` names.
+    fn pinned(&self, at: Option<At>) -> Option<i64> {
+        at.map(|at| match at {
+            At::Time(time) => time,
+            At::Start => self.query.start,
+            At::End => self.query.end,
+        })
+    }
+
+    /// Counts `samples` more as held.
+    fn hold(&mut self, samples: usize) -> Result<(), EvalError> {
+        self.held = self.held.saturating_add(samples);
+        self.stats.peak_samples = self.stats.peak_samples.max(self.held as u64);
+        if self.held > self.samples_max { Err(EvalError::too_many_samples()) } else { Ok(()) }
+    }
+
+    /// Lets other tasks run after enough work; a dropped query ends here.
+    async fn tick(&mut self, work: usize) {
+        self.work += work + 1;
+        if self.work >= WORK_MAX {
+            self.work = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn truncate<T>(items: &mut Vec<T>, limit: usize) -> bool {
+    let truncated = items.len() > limit;
+    items.truncate(limit);
+    truncated
+}
+
+/// A label set as Go prints it: `{__name__="up", job="node"}`.
+fn go_labels(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels
+        .pairs()
+        .map(|(name, value)| {
+            let name = if model::is_valid_legacy_label_name(name) {
+                name.to_owned()
+            } else {
+                crate::quote::quote(name)
+            };
+            format!("{name}={}", crate::quote::quote(value))
+        })
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}

@@ -1,0 +1,21 @@
+//! Test scripts: series notation, an in-memory store, and a runner for promqltest's language.
+
+mod command;
+mod run;
+mod series;
+mod store;
+
+pub use run::{Failure, ScriptReport, run_script, run_script_with};
+pub use series::{SERIES_VALUES_MAX, SeriesLine, parse_series_line, parse_values};
+pub use store::MemoryStore;
+
+/// A text of a script that is none, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    /// The text is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The text is right, but this engine does not know what it speaks of.
+    #[error("{0} are not supported by this engine")]
+    Unsupported(&'static str),
+}
