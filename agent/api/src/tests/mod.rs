@@ -155,3 +155,26 @@ async fn a_query_whose_asker_left_is_not_counted_any_more() {
     drop(asking);
     assert_eq!(state.0.metrics.queries.get(), 0);
 }
+
+#[tokio::test]
+async fn the_engine_reads_the_store() {
+    let router = crate::router(state_with(World { evaluates: true, ..World::default() }));
+    for (asked, body) in [
+        (
+            "GET /api/v1/query?query=count(up)",
+            r#"{"resultType":"vector","result":[{"metric":{},"value":[1700000000.500,"2"]}]}"#,
+        ),
+        (
+            "GET /api/v1/query?query=up{instance=\"a:1\"}[1m]",
+            r#"{"resultType":"matrix","result":[{"metric":{"__name__":"up","instance":"a:1","job":"node"},"values":[[1699999970.500,"0"],[1699999985.500,"1"]]}]}"#,
+        ),
+        (
+            "GET /api/v1/query_range?query=max(up{instance=\"a:1\"})&start=1699999980&end=1700000000&step=10",
+            r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1699999980,"0"],[1699999990,"1"],[1700000000,"1"]]}]}"#,
+        ),
+        ("GET /api/v1/query?query=gone", r#"{"resultType":"vector","result":[]}"#),
+    ] {
+        let (_, _, text) = ask(&router, request(asked)).await;
+        assert_eq!(text, format!("{{\"status\":\"success\",\"data\":{body}}}"), "{asked}");
+    }
+}
