@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::rngs::{StdRng, SysRng};
+use rand::rngs::StdRng;
+#[allow(clippy::disallowed_types, reason = "the one place that asks the operating system")]
+use rand::rngs::SysRng;
 use rand::{Rng, SeedableRng, TryRng};
 
 /// A source of random bits.
@@ -41,6 +43,7 @@ impl SystemRandom {
 }
 
 impl Random for SystemRandom {
+    #[allow(clippy::disallowed_types, reason = "the one place that asks the operating system")]
     fn next_u64(&self) -> u64 {
         // Without a working entropy source an epoch could repeat and silently merge two histories.
         SysRng
