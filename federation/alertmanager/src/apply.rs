@@ -138,7 +138,7 @@ impl State {
     }
 
     pub(crate) fn put_silence(&mut self, silence: Silence) {
-        self.changes.silences = true;
+        self.changes.silences.insert(silence.id.clone());
         self.silences.insert(silence.id.clone(), Arc::new(silence));
     }
 
@@ -151,9 +151,14 @@ impl State {
                 self.changes.alerts.insert(*fingerprint);
             }
         }
-        let before = self.silences.len();
-        self.silences.retain(|_, silence| silence.ends_at.saturating_add(retention_ms) >= now_ms);
-        self.changes.silences |= before != self.silences.len();
+        let changed = &mut self.changes.silences;
+        self.silences.retain(|id, silence| {
+            let keep = silence.ends_at.saturating_add(retention_ms) >= now_ms;
+            if !keep {
+                changed.insert(id.clone());
+            }
+            keep
+        });
         let inflight = &self.inflight;
         self.entries.retain(|key, entry| entry.expires_at > now_ms || inflight.contains_key(key));
     }
@@ -195,6 +200,7 @@ impl State {
         receiver_data: Vec<(String, String)>,
     ) -> Result<(), Rejection> {
         let intent = take_inflight(self, &key, |intent| intent.seq == seq)?;
+        self.changes.entries.insert(key.clone());
         let entry = self.entries.entry(key).or_default();
         *entry = LogEntry {
             seq: entry.seq.max(seq),
@@ -231,6 +237,7 @@ impl State {
         }
         let receiver_data = entry.map(|entry| entry.receiver_data.clone()).unwrap_or_default();
         let told = LogEntry { seq, told_at: Some(at_ms), content, maybe_firing: Vec::new(), receiver_data, expires_at };
+        self.changes.entries.insert(key.clone());
         self.entries.insert(key, told);
         Ok(())
     }
@@ -245,6 +252,7 @@ impl State {
         expires_at: i64,
     ) -> Result<(), Rejection> {
         let intent = take_inflight(self, &key, |intent| intent.seq == seq && intent.leader <= leader)?;
+        self.changes.entries.insert(key.clone());
         let entry = self.entries.entry(key).or_default();
         entry.seq = entry.seq.max(seq);
         entry.expires_at = entry.expires_at.max(expires_at);
@@ -256,6 +264,7 @@ impl State {
 
     pub(crate) fn place(&mut self, anchor: Anchor) {
         let place = Place { first_flush: anchor.first_flush, interval: anchor.interval };
+        self.changes.places.insert(Arc::clone(&anchor.group_key));
         self.places.insert(anchor.group_key, place);
     }
 }

@@ -51,6 +51,7 @@ impl State {
 
     /// The later account of what was told rules; the sequence passes both.
     fn merge_entry(&mut self, merged: MergedEntry) {
+        self.changes.entries.insert(merged.key.clone());
         let entry = self.entries.entry(merged.key).or_default();
         let seq = entry.seq.max(merged.entry.seq) + 1;
         let expires_at = entry.expires_at.max(merged.entry.expires_at);

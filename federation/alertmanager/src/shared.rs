@@ -50,12 +50,16 @@ impl SharedState {
 
     /// Applies a command.
     pub fn apply_command(&self, at: Applied, command: Command) -> Reply {
+        self.apply_changes(at, command).0
+    }
+
+    pub(crate) fn apply_changes(&self, at: Applied, command: Command) -> (Reply, Changes) {
         let mut state = self.0.state.write();
         let reply = state.apply(at, command);
         let changes = std::mem::take(&mut state.changes);
         drop(state);
         self.tell(&changes);
-        reply
+        (reply, changes)
     }
 
     /// The whole state as bytes.
@@ -94,12 +98,13 @@ impl SharedState {
         Feed(inner)
     }
 
+    /// Followers care for alerts and silences only.
     fn tell(&self, changes: &Changes) {
-        if changes.is_empty() {
+        if !changes.all && changes.alerts.is_empty() && changes.silences.is_empty() {
             return;
         }
         for feed in self.0.feeds.lock().iter().filter_map(Weak::upgrade) {
-            feed.changes.lock().add(changes);
+            feed.changes.lock().add_followed(changes);
             feed.news.notify_one();
         }
     }

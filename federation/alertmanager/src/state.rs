@@ -57,24 +57,29 @@ pub(crate) struct Place {
     pub(crate) interval: i64,
 }
 
-/// What changed since the followers of the state last looked.
+/// What changed since somebody last looked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
     /// Everything may have changed.
     pub(crate) all: bool,
     pub(crate) alerts: BTreeSet<Fingerprint>,
-    pub(crate) silences: bool,
+    pub(crate) silences: BTreeSet<String>,
+    pub(crate) entries: BTreeSet<NotifyKey>,
+    pub(crate) places: BTreeSet<Arc<str>>,
 }
 
 impl Changes {
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.all && !self.silences && self.alerts.is_empty()
+    /// Adds what followers of the state act on.
+    pub(crate) fn add_followed(&mut self, other: &Self) {
+        self.all |= other.all;
+        self.alerts.extend(&other.alerts);
+        self.silences.extend(other.silences.iter().cloned());
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        self.all |= other.all;
-        self.silences |= other.silences;
-        self.alerts.extend(&other.alerts);
+        self.add_followed(other);
+        self.entries.extend(other.entries.iter().cloned());
+        self.places.extend(other.places.iter().cloned());
     }
 }
 
@@ -150,6 +155,22 @@ impl State {
     /// Everything that is being told, in order of key.
     pub fn all_inflight(&self) -> impl ExactSizeIterator<Item = (&NotifyKey, &Inflight)> {
         self.inflight.iter()
+    }
+
+    /// Whether anybody was, is being or may have been told that something of this group fires.
+    #[must_use]
+    pub fn told_anything(&self, group_key: &Arc<str>) -> bool {
+        let nobody: Arc<str> = Arc::from("");
+        let from = NotifyKey {
+            group_key: Arc::clone(group_key),
+            receiver: Arc::clone(&nobody),
+            integration: nobody,
+            index: 0,
+        };
+        let told = |entry: &LogEntry| !entry.content.firing.is_empty() || !entry.maybe_firing.is_empty();
+        let entries = self.entries.range(&from..).take_while(|(key, _)| key.group_key == *group_key);
+        let mut inflight = self.inflight.range(&from..).take_while(|(key, _)| key.group_key == *group_key);
+        entries.into_iter().any(|(_, entry)| told(entry)) || inflight.next().is_some()
     }
 
     /// Index of the last command applied.

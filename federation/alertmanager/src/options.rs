@@ -1,0 +1,52 @@
+//! What an operator may set beside alertmanager.yml.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Times and places; the defaults are Alertmanager's where it has them.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the overlay of a node that is cut off is kept.
+    pub dir: PathBuf,
+    /// How long an announced notification may be under way before it is announced again
+    /// (`--cluster.peer-timeout`).
+    pub peer_timeout: Duration,
+    /// How far two monotonic clocks may drift apart during `peer_timeout`.
+    pub drift: Duration,
+    /// How long log entries and ended silences stay (`--data.retention`).
+    pub retention: Duration,
+    /// How long alerts that are over stay (`--alerts.gc-interval`).
+    pub keep_resolved: Duration,
+    /// A node that hears no leader with a quorum for so long sends on its own.
+    pub degrade_after: Duration,
+    /// A node that hears one for so long gives its overlay back.
+    pub heal_after: Duration,
+    /// How much longer an alert without an explicit end counts as firing while its sender may be cut off.
+    pub hold: Duration,
+    /// How much later a node that is cut off repeats itself: others are probably repeating.
+    pub repeat_damping: Duration,
+    /// How long a write waits for a quorum before the overlay takes it.
+    pub write_patience: Duration,
+    /// This process takes part in sending. A witness does not.
+    pub sends: bool,
+}
+
+impl Options {
+    /// The defaults, with the overlay in `dir`.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            peer_timeout: Duration::from_secs(15),
+            drift: Duration::from_millis(150),
+            retention: Duration::from_hours(120),
+            keep_resolved: Duration::from_mins(30),
+            degrade_after: Duration::from_secs(15),
+            heal_after: Duration::from_secs(2),
+            hold: Duration::from_mins(2),
+            repeat_damping: Duration::from_mins(5),
+            write_patience: Duration::from_secs(3),
+            sends: true,
+        }
+    }
+}
