@@ -107,11 +107,18 @@ fn proxy(view: View<'_>, check: &mut Checker) -> Proxy {
             Proxy::Url { url, no_proxy: view.text_or_empty("no_proxy").to_owned(), connect_headers }
         }
         Ok(url) if matches!(url.scheme(), "https" | "socks5" | "socks5h") => {
-            check.later(view.value_at("proxy_url"), "proxy_url", &format!("a proxy spoken to by {}", url.scheme()));
+            check.later(
+                view.value_at("proxy_url"),
+                "proxy_url",
+                &format!("a proxy spoken to by {}", url.scheme()),
+            );
             Proxy::None
         }
         _ => {
-            check.error(view.value_at("proxy_url"), "proxy_url is no URL of a proxy; expected http://host:port");
+            check.error(
+                view.value_at("proxy_url"),
+                "proxy_url is no URL of a proxy; expected http://host:port",
+            );
             Proxy::None
         }
     }

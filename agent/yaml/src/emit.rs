@@ -89,13 +89,17 @@ impl Printer<'_> {
 
 /// Plain where that reads back as the same text, else in double quotes.
 fn quote(text: &str, quoted: bool) -> String {
-    let safe_start = text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.' | '<' | '$' | '(' | '^'));
+    let safe_start = text
+        .starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.' | '<' | '$' | '(' | '^'));
     let safe = safe_start
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.ends_with([':', ' '])
-        && text.chars().all(|c| !c.is_control() && c != '\u{feff}' && c != '\u{2028}' && c != '\u{2029}' && c != '\u{85}');
-    let wordish = quoted && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '+' | '-'));
+        && text.chars().all(|c| {
+            !c.is_control() && c != '\u{feff}' && c != '\u{2028}' && c != '\u{2029}' && c != '\u{85}'
+        });
+    let wordish =
+        quoted && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '+' | '-'));
     let ambiguous = wordish || matches!(text, "null" | "Null" | "NULL" | "<<");
     if safe && !ambiguous {
         return text.to_owned();

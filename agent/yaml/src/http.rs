@@ -112,11 +112,7 @@ static OAUTH2: Schema = Schema::new(
 
 static HEADER: Schema = Schema::new(
     "http_headers",
-    &[
-        field("values", Type::TEXTS),
-        field("secrets", Type::List(&Type::Secret)),
-        field("files", Type::TEXTS),
-    ],
+    &[field("values", Type::TEXTS), field("secrets", Type::List(&Type::Secret)), field("files", Type::TEXTS)],
 );
 
 /// Everything of `http_config`, also where its keys stand inline.
@@ -207,7 +203,12 @@ fn oauth2(view: View<'_>, check: &mut Checker) {
 
 fn tls(view: View<'_>, check: &mut Checker) {
     for (inline, file) in [("ca", "ca_file"), ("cert", "cert_file"), ("key", "key_file")] {
-        at_most_one(view, check, &[inline, file], &format!("at most one of {inline} and {file} must be configured"));
+        at_most_one(
+            view,
+            check,
+            &[inline, file],
+            &format!("at most one of {inline} and {file} must be configured"),
+        );
     }
     let cert = view.filled("cert") || view.filled("cert_file");
     let key = view.filled("key") || view.filled("key_file");
@@ -270,24 +271,32 @@ fn http(view: View<'_>, check: &mut Checker) {
         return;
     }
     let bearer = ["bearer_token", "bearer_token_file"].into_iter().find(|key| view.filled(key));
-    let (basic, oauth, authorization) = (view.has("basic_auth"), view.has("oauth2"), view.has("authorization"));
+    let (basic, oauth, authorization) =
+        (view.has("basic_auth"), view.has("oauth2"), view.has("authorization"));
     if let Some(bearer) = bearer.filter(|_| basic || oauth) {
         check.error(
             view.key_at(bearer),
             "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
         );
     } else if let Some(bearer) = bearer.filter(|_| authorization) {
-        check.error(view.key_at(bearer), "authorization is not compatible with bearer_token & bearer_token_file");
+        check.error(
+            view.key_at(bearer),
+            "authorization is not compatible with bearer_token & bearer_token_file",
+        );
     } else if usize::from(basic) + usize::from(oauth) + usize::from(authorization) > 1 {
         let last = if authorization && (basic || oauth) { "authorization" } else { "oauth2" };
-        check.error(view.key_at(last), "at most one of basic_auth, oauth2 & authorization must be configured");
+        check
+            .error(view.key_at(last), "at most one of basic_auth, oauth2 & authorization must be configured");
     }
     for entry in view.get("http_headers").map_or(&[][..], Node::entries) {
         if RESERVED_HEADERS.contains(&entry.key.to_ascii_lowercase().as_str()) {
             check.error(entry.at, format!("setting header {:?} is not allowed", entry.key));
         }
         if matches!(entry.value.kind, Kind::Null) {
-            check.error(entry.value.at, format!("header {:?} has nothing; expected values, secrets or files", entry.key));
+            check.error(
+                entry.value.at,
+                format!("header {:?} has nothing; expected values, secrets or files", entry.key),
+            );
         }
     }
 }

@@ -44,7 +44,11 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
         ".nan" | ".NaN" | ".NAN" => Some(f64::NAN),
         _ => {
             let written = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE_".contains(&byte));
-            if written { text.replace('_', "").parse().ok() } else { parse_int(text).map(|number| number as f64) }
+            if written {
+                text.replace('_', "").parse().ok()
+            } else {
+                parse_int(text).map(|number| number as f64)
+            }
         }
     }
 }
@@ -91,7 +95,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         let unit = &rest[digits..digits + letters];
         let factor = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-        let factor = factor.ok_or_else(|| format!("units: unknown unit {unit} in {text:?}; expected B, KB, MB, GB, TB, PB or EB"))?;
+        let factor = factor.ok_or_else(|| {
+            format!("units: unknown unit {unit} in {text:?}; expected B, KB, MB, GB, TB, PB or EB")
+        })?;
         total += number * factor as f64;
         rest = &rest[digits + letters..];
     }
@@ -144,7 +150,8 @@ pub fn parse_go_duration(text: &str) -> Result<Duration, String> {
             return Err(format!("time: missing unit in duration {text:?}"));
         }
         let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-        nanos += number * factor.ok_or_else(|| format!("time: unknown unit {unit:?} in duration {text:?}"))?;
+        nanos +=
+            number * factor.ok_or_else(|| format!("time: unknown unit {unit:?} in duration {text:?}"))?;
         rest = &rest[unit_len..];
     }
     if nanos >= i64::MAX as f64 {
@@ -186,7 +193,8 @@ pub fn check_url(text: &str) -> Result<(), String> {
             Some(end) => &host[end + 1..],
             None => host.find(':').map_or("", |at| &host[at..]),
         };
-        let numeric = port.strip_prefix(':').is_none_or(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let numeric =
+            port.strip_prefix(':').is_none_or(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
         if !numeric || (!port.is_empty() && !port.starts_with(':')) {
             return fail(&format!("invalid port {port:?} after host"));
         }
@@ -210,20 +218,38 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_1024_and_need_a_unit() {
-        for (text, bytes) in
-            [("0", 0), ("1B", 1), ("15MB", 15 << 20), ("1KiB", 1024), ("1KB", 1024), ("1.5KB", 1536), ("1KB1B", 1025)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1B", 1),
+            ("15MB", 15 << 20),
+            ("1KiB", 1024),
+            ("1KB", 1024),
+            ("1.5KB", 1536),
+            ("1KB1B", 1025),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for text in ["", "100", "1kB", "-1GB", "1XB", "B", "99EB", "1.2.3B"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
-        assert_eq!((format_size(15 << 20), format_size(1025), format_size(0)), ("15MiB".into(), "1KiB1B".into(), "0B".into()));
+        assert_eq!(
+            (format_size(15 << 20), format_size(1025), format_size(0)),
+            ("15MiB".into(), "1KiB1B".into(), "0B".into())
+        );
     }
 
     #[test]
     fn numbers_come_in_yaml_spellings() {
-        for (text, number) in [("8", Some(8)), ("-3", Some(-3)), ("0x10", Some(16)), ("010", Some(8)), ("1_000", Some(1000)), ("1.5", None), ("x", None), ("", None)] {
+        for (text, number) in [
+            ("8", Some(8)),
+            ("-3", Some(-3)),
+            ("0x10", Some(16)),
+            ("010", Some(8)),
+            ("1_000", Some(1000)),
+            ("1.5", None),
+            ("x", None),
+            ("", None),
+        ] {
             assert_eq!(parse_int(text), number, "{text}");
         }
         assert_eq!(parse_float("0.5"), Some(0.5));
@@ -233,7 +259,8 @@ mod tests {
 
     #[test]
     fn go_durations() {
-        for (text, millis) in [("0", 0), ("1h1m", 3_660_000), ("1.5s", 1500), ("300ms", 300), ("10s", 10_000)] {
+        for (text, millis) in [("0", 0), ("1h1m", 3_660_000), ("1.5s", 1500), ("300ms", 300), ("10s", 10_000)]
+        {
             assert_eq!(parse_go_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "5d", "1", "s", "-1s", "1x", "."] {
@@ -243,7 +270,15 @@ mod tests {
 
     #[test]
     fn urls_are_checked_as_go_does() {
-        for good in ["http://a/b", "localhost:9090", "foo", "http://[::1]:80/", "/x?y=%zz", "https://u:p@h:1/", "http://"] {
+        for good in [
+            "http://a/b",
+            "localhost:9090",
+            "foo",
+            "http://[::1]:80/",
+            "/x?y=%zz",
+            "https://u:p@h:1/",
+            "http://",
+        ] {
             assert_eq!(check_url(good), Ok(()), "{good}");
         }
         for bad in [":x", "http://a:b/", "http://a/%zz", "1.2.3.4:90", "http://a b/", "a\u{1}"] {

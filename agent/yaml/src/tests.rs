@@ -44,10 +44,7 @@ fn errors_name_the_place_and_what_is_expected() {
         ("", ""),
         ("name: 1.10\non: yes\nport: 80\nwait: 1h30m\nmode: a\n", ""),
         ("nmae: x", "f.yml:1:1: unknown key \"nmae\" in outer; expected \"name\"?"),
-        (
-            "inner:\n  - zzz: 1\n",
-            "f.yml:2:5: unknown key \"zzz\" in inner; expected one of size, words",
-        ),
+        ("inner:\n  - zzz: 1\n", "f.yml:2:5: unknown key \"zzz\" in inner; expected one of size, words"),
         ("port: '80'", "f.yml:1:7: wrong value for port: got \"80\", expected a whole number"),
         ("port: 0", "f.yml:1:7: wrong value for port: 0 is out of range; expected 1 to 65535"),
         ("on: maybe", "f.yml:1:5: wrong value for on: got \"maybe\", expected true or false"),
@@ -61,14 +58,20 @@ fn errors_name_the_place_and_what_is_expected() {
         ("inner: [~]", "f.yml:1:9: empty or null section in inner; expected a map of keys"),
         ("name: a\nname: b", "f.yml:2:1: key \"name\" is already set in this map, at line 1"),
         ("a: &a [*a]", "f.yml:1:8: this alias contains itself"),
-        ("name: !!binary aGk=", "f.yml:1:16: tag tag:yaml.org,2002:binary is not supported; expected plain text"),
+        (
+            "name: !!binary aGk=",
+            "f.yml:1:16: tag tag:yaml.org,2002:binary is not supported; expected plain text",
+        ),
         ("name: a\n---\nname: b\n", "f.yml:3:1: a second document; expected one document in the file"),
         (
             "future: true",
             "f.yml:1:1: future is valid, but the future is not available in this version; expected a configuration without it",
         ),
         ("future: no", ""),
-        ("name: größe\nwörter: 1", "f.yml:2:1: unknown key \"wörter\" in outer; expected one of name, on, port, wait, password, inner, mode, future"),
+        (
+            "name: größe\nwörter: 1",
+            "f.yml:2:1: unknown key \"wörter\" in outer; expected one of name, on, port, wait, password, inner, mode, future",
+        ),
     ] {
         assert_eq!(check(text), error, "{text}");
     }
@@ -113,7 +116,9 @@ fn secrets_are_masked_and_the_rest_reads_back() {
     let again = tree(&printed).expect("reads back");
     let words = |root: &Node| View::of(root).list("inner").next().map(|inner| inner.texts("words"));
     assert_eq!(words(&again), words(&root));
-    assert!(matches!(&again.get("name").expect("there").kind, Kind::Scalar { text, quoted: true } if text == "8080"));
+    assert!(
+        matches!(&again.get("name").expect("there").kind, Kind::Scalar { text, quoted: true } if text == "8080")
+    );
 }
 
 proptest! {

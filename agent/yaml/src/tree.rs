@@ -105,7 +105,9 @@ impl<'t> Reader<'t> {
         let before = self.nodes;
         let (kind, anchor) = match event {
             Event::Alias(id) => return self.alias(id, at),
-            Event::Scalar(text, style, anchor, tag) => (self.scalar(text, style, tag.as_deref(), at)?, anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                (self.scalar(text, style, tag.as_deref(), at)?, anchor)
+            }
             Event::SequenceStart(_, anchor, _) => {
                 self.open_anchors.push(anchor);
                 let list = self.list(depth)?;
@@ -197,7 +199,9 @@ impl<'t> Reader<'t> {
             let key = match key.kind {
                 Kind::Scalar { text, .. } => text,
                 Kind::Null => "null".to_owned(),
-                Kind::List(_) | Kind::Map(_) => return self.fail(at, "a list or map as key; expected a name"),
+                Kind::List(_) | Kind::Map(_) => {
+                    return self.fail(at, "a list or map as key; expected a name");
+                }
             };
             if let Some(first) = seen.insert(key.clone(), at) {
                 let message = format!("key {key:?} is already set in this map, at line {}", first.line);
@@ -215,7 +219,8 @@ impl<'t> Reader<'t> {
     fn merge(&self, entries: &mut Vec<Entry>, source: Node) -> Result<(), Located> {
         match source.kind {
             Kind::Map(found) => {
-                let own: std::collections::HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+                let own: std::collections::HashSet<String> =
+                    entries.iter().map(|entry| entry.key.clone()).collect();
                 entries.extend(found.into_iter().filter(|entry| !own.contains(&entry.key)));
                 Ok(())
             }

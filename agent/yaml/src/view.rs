@@ -145,6 +145,9 @@ impl<'n> View<'n> {
     #[must_use]
     pub fn pairs(&self, key: &str) -> Vec<(String, String)> {
         let entries = self.get(key).map_or(&[][..], Node::entries);
-        entries.iter().map(|entry| (entry.key.clone(), entry.value.text().unwrap_or_default().to_owned())).collect()
+        entries
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.value.text().unwrap_or_default().to_owned()))
+            .collect()
     }
 }

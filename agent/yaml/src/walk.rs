@@ -29,16 +29,19 @@ impl Checker {
         Self { file: Arc::clone(file), errors: Vec::new(), later: Vec::new(), secrets: HashSet::new() }
     }
 
-    /// Notes an error.
+    /// Notes an error, on one line.
     pub fn error(&mut self, at: Position, message: impl Into<String>) {
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(Located { file: Arc::clone(&self.file), at, message: message.into() });
+            let message = one_line(message.into());
+            self.errors.push(Located { file: Arc::clone(&self.file), at, message });
         }
     }
 
     /// Notes something valid that is not built: `what` names it.
     pub fn later(&mut self, at: Position, key: &str, what: &str) {
-        let message = format!("{key} is valid, but {what} is not available in this version; expected a configuration without it");
+        let message = format!(
+            "{key} is valid, but {what} is not available in this version; expected a configuration without it"
+        );
         self.later.push(Located { file: Arc::clone(&self.file), at, message });
     }
 
@@ -84,7 +87,8 @@ impl Checker {
                     self.entry(entry, schema);
                 }
             }
-            _ => self.error(node.at, format!("expected {}, a map of keys; got {}", schema.what, node.describe())),
+            _ => self
+                .error(node.at, format!("expected {}, a map of keys; got {}", schema.what, node.describe())),
         }
         if self.count() == before {
             self.verify(View::of(node), schema);
@@ -103,7 +107,8 @@ impl Checker {
 
     fn entry(&mut self, entry: &Entry, schema: &'static Schema) {
         let Some(field) = schema.find(&entry.key) else {
-            let message = format!("unknown key {:?} in {}; {}", entry.key, schema.what, expected(&entry.key, schema));
+            let message =
+                format!("unknown key {:?} in {}; {}", entry.key, schema.what, expected(&entry.key, schema));
             return self.error(entry.at, message);
         };
         if entry.value.is_null() {
@@ -121,7 +126,9 @@ impl Checker {
         let before = self.count();
         if let (Type::List(Type::Object(_)), Kind::List(items)) = (&field.kind, &value.kind) {
             for item in items.iter().filter(|item| item.is_null()) {
-                let message = field.empty_item.map_or_else(|| format!("empty or null section in {}", field.name), str::to_owned);
+                let message = field
+                    .empty_item
+                    .map_or_else(|| format!("empty or null section in {}", field.name), str::to_owned);
                 self.error(item.at, format!("{message}; expected a map of keys"));
             }
         }
@@ -169,7 +176,11 @@ impl Checker {
             Type::Int(least, most) => match parse_int(text).filter(|_| !quoted) {
                 None => Err(None),
                 Some(number) if number < i128::from(least) || number > i128::from(most) => {
-                    let range = if most == i64::MAX { format!("at least {least}") } else { format!("{least} to {most}") };
+                    let range = if most == i64::MAX {
+                        format!("at least {least}")
+                    } else {
+                        format!("{least} to {most}")
+                    };
                     Err(Some(format!("{text} is out of range; expected {range}")))
                 }
                 Some(_) => Ok(()),
@@ -177,12 +188,16 @@ impl Checker {
             Type::Duration => model::parse_duration(text)
                 .map(drop)
                 .map_err(|error| Some(format!("{error}; expected a duration like 30s or 1h30m"))),
-            Type::GoDuration => {
-                parse_go_duration(text).map(drop).map_err(|error| Some(format!("{error}; expected a duration like 30s or 1h30m")))
-            }
+            Type::GoDuration => parse_go_duration(text)
+                .map(drop)
+                .map_err(|error| Some(format!("{error}; expected a duration like 30s or 1h30m"))),
             Type::Size => parse_size(text).map(drop).map_err(Some),
             Type::Url | Type::SecretUrl if text != "<secret>" => check_url(text).map_err(|error| {
-                Some(if matches!(kind, Type::SecretUrl) { "the URL cannot be parsed; expected one like https://host/path".to_owned() } else { error })
+                Some(if matches!(kind, Type::SecretUrl) {
+                    "the URL cannot be parsed; expected one like https://host/path".to_owned()
+                } else {
+                    error
+                })
             }),
             Type::Choice(words) if !words.contains(&text) => {
                 Err(Some(format!("unknown value {text:?}; expected one of {}", words.join(", "))))
@@ -196,6 +211,15 @@ impl Checker {
             Err(Some(message)) => self.error(node.at, format!("wrong value for {name}: {message}")),
         }
     }
+}
+
+/// A message of several lines, as the regex reader writes them, without the line that only points.
+fn one_line(message: String) -> String {
+    if !message.contains('\n') {
+        return message;
+    }
+    let lines = message.lines().map(str::trim).filter(|line| !line.trim_matches('^').is_empty());
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 fn scalar_name(kind: Type) -> &'static str {

@@ -1,0 +1,110 @@
+//! One entry of `scrape_configs`, with what it inherits.
+
+use std::path::Path;
+
+use discovery::{DiscoveryConfig, FileSdConfig, StaticConfig};
+use model::{Labels, NameValidation};
+use scrape::{Scheme, ScrapeConfig, ScrapeProtocol};
+use yaml::{Checker, View};
+
+use crate::global::{Global, Limits, names, note_escaping, protocols, set_duration};
+use crate::relabel;
+
+/// The job in `view`, or `None` where something about it is wrong, which is noted. Relative files
+/// are below `base`.
+pub(crate) fn read(
+    view: View<'_>,
+    global: &Global,
+    base: &Path,
+    check: &mut Checker,
+) -> Option<ScrapeConfig> {
+    let before = check.count();
+    let name = view.text_or_empty("job_name").to_owned();
+    let interval = set_duration(view, "scrape_interval").unwrap_or(global.scrape_interval);
+    let timeout = set_duration(view, "scrape_timeout").unwrap_or(global.scrape_timeout.min(interval));
+    if timeout > interval {
+        let message = format!(
+            "scrape timeout greater than scrape interval for scrape config with job name {name:?}; expected at most {}",
+            model::format_duration(interval)
+        );
+        check.error(view.value_at("scrape_timeout"), message);
+    }
+    let names = names(view).unwrap_or(global.names);
+    escaping(view, global, names, check);
+    let limits = Limits::read(view, global.limits);
+    let flag = |key: &str, default: bool| view.flag(key).unwrap_or(default);
+    let job = ScrapeConfig {
+        job_name: name,
+        interval,
+        timeout,
+        metrics_path: view
+            .text("metrics_path")
+            .filter(|path| !path.is_empty())
+            .unwrap_or("/metrics")
+            .to_owned(),
+        params: params(view),
+        scheme: if view.text("scheme") == Some("https") { Scheme::Https } else { Scheme::Http },
+        honor_labels: flag("honor_labels", false),
+        honor_timestamps: flag("honor_timestamps", true),
+        track_timestamps_staleness: flag("track_timestamps_staleness", false),
+        body_size_limit: limits.body_size,
+        sample_limit: limits.samples,
+        label_limit: limits.labels,
+        label_name_length_limit: limits.label_name_length,
+        label_value_length_limit: limits.label_value_length,
+        target_limit: limits.targets,
+        keep_dropped_targets: limits.dropped_targets,
+        relabel_configs: relabel::rules(view, "relabel_configs", names, check),
+        metric_relabel_configs: relabel::rules(view, "metric_relabel_configs", names, check),
+        names,
+        enable_compression: flag("enable_compression", true),
+        scrape_protocols: protocols(view).unwrap_or_else(|| global.scrape_protocols.clone()),
+        fallback_scrape_protocol: view.text("fallback_scrape_protocol").and_then(ScrapeProtocol::from_word),
+        extra_scrape_metrics: flag("extra_scrape_metrics", global.extra_scrape_metrics),
+        http: yaml::client_config(view, base, check),
+        discovery: discovery(view, base, check),
+    };
+    (check.count() == before).then_some(job)
+}
+
+fn escaping(view: View<'_>, global: &Global, names: NameValidation, check: &mut Checker) {
+    let own = view.text("metric_name_escaping_scheme").filter(|set| !set.is_empty());
+    let word = own.or(global.escaping.as_deref());
+    if names == NameValidation::Legacy && word == Some("allow-utf-8") {
+        check.error(
+            view.value_at("metric_name_escaping_scheme"),
+            "utf8 metric names requested but validation scheme is not set to UTF8; expected underscores, dots or values",
+        );
+    }
+    note_escaping(view, names, check);
+}
+
+fn params(view: View<'_>) -> Vec<(String, Vec<String>)> {
+    let Some(node) = view.get("params") else { return Vec::new() };
+    let params = View::of(node);
+    let mut found: Vec<_> =
+        node.entries().iter().map(|entry| (entry.key.clone(), params.texts(&entry.key))).collect();
+    found.sort();
+    found
+}
+
+/// Static targets and files under `view`.
+pub(crate) fn discovery(view: View<'_>, base: &Path, check: &mut Checker) -> DiscoveryConfig {
+    let statics = view
+        .list("static_configs")
+        .map(|group| StaticConfig {
+            targets: group.texts("targets"),
+            labels: Labels::from_pairs(group.pairs("labels")),
+        })
+        .collect();
+    let mut files = Vec::new();
+    for entry in view.list("file_sd_configs") {
+        let paths = entry.texts("files").iter().map(|path| yaml::join(base, path)).collect();
+        let refresh = entry.duration("refresh_interval").unwrap_or(FileSdConfig::REFRESH_INTERVAL);
+        match FileSdConfig::new(paths, refresh) {
+            Ok(config) => files.push(config),
+            Err(error) => check.error(entry.value_at("files"), error.to_string()),
+        }
+    }
+    DiscoveryConfig { statics, files }
+}
