@@ -115,10 +115,8 @@ impl Checker {
             return;
         }
         let good = self.field(field, &entry.value);
-        if let Some(what) = field.later.filter(|_| good) {
-            if !is_off(field.kind, &entry.value) {
-                self.later(entry.at, field.name, what);
-            }
+        if let Some(what) = field.later.filter(|_| good && !is_off(field.kind, &entry.value)) {
+            self.later(entry.at, field.name, what);
         }
     }
 

@@ -6,6 +6,7 @@
 mod alert;
 mod apply;
 mod command;
+pub mod config;
 mod dedup;
 mod deliver;
 mod dispatch;
@@ -14,6 +15,7 @@ mod groups;
 mod ingest;
 mod inhibit;
 mod journal;
+pub mod matcher;
 mod merge;
 mod metrics;
 mod mutes;
