@@ -1,6 +1,6 @@
 //! Which agents there are, and when each was last heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,8 @@ pub struct Agents {
 #[derive(Debug, Default)]
 struct Inner {
     agents: BTreeMap<String, Agent>,
+    /// Removed by an operator: the twin's news of them is no news, until they say hello again.
+    forgotten: BTreeSet<String>,
     connections: u64,
 }
 
@@ -102,7 +104,7 @@ impl Agents {
             Err(source) => return Err(AgentsError { path, source }),
         };
         let agents = text.lines().filter_map(parse_line).collect();
-        let inner = Mutex::new(Inner { agents, connections: 0 });
+        let inner = Mutex::new(Inner { agents, ..Inner::default() });
         Ok(Self { path, clock, silence_max: heartbeat * SILENT_HEARTBEATS, inner })
     }
 
@@ -132,7 +134,23 @@ impl Agents {
             inner.agents.insert(name.to_owned(), agent);
             return Err(error);
         }
+        inner.forgotten.insert(name.to_owned());
         Ok(true)
+    }
+
+    /// Agents that an operator removed and that have not come back.
+    #[must_use]
+    pub fn forgotten(&self) -> Vec<String> {
+        self.inner.lock().forgotten.iter().cloned().collect()
+    }
+
+    /// The twin was told to forget an agent: so does this replica, unless the agent is connected here.
+    ///
+    /// # Errors
+    /// When the list cannot be written; then the agent stays.
+    pub fn forget(&self, name: &str) -> Result<(), AgentsError> {
+        let connected = self.inner.lock().agents.get(name).is_none_or(|agent| agent.connection.is_some());
+        if connected { Ok(()) } else { self.remove(name).map(drop) }
     }
 
     /// Makes agents known that only the twin has met.
@@ -143,6 +161,9 @@ impl Agents {
         let mut inner = self.inner.lock();
         let before = inner.agents.len();
         for (name, labels, ephemeral) in met {
+            if inner.forgotten.contains(&name) {
+                continue;
+            }
             inner.agents.entry(name).or_insert_with(|| Agent::unheard(labels, ephemeral));
         }
         if inner.agents.len() == before { Ok(()) } else { self.save(&inner.agents) }
@@ -161,6 +182,7 @@ impl Agents {
             }
         }
         inner.connections += 1;
+        inner.forgotten.remove(&claim.name);
         let connection = inner.connections;
         let agent = Agent {
             labels: claim.labels,
@@ -325,6 +347,13 @@ mod tests {
         assert_eq!((known.len(), known[0].connected, known[0].silent_for), (1, false, None));
         assert_eq!(known[0].labels, claim(1, None).labels);
         assert!(again.remove("höst\t1").expect("written"));
+        let labels = Labels::empty();
+        again
+            .learn([("höst\t1".to_owned(), labels.clone(), false), ("other".to_owned(), labels, false)])
+            .expect("written");
+        assert_eq!(again.list().len(), 1, "the twin's news of a forgotten agent is no news");
+        again.forget("other").expect("written");
+        assert_eq!(again.forgotten(), ["höst\t1", "other"]);
         assert!(
             Agents::load(dir.path(), Duration::from_secs(15), clock).expect("readable").list().is_empty()
         );

@@ -18,6 +18,8 @@ pub struct AgentHeard {
     pub ephemeral: bool,
     /// Since its last frame or heartbeat; `None` when it was not heard since the replica started.
     pub silent_for: Option<Duration>,
+    /// An operator removed it: the other replica forgets it too, unless it is connected there.
+    pub forgotten: bool,
 }
 
 /// What the twin is told besides the frames' names.

@@ -209,13 +209,20 @@ fn agent_out(agent: &AgentHeard) -> v1::AgentHeard {
         silent_ms: silence_ms(agent.silent_for),
         labels: up::labels_out(&agent.labels),
         ephemeral: agent.ephemeral,
+        forgotten: agent.forgotten,
     }
 }
 
 fn agent_in(agent: v1::AgentHeard) -> AgentHeard {
     let labels: Labels = up::labels_in(agent.labels);
     let silent_for = (agent.silent_ms != u64::MAX).then(|| std::time::Duration::from_millis(agent.silent_ms));
-    AgentHeard { name: agent.agent, labels, ephemeral: agent.ephemeral, silent_for }
+    AgentHeard {
+        name: agent.agent,
+        labels,
+        ephemeral: agent.ephemeral,
+        silent_for,
+        forgotten: agent.forgotten,
+    }
 }
 
 fn u128_in(bytes: &[u8]) -> Result<u128, String> {
