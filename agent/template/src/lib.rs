@@ -1,1 +1,129 @@
-//! Go text templates for rules and alerts.
+//! Go's text templates: what rules write labels and annotations with, and the alertmanager its messages.
+//!
+//! [`Template`] is a parsed text with everything it defines. [`Functions`] are what it may call: Go's own
+//! ([`Functions::builtin`]) and Prometheus's ([`prometheus_functions`]). Executing never blocks: a
+//! function whose answer is not known yet ends the execution with [`ExecError::NeedsQuery`]; the caller
+//! finds the answer and executes again. Knows nothing of rules, alerts or engines.
+
+mod ast;
+mod builtins;
+mod error;
+mod exec;
+mod format;
+mod functions;
+mod humanize;
+mod lexer;
+mod literal;
+mod number;
+mod parser;
+mod prometheus;
+mod time;
+mod value;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use error::{CallError, ExecError, ParseError};
+pub use functions::{Function, Functions, Kind};
+pub use prometheus::{Answers, Environment, QueryAnswer, prometheus_functions};
+pub use time::GoTime;
+pub use value::{Map, Object, Value};
+
+/// One template's tree and the text that its positions refer to.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) source: Arc<str>,
+    pub(crate) text: Arc<str>,
+    pub(crate) list: ast::List,
+}
+
+pub(crate) type Set = BTreeMap<Arc<str>, Arc<Body>>;
+
+/// What one execution may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the text, and of each text on the way there.
+    pub output_bytes: usize,
+    /// Nodes that are visited.
+    pub steps: usize,
+    /// Templates, branches and parentheses inside each other.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { output_bytes: 1 << 20, steps: 1_000_000, depth: 250 }
+    }
+}
+
+/// A template with everything that it defines. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Template {
+    name: Arc<str>,
+    set: Set,
+}
+
+impl Template {
+    /// Parses `text`; a function that is not among `functions` is an error.
+    ///
+    /// # Errors
+    /// When `text` is no template.
+    pub fn parse(name: &str, text: &str, functions: &Functions) -> Result<Self, ParseError> {
+        let mut template = Self { name: name.into(), set: Set::new() };
+        template.add(name, text, functions)?;
+        Ok(template)
+    }
+
+    /// Parses a further text, whose definitions replace those of the same name.
+    ///
+    /// # Errors
+    /// When `text` is no template.
+    pub fn add(&mut self, name: &str, text: &str, functions: &Functions) -> Result<(), ParseError> {
+        let parsed = parser::parse(text, &|function| functions.has(function))
+            .map_err(|(line, what)| ParseError { name: name.to_owned(), line, what })?;
+        let (source, text): (Arc<str>, Arc<str>) = (name.into(), text.into());
+        for (name, list) in parsed.defined.into_iter().chain([(Arc::clone(&source), parsed.body)]) {
+            // White space between definitions does not replace what has that name.
+            if list.is_blank() && self.set.contains_key(&name) {
+                continue;
+            }
+            let body = Body { source: Arc::clone(&source), text: Arc::clone(&text), list };
+            self.set.insert(name, Arc::new(body));
+        }
+        Ok(())
+    }
+
+    /// Whether a template of that name is defined.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.set.contains_key(name)
+    }
+
+    /// The text that the template gives for `data`.
+    ///
+    /// # Errors
+    /// See [`ExecError`].
+    pub fn execute(&self, data: &Value, functions: &Functions, limits: Limits) -> Result<String, ExecError> {
+        self.execute_named(&self.name, data, functions, limits)
+    }
+
+    /// The text that the template of that name gives for `data`.
+    ///
+    /// # Errors
+    /// See [`ExecError`].
+    pub fn execute_named(
+        &self,
+        name: &str,
+        data: &Value,
+        functions: &Functions,
+        limits: Limits,
+    ) -> Result<String, ExecError> {
+        let Some(body) = self.set.get(name) else {
+            let what = format!("template: no template {name:?} associated with template {:?}", self.name);
+            return Err(ExecError::Failed(what));
+        };
+        let mut exec = exec::Exec::new(&self.set, (name, body), functions, limits);
+        exec.run(data)?;
+        Ok(exec.out)
+    }
+}
