@@ -12,7 +12,7 @@ use crate::engine::Proposal;
 use crate::net::Lane;
 use crate::node::{Node, Running};
 use crate::options::MAX_COMMAND;
-use crate::types::{NodeRef, ProposeError, ReadError};
+use crate::types::{Leadership, NodeRef, ProposeError, ReadError};
 use crate::wire::{self, Call, CallError, Envelope};
 
 /// Pause before the leader is asked again.
@@ -185,8 +185,10 @@ pub(crate) async fn ask_leader(
 ) -> LeaderOutcome {
     let mut changes = node.leadership.subscribe();
     let replaced = async {
-        let other = changes.wait_for(|now| now.leader.as_ref().is_some_and(|now| now.id != leader.id)).await;
-        if other.is_err() {
+        // The watched value is locked while it is looked at: nothing of it may live on.
+        let other = |now: &Leadership| now.leader.as_ref().is_some_and(|now| now.id != leader.id);
+        let gone = changes.wait_for(other).await.is_err();
+        if gone {
             std::future::pending::<()>().await;
         }
         // The answer of a leader that handed over may still be under way.

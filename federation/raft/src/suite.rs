@@ -170,3 +170,16 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+/// Callers spawn these.
+#[test]
+fn every_call_can_move_between_threads() {
+    fn moves<T: Send>(_: impl FnOnce(crate::Raft) -> T) {}
+    let wait = std::time::Duration::ZERO;
+    moves(|raft| async move { raft.propose(Vec::new(), wait).await });
+    moves(|raft| async move { raft.read_index(wait).await });
+    moves(|raft| async move { raft.add("", wait).await });
+    moves(|raft| async move { raft.remove("", wait).await });
+    moves(|raft| async move { raft.transfer(None, wait).await });
+    moves(|raft| async move { raft.shutdown(wait).await });
+}
