@@ -82,9 +82,8 @@ impl Annotations {
     /// A rate of what does not look like a counter.
     pub(crate) fn possible_non_counter(&mut self, metric: &str, pos: PosRange) {
         let name = quote(metric);
-        let text = format!(
-            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"
-        );
+        let text =
+            format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}");
         self.info(&text, pos);
     }
 

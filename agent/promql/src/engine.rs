@@ -164,6 +164,11 @@ impl Engine {
         &self.options
     }
 
+    /// Ends the queries that wait for their turn, and refuses further ones, with [`EvalError::Canceled`].
+    pub fn close(&self) {
+        self.slots.close();
+    }
+
     /// Evaluates `expr` at one time, in milliseconds since the Unix epoch.
     ///
     /// # Errors
@@ -249,14 +254,17 @@ impl Engine {
             let slot = self.slots.acquire().await;
             let _slot = slot.map_err(|_| EvalError::Canceled("query queue"))?;
             queued = false;
+            // The first pause starts the clock of the timeout; every later one reads it.
+            tokio::task::yield_now().await;
             let mut evaluator = Evaluator::new(querier, &self.options, &options, grid);
             let value = evaluator.top(expr, instant).await?;
             Ok(evaluator.answer(value, options.limit))
         };
-        let outcome = tokio::time::timeout(timeout, Box::pin(work)).await;
-        outcome.unwrap_or_else(|_| {
-            Err(EvalError::Timeout(if queued { "query queue" } else { "expression evaluation" }))
-        })
+        match tokio::time::timeout(timeout, Box::pin(work)).await {
+            Ok(outcome) => outcome,
+            Err(_) if queued => Err(EvalError::Timeout("query queue")),
+            Err(_) => Err(EvalError::Timeout("expression evaluation")),
+        }
     }
 }
 

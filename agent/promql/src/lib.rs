@@ -19,11 +19,7 @@ pub use ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, Expr, Matching, MatrixSelector,
     NumberLiteral, Paren, StringLiteral, Subquery, Unary, ValueType, VectorSelector,
 };
-pub use engine::{
-    Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample,
-};
+pub use engine::{Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample};
 pub use functions::{FUNCTIONS, Function, function};
-pub use parser::{
-    NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse, parse_metric_selector, parse_series,
-};
+pub use parser::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse, parse_metric_selector, parse_series};
 pub use position::{ParseError, PosRange};

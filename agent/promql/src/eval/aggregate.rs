@@ -1,13 +1,13 @@
 //! Aggregations that give one series a group.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use model::{Labels, METRIC_NAME};
 
+use super::Evaluator;
 use super::column::{Column, Grid};
 use super::kahan::{Kahan, Mean, quantile};
 use super::label::texts;
-use super::Evaluator;
 use crate::ast::{Aggregate, AggregateOp};
 use crate::engine::EvalError;
 
@@ -22,11 +22,7 @@ pub(super) struct Groups {
 /// The labels of the group that a series belongs to.
 fn group_labels(labels: &Labels, grouping: &[String], without: bool) -> Labels {
     let named = |name: &str| grouping.iter().any(|label| label == name);
-    if without {
-        labels.filtered(|name| name != METRIC_NAME && !named(name))
-    } else {
-        labels.filtered(named)
-    }
+    if without { labels.filtered(|name| name != METRIC_NAME && !named(name)) } else { labels.filtered(named) }
 }
 
 impl Groups {
@@ -188,7 +184,7 @@ impl Evaluator<'_> {
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut out: Vec<Column> = Vec::new();
         for step in 0..grid.len() {
-            let mut counts: Vec<(usize, f64)> = Vec::new();
+            let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
             for column in &columns {
                 let Some(value) = column.get(step) else { continue };
                 let mut labels = column.labels.to_builder();
@@ -198,10 +194,7 @@ impl Evaluator<'_> {
                     out.push(Column::new(labels, false));
                     out.len() - 1
                 });
-                match counts.iter_mut().find(|(group, _)| *group == at) {
-                    Some((_, count)) => *count += 1.0,
-                    None => counts.push((at, 1.0)),
-                }
+                *counts.entry(at).or_default() += 1.0;
             }
             self.hold(counts.len())?;
             for (group, count) in counts {

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
+use super::Evaluator;
 use super::aggregate::Groups;
 use super::column::{Column, Grid};
-use super::Evaluator;
 use crate::ast::{Aggregate, AggregateOp};
 use crate::engine::EvalError;
 use crate::position::PosRange;
@@ -27,12 +27,16 @@ impl Evaluator<'_> {
         let mut out: Vec<Column> =
             columns.iter().map(|column| Column::new(column.labels.clone(), column.drop_name)).collect();
         let mut order = Vec::new();
-        for step in 0..grid.len() {
+        for (step, k) in k.iter().enumerate() {
             order.clear();
-            for group in 0..groups.labels.len() {
-                let members = (0..columns.len()).filter(|at| groups.of_column[*at] == group);
-                let members = members.filter_map(|at| Some((at, columns[at].get(step)?)));
-                order.extend(chosen(node.op, k[step], members.collect(), &columns));
+            let mut members: Vec<Vec<(usize, f64)>> = vec![Vec::new(); groups.labels.len()];
+            for (at, column) in columns.iter().enumerate() {
+                if let Some(value) = column.get(step) {
+                    members[groups.of_column[at]].push((at, value));
+                }
+            }
+            for members in members {
+                order.extend(chosen(node.op, *k, members, &columns));
             }
             for (at, value) in &order {
                 out[*at].push(step, *value);
@@ -76,12 +80,7 @@ impl Evaluator<'_> {
 }
 
 /// The elements of one group that go on, with their columns.
-fn chosen(
-    op: AggregateOp,
-    k: f64,
-    mut members: Vec<(usize, f64)>,
-    columns: &[Column],
-) -> Vec<(usize, f64)> {
+fn chosen(op: AggregateOp, k: f64, mut members: Vec<(usize, f64)>, columns: &[Column]) -> Vec<(usize, f64)> {
     match op {
         AggregateOp::Topk => members.sort_by(|a, b| nan_last(b.1, a.1, a.1, b.1)),
         AggregateOp::Bottomk => members.sort_by(|a, b| nan_last(a.1, b.1, a.1, b.1)),

@@ -89,10 +89,12 @@ impl Evaluator<'_> {
             spine.push(node);
             first = &node.lhs;
         }
+        let before = self.held;
         let mut left = self.eval(first, grid).await?;
         for node in spine.into_iter().rev() {
             let right = self.eval(&node.rhs, grid).await?;
             left = self.binary(node, left, right, grid).await?;
+            self.held = before;
             self.hold(left.cells())?;
         }
         Ok(left)
@@ -120,7 +122,9 @@ impl Evaluator<'_> {
             }
             (Operand::Vector(left), Operand::Vector(right)) => {
                 let Some(matching) = &node.matching else {
-                    return Err(EvalError::Execution("operation between vectors without matching".to_owned()));
+                    return Err(EvalError::Execution(
+                        "operation between vectors without matching".to_owned(),
+                    ));
                 };
                 let columns = if op.is_set() {
                     self.set(op, matching, left, right, grid).await?

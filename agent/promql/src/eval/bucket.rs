@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use model::{BUCKET_LABEL, Labels};
 
+use super::Evaluator;
 use super::column::{Column, Grid};
 use super::label::texts;
-use super::Evaluator;
 use crate::ast::Call;
 use crate::engine::EvalError;
 
@@ -153,9 +153,8 @@ struct Histogram<'c> {
 
 impl Histogram<'_> {
     fn buckets(&self, step: usize) -> Vec<Bucket> {
-        let bucket = |(upper, column): &(f64, &Column)| {
-            column.get(step).map(|count| Bucket { upper: *upper, count })
-        };
+        let bucket =
+            |(upper, column): &(f64, &Column)| column.get(step).map(|count| Bucket { upper: *upper, count });
         self.columns.iter().filter_map(bucket).collect()
     }
 }
@@ -169,22 +168,26 @@ impl Evaluator<'_> {
         let scalars = if several { &node.args[2..] } else { &node.args[..vector_at] };
         let mut params = Vec::new();
         for arg in scalars {
-            params.push((self.scalar(arg, grid).await?, arg.pos()));
+            let values = self.scalar(arg, grid).await?;
+            for phi in values.iter().filter(|_| name != "histogram_fraction") {
+                self.notes.invalid_quantile(*phi, arg.unwrap_parens().pos());
+            }
+            params.push(values);
         }
         let arg = &node.args[vector_at];
         let columns = self.columns(arg, grid).await?;
         let histograms = self.histograms(&columns, arg.pos());
         if name == "histogram_fraction" {
-            let [(low, _), (high, _)] = &params[..] else { return Ok(Vec::new()) };
+            let [low, high] = &params[..] else { return Ok(Vec::new()) };
             let per_step = |step: usize, buckets| fraction(low[step], high[step], buckets);
             let out = histograms.iter().map(|histogram| self.unnamed(each_step(histogram, grid, per_step)));
             let out = out.filter(|column| !column.is_empty()).collect();
             return self.checked(out);
         }
         let mut out = Vec::new();
-        for (phi, pos) in &params {
+        for phi in &params {
             for histogram in &histograms {
-                let mut column = self.quantile_column(histogram, phi, *pos, arg.pos(), grid);
+                let mut column = self.quantile_column(histogram, phi, arg.pos(), grid);
                 if let (true, Some(label)) = (several, texts(&node.args[1..2]).first()) {
                     let mut labels = column.labels.to_builder();
                     labels.set(*label, open_metrics_float(phi.first().copied().unwrap_or(f64::NAN)));
@@ -203,14 +206,12 @@ impl Evaluator<'_> {
         &mut self,
         histogram: &Histogram<'_>,
         phi: &[f64],
-        phi_pos: crate::PosRange,
         pos: crate::PosRange,
         grid: Grid,
     ) -> Column {
         let metric = if self.delayed_name_removal { histogram.labels.metric_name() } else { "" };
         let notes = &mut self.notes;
         let column = each_step(histogram, grid, |step, buckets| {
-            notes.invalid_quantile(phi[step], phi_pos);
             let (value, fall) = quantile(phi[step], buckets);
             if let Some(fall) = fall {
                 notes.forced_monotonicity(metric, fall, grid.time(step), pos);

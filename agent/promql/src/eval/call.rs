@@ -64,7 +64,11 @@ impl Evaluator<'_> {
                 let columns = self.columns(&node.args[0], grid).await?;
                 (0..steps).map(|step| only_value(&columns, step)).collect()
             }
-            other => return Err(EvalError::Execution(format!("function {other} is not supported by this engine"))),
+            other => {
+                return Err(EvalError::Execution(format!(
+                    "function {other} is not supported by this engine"
+                )));
+            }
         })
     }
 
@@ -88,7 +92,8 @@ impl Evaluator<'_> {
                 self.map(&columns, |step, value| Some(math::round(value, to[step])))
             }
             // These look at native histograms only; no sample here is one.
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
+            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev"
+            | "histogram_stdvar" => {
                 self.columns(&node.args[0], grid).await?;
                 Ok(Vec::new())
             }
@@ -96,7 +101,12 @@ impl Evaluator<'_> {
         }
     }
 
-    async fn date_call(&mut self, node: &Call, part: fn(f64) -> f64, grid: Grid) -> Result<Operand, EvalError> {
+    async fn date_call(
+        &mut self,
+        node: &Call,
+        part: fn(f64) -> f64,
+        grid: Grid,
+    ) -> Result<Operand, EvalError> {
         let Some(arg) = node.args.first() else {
             let times = (0..grid.len()).map(|step| part(seconds(grid.time(step))));
             return Ok(Operand::Vector(one_series(times)));

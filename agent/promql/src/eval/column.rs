@@ -28,7 +28,8 @@ impl Grid {
         if self.end < self.start {
             return 0;
         }
-        usize::try_from((self.end - self.start) / self.step).map_or(usize::MAX, |steps| steps.saturating_add(1))
+        usize::try_from((self.end - self.start) / self.step)
+            .map_or(usize::MAX, |steps| steps.saturating_add(1))
     }
 
     /// The time of a step.
@@ -183,7 +184,10 @@ mod tests {
         column.push(1000, 1.0);
         column.push(1002, 3.0);
         assert_eq!((column.cells(), column.end()), (3, 1003));
-        assert_eq!([0, 1000, 1001, 1002, 1003].map(|step| column.get(step)), [None, Some(1.0), None, Some(3.0), None]);
+        assert_eq!(
+            [0, 1000, 1001, 1002, 1003].map(|step| column.get(step)),
+            [None, Some(1.0), None, Some(3.0), None]
+        );
     }
 
     #[test]

@@ -85,7 +85,9 @@ pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
         return f64::INFINITY;
     }
     // NaN sorts below everything.
-    values.sort_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal)));
+    values.sort_by(|a, b| {
+        b.is_nan().cmp(&a.is_nan()).then(a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
+    });
     let last = values.len() - 1;
     let rank = phi * last as f64;
     let lower = (rank.floor().max(0.0) as usize).min(last);

@@ -2,8 +2,8 @@
 
 use model::{AnchoredRegex, METRIC_NAME};
 
-use super::column::{Column, Grid, merge_same_labels};
 use super::Evaluator;
+use super::column::{Column, Grid, merge_same_labels};
 use crate::ast::{Call, Expr};
 use crate::engine::EvalError;
 

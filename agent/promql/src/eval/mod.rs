@@ -24,9 +24,9 @@ use model::{Labels, Sample, Series};
 use storage::{BoxFuture, Coverage, Querier};
 
 pub(crate) use self::bucket::Fall;
+use self::column::{Column, merge_same_labels, without_metadata};
 pub(crate) use self::column::{Grid, Operand};
 pub(crate) use self::date::rfc3339;
-use self::column::{Column, merge_same_labels, without_metadata};
 use crate::annotation::Annotations;
 use crate::ast::{At, Expr, Unary, ValueType};
 use crate::engine::{Answer, EngineOptions, EvalError, QueryOptions, QueryStats, Value, value_of};
@@ -151,6 +151,7 @@ impl<'q> Evaluator<'q> {
             let result = self.node(expr, grid).await?;
             self.held = before;
             self.hold(result.cells())?;
+            self.tick(result.cells()).await;
             Ok(result)
         })
     }

@@ -2,11 +2,11 @@
 
 use model::{METRIC_NAME, Sample};
 
+use super::Evaluator;
 use super::column::{Column, Grid, Operand, same_labelset};
 use super::kahan::{Kahan, Mean, quantile};
 use super::rate::{self, Kind};
 use super::window::{RangeSeries, Ranges, Window, inside};
-use super::Evaluator;
 use crate::annotation::Annotations;
 use crate::ast::{Call, Expr, ValueType};
 use crate::engine::EvalError;
@@ -28,9 +28,7 @@ fn value(name: &str, window: &Window<'_>, notes: &mut Annotations) -> Result<Opt
         "count_over_time" => Some(samples.len() as f64),
         "present_over_time" | "absent_over_time" => Some(1.0),
         "sum_over_time" => Some(values(samples).fold(Kahan::default(), Kahan::plus).total()),
-        "avg_over_time" => {
-            Some(values(&samples[1..]).fold(Mean::of(samples[0].value), Mean::plus).value())
-        }
+        "avg_over_time" => Some(values(&samples[1..]).fold(Mean::of(samples[0].value), Mean::plus).value()),
         "min_over_time" => Some(extreme(samples, |new, old| new < old).value),
         "max_over_time" => Some(extreme(samples, |new, old| new > old).value),
         "ts_of_min_over_time" => Some(seconds(extreme(samples, |new, old| new <= old).timestamp)),
@@ -46,7 +44,9 @@ fn value(name: &str, window: &Window<'_>, notes: &mut Annotations) -> Result<Opt
             Some(quantile(window.params[0], &mut values(samples).collect::<Vec<_>>()))
         }
         "mad_over_time" => Some(median_deviation(samples)),
-        other => return Err(EvalError::Execution(format!("function {other} is not supported by this engine"))),
+        other => {
+            return Err(EvalError::Execution(format!("function {other} is not supported by this engine")));
+        }
     })
 }
 

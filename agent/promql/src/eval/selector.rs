@@ -3,8 +3,8 @@
 use model::{Sample, Series, is_stale};
 use storage::{QueryError, Select, TimeRange};
 
-use super::column::{Column, Grid};
 use super::Evaluator;
+use super::column::{Column, Grid};
 use crate::ast::VectorSelector;
 use crate::engine::EvalError;
 

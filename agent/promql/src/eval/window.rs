@@ -3,9 +3,9 @@
 use model::{Labels, Sample, is_stale};
 use storage::TimeRange;
 
+use super::Evaluator;
 use super::column::Grid;
 use super::selector::Reference;
-use super::Evaluator;
 use crate::ast::{Expr, MatrixSelector, Subquery};
 use crate::engine::EvalError;
 use crate::position::PosRange;
@@ -67,8 +67,7 @@ impl Evaluator<'_> {
     }
 
     async fn matrix_ranges(&mut self, node: &MatrixSelector, grid: Grid) -> Result<Ranges, EvalError> {
-        let reference =
-            Reference { pinned: self.pinned(node.selector.at), offset: node.selector.offset_ms };
+        let reference = Reference { pinned: self.pinned(node.selector.at), offset: node.selector.offset_ms };
         let mut ranges = Ranges { series: Vec::new(), reference, range: node.range_ms };
         let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
         let range = TimeRange { start: first - node.range_ms + 1, end: last };

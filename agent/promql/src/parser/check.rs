@@ -52,9 +52,10 @@ fn one(text: &str, expr: &mut Expr) -> Checked {
             check(text, &mut node.expr)?;
             match node.expr.value_type() {
                 ValueType::Vector => Ok(()),
-                other => {
-                    wrong(node.pos, format!("subquery is only allowed on instant vector, got {other} instead"))
-                }
+                other => wrong(
+                    node.pos,
+                    format!("subquery is only allowed on instant vector, got {other} instead"),
+                ),
             }
         }
         Expr::Unary(node) => {
@@ -197,7 +198,8 @@ fn binary(
             return wrong(whole, "vector matching only allowed between instant vectors");
         }
         if op.is_set() {
-            let message = format!("set operator {} not allowed in binary scalar expression", quote(op.text()));
+            let message =
+                format!("set operator {} not allowed in binary scalar expression", quote(op.text()));
             return wrong(whole, message);
         }
         *matching = None;

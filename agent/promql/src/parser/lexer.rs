@@ -5,7 +5,8 @@ use crate::ast::BinaryOp;
 
 /// Cuts a query into tokens. The last one is [`Kind::Eof`] or [`Kind::Error`].
 pub(crate) fn tokenize(text: &str) -> Vec<Token> {
-    let mut lexer = Lexer { text, at: 0, start: 0, tokens: Vec::new(), parens: 0, braces: false, brackets: false };
+    let mut lexer =
+        Lexer { text, at: 0, start: 0, tokens: Vec::new(), parens: 0, braces: false, brackets: false };
     let last = loop {
         match lexer.step() {
             Ok(true) => {}
@@ -106,7 +107,9 @@ impl Lexer<'_> {
             '!' => match self.next() {
                 Some('~') => self.emit(Kind::NotEqualRegex),
                 Some('=') => self.emit(Kind::Operator(BinaryOp::NotEqual)),
-                other => return Err(format!("unexpected character after '!' inside braces: {}", shown(other))),
+                other => {
+                    return Err(format!("unexpected character after '!' inside braces: {}", shown(other)));
+                }
             },
             '{' => return Err(format!("unexpected left brace {}", shown(Some(c)))),
             c if is_alpha(c) => {
@@ -126,7 +129,8 @@ impl Lexer<'_> {
             }
             ')' => {
                 let open = self.parens.checked_sub(1);
-                self.parens = open.ok_or_else(|| format!("unexpected right parenthesis {}", shown(Some(c))))?;
+                self.parens =
+                    open.ok_or_else(|| format!("unexpected right parenthesis {}", shown(Some(c))))?;
                 self.emit(Kind::RightParen);
             }
             '{' => {
@@ -166,7 +170,11 @@ impl Lexer<'_> {
         // The fill modifiers came late: they are words only before a parenthesis.
         let fill = matches!(
             kind,
-            Kind::Keyword(super::token::Keyword::Fill | super::token::Keyword::FillLeft | super::token::Keyword::FillRight)
+            Kind::Keyword(
+                super::token::Keyword::Fill
+                    | super::token::Keyword::FillLeft
+                    | super::token::Keyword::FillRight
+            )
         );
         if fill && !self.text[self.at..].trim_start_matches([' ', '\t', '\n', '\r']).starts_with('(') {
             kind = Kind::Identifier;
@@ -252,7 +260,10 @@ impl Lexer<'_> {
         if self.text[self.at..].starts_with("0x") || self.text[self.at..].starts_with("0X") {
             self.at += 2;
             let digits = self.take_while(|c| c.is_ascii_hexdigit() || c == '_');
-            return digits > 0 && !self.word().ends_with('_') && !self.follows_word() && self.peek() != Some('.');
+            return digits > 0
+                && !self.word().ends_with('_')
+                && !self.follows_word()
+                && self.peek() != Some('.');
         }
         let whole = self.take_while(|c| c.is_ascii_digit() || c == '_');
         let mut fraction = 0;

@@ -38,7 +38,8 @@ impl Parser<'_> {
     /// A duration in milliseconds with an optional sign; a bare number counts seconds.
     pub(super) fn signed_duration(&mut self, context: &str) -> Result<i64, ParseError> {
         let negative = self.take_sign().unwrap_or(false);
-        if matches!(self.peek(), Kind::LeftParen | Kind::Identifier | Kind::Aggregator(_) | Kind::Keyword(_)) {
+        if matches!(self.peek(), Kind::LeftParen | Kind::Identifier | Kind::Aggregator(_) | Kind::Keyword(_))
+        {
             return Err(self.unsupported("duration expressions"));
         }
         let Some(literal) = self.take_number()? else {
@@ -66,7 +67,8 @@ impl Parser<'_> {
 
 /// Whole milliseconds, where they fit Go's 64 bits of nanoseconds.
 fn seconds_to_millis(seconds: f64) -> Option<i64> {
-    let nanos = seconds * 1e9;
+    // Rounded, because 1.003 s is no exact number; what is left below a millisecond goes.
+    let nanos = (seconds * 1e9).round();
     // The bounds keep the cast exact enough; a NaN passes neither.
     (nanos.abs() < i64::MAX as f64).then_some(nanos as i64 / 1_000_000)
 }

@@ -177,10 +177,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Runs `read` one level deeper.
-    fn nested<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, ParseError>,
-    ) -> Result<T, ParseError> {
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
         if self.nesting == NESTING_MAX {
             return Err(ParseError {
                 range: self.range_of(&self.tokens[self.at]),

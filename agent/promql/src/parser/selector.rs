@@ -109,12 +109,7 @@ impl Parser<'_> {
         }
     }
 
-    fn matrix_selector(
-        &self,
-        expr: Expr,
-        range_ms: i64,
-        brackets: PosRange,
-    ) -> Result<Expr, ParseError> {
+    fn matrix_selector(&self, expr: Expr, range_ms: i64, brackets: PosRange) -> Result<Expr, ParseError> {
         let wrong = |message: &str| Err(ParseError { range: brackets, message: message.to_owned() });
         match expr {
             Expr::Vector(selector) if selector.offset_ms != 0 => {

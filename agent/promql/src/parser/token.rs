@@ -118,11 +118,7 @@ impl Kind {
             Self::Operator(op) => op.is_set(),
             Self::Keyword(keyword) => !matches!(
                 keyword,
-                Keyword::Bool
-                    | Keyword::On
-                    | Keyword::Ignoring
-                    | Keyword::GroupLeft
-                    | Keyword::GroupRight
+                Keyword::Bool | Keyword::On | Keyword::Ignoring | Keyword::GroupLeft | Keyword::GroupRight
             ),
             _ => false,
         }

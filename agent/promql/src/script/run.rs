@@ -187,7 +187,11 @@ fn annotations(wanted: &Expectation, found: &[String]) -> Result<(), String> {
     }
     let all_met = wanted.texts.iter().all(|condition| found.iter().any(|text| meets(condition, text)));
     let all_wanted = found.iter().all(|text| wanted.texts.iter().any(|condition| meets(condition, text)));
-    if all_met && all_wanted { Ok(()) } else { Err(format!("annotations {found:?}, wanted {:?}", wanted.texts)) }
+    if all_met && all_wanted {
+        Ok(())
+    } else {
+        Err(format!("annotations {found:?}, wanted {:?}", wanted.texts))
+    }
 }
 
 fn compare(value: &Value, eval: &Eval) -> Result<(), String> {

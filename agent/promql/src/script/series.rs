@@ -112,10 +112,10 @@ fn item_values(item: &str, room: usize, values: &mut Vec<Option<f64>>) -> Result
 fn number(text: &str) -> Result<f64, ScriptError> {
     let known = text.trim_start_matches(['+', '-']);
     let word = known.eq_ignore_ascii_case("inf") || known.eq_ignore_ascii_case("nan");
-    if word || known.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        if let Ok(value) = text.parse() {
-            return Ok(value);
-        }
+    if (word || known.starts_with(|c: char| c.is_ascii_digit() || c == '.'))
+        && let Ok(value) = text.parse()
+    {
+        return Ok(value);
     }
     invalid(format!("expected number or \"stale\", got {text:?}"))
 }
@@ -129,9 +129,17 @@ mod tests {
         let nan = |values: Vec<Option<f64>>| values.iter().map(|v| v.map(f64::to_bits)).collect::<Vec<_>>();
         for (line, labels, values) in [
             ("a 1 2", "a", vec![Some(1.0), Some(2.0)]),
-            (r#"a{b="} x"} 1x2 _x2 _"#, r#"a{b="} x"}"#, vec![Some(1.0), Some(1.0), Some(1.0), None, None, None]),
+            (
+                r#"a{b="} x"} 1x2 _x2 _"#,
+                r#"a{b="} x"}"#,
+                vec![Some(1.0), Some(1.0), Some(1.0), None, None, None],
+            ),
             ("{} 1+2x2 -1-1x1", "{}", vec![Some(1.0), Some(3.0), Some(5.0), Some(-1.0), Some(-2.0)]),
-            (r#"a {b="1"} 1e-3+1e1x1 -Inf"#, r#"a{b="1"}"#, vec![Some(0.001), Some(10.001), Some(f64::NEG_INFINITY)]),
+            (
+                r#"a {b="1"} 1e-3+1e1x1 -Inf"#,
+                r#"a{b="1"}"#,
+                vec![Some(0.001), Some(10.001), Some(f64::NEG_INFINITY)],
+            ),
             ("a stale", "a", vec![Some(stale_nan())]),
             ("a", "a", vec![]),
         ] {
