@@ -1,0 +1,390 @@
+//! Reading a page: its values on every scrape, what its lines mean only when that is new.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use exposition::{Entry, Format, ParseError, Parser, SeriesLine, belongs_to_family};
+use model::{
+    Labels, METRIC_NAME, Metadata, is_valid_legacy_label_name, is_valid_legacy_metric_name, relabel,
+};
+use storage::{Layout, Number, Slot};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::config::ScrapeConfig;
+use crate::labels::join;
+use crate::status::Families;
+
+/// A sample as its line gives it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) number: Number,
+    /// The line's own time, where it counts.
+    pub(crate) timestamp: Option<i64>,
+}
+
+/// Where a line's sample goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Relabelling dropped the series.
+    Dropped,
+    /// The layout and its slot.
+    At(usize, usize),
+}
+
+/// One layout of a page, before the store knows it.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) target: Labels,
+    pub(crate) slots: Vec<Slot>,
+    /// Whether its series get stale markers when they vanish.
+    pub(crate) tracked: bool,
+}
+
+/// What the lines of a page mean.
+#[derive(Debug)]
+pub(crate) struct Meaning {
+    /// One for each line.
+    pub(crate) places: Vec<Place>,
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) families: Arc<Families>,
+    /// Lines that are left after relabelling.
+    pub(crate) kept: usize,
+}
+
+/// A page that gives no samples.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PageError {
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    #[error("sample limit exceeded")]
+    SampleLimit { kept: usize },
+    #[error("{0}")]
+    Series(String),
+}
+
+/// Slots of a layout whose series bring their own times: small, because a row is as wide as its layout
+/// and every time needs a row.
+const TIMED_SLOTS: usize = 64;
+
+/// Reads all values. The number names the page's lines up to their values, their types and help texts.
+pub(crate) fn read(
+    page: &[u8],
+    format: Format,
+    honor_timestamps: bool,
+    readings: &mut Vec<Reading>,
+) -> Result<u128, ParseError> {
+    readings.clear();
+    let mut hasher = Xxh3::new();
+    let mut text = |kind: u8, text: &str| {
+        hasher.update(text.as_bytes());
+        // No UTF-8 text holds these bytes.
+        hasher.update(&[0xf8 | kind]);
+    };
+    for entry in Parser::new(page, format) {
+        match entry? {
+            Entry::Series(line) => {
+                let timestamp = line.timestamp.filter(|_| honor_timestamps);
+                text(u8::from(timestamp.is_some()), line.text);
+                readings.push(Reading { number: number(&line), timestamp });
+            }
+            Entry::Help { family, help } => {
+                text(2, &family);
+                text(3, &help);
+            }
+            Entry::Type { family, metric_type } => {
+                text(4, &family);
+                text(5, metric_type.as_str());
+            }
+            Entry::Unit { family, unit } => {
+                text(6, &family);
+                text(7, unit);
+            }
+        }
+    }
+    Ok(hasher.digest128())
+}
+
+/// The bits that Prometheus stores for a NaN that is no stale marker.
+const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
+
+/// The value in the store's form, taken from its text where that is a short decimal.
+fn number(line: &SeriesLine<'_>) -> Number {
+    if line.value.is_nan() {
+        return Number::Raw(NORMAL_NAN);
+    }
+    short_decimal(line.value_text).unwrap_or_else(|| Number::from_f64(line.value))
+}
+
+/// `-12.50` as -125 / 10; `None` for anything longer or other.
+fn short_decimal(text: &str) -> Option<Number> {
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    if digits.is_empty() || digits.len() > 16 {
+        return None;
+    }
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    if whole.len() + fraction.len() > 15 || whole.is_empty() {
+        return None;
+    }
+    let mut mantissa = 0_i64;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        mantissa = mantissa * 10 + i64::from(digit - b'0');
+    }
+    if negative && mantissa == 0 {
+        return None;
+    }
+    let mantissa = if negative { -mantissa } else { mantissa };
+    Number::decimal(mantissa, u8::try_from(fraction.len()).ok()?)
+}
+
+/// Finds out what the lines of a page mean for one target.
+pub(crate) fn understand(
+    page: &[u8],
+    format: Format,
+    config: &ScrapeConfig,
+    target: &Labels,
+) -> Result<Meaning, PageError> {
+    let mut reader = Reader {
+        config,
+        target,
+        places: Vec::new(),
+        drafts: Vec::new(),
+        open: HashMap::new(),
+        seen: HashMap::new(),
+        kept: 0,
+    };
+    let mut families = Families::new();
+    let mut current: Arc<str> = "".into();
+    let mut parser = Parser::new(page, format);
+    while let Some(entry) = parser.next() {
+        let (family, said) = match entry? {
+            Entry::Series(line) => {
+                let metadata = families
+                    .get(&current)
+                    .filter(|said| belongs_to_family(&line.name(), &current, said.metric_type))
+                    .cloned();
+                reader
+                    .line(&line, metadata.unwrap_or_default())
+                    .map_err(|what| PageError::Series(format!("line {}: {what}", parser.line())))?;
+                continue;
+            }
+            Entry::Help { family, help } => (family, Said::Help(help.into())),
+            Entry::Type { family, metric_type } => (family, Said::Type(metric_type)),
+            Entry::Unit { family, unit } => (family, Said::Unit(unit.into())),
+        };
+        current = family.into();
+        let metadata = families.entry(Arc::clone(&current)).or_default();
+        match said {
+            Said::Help(help) => metadata.help = help,
+            Said::Type(metric_type) => metadata.metric_type = metric_type,
+            Said::Unit(unit) => metadata.unit = unit,
+        }
+    }
+    let Reader { places, drafts, kept, .. } = reader;
+    if config.sample_limit > 0 && kept as u64 > config.sample_limit {
+        return Err(PageError::SampleLimit { kept });
+    }
+    Ok(Meaning { places, drafts, families: Arc::new(families), kept })
+}
+
+enum Said {
+    Help(Arc<str>),
+    Type(model::MetricType),
+    Unit(Arc<str>),
+}
+
+struct Reader<'a> {
+    config: &'a ScrapeConfig,
+    target: &'a Labels,
+    places: Vec<Place>,
+    drafts: Vec<Draft>,
+    /// The draft that takes further series of a kind.
+    open: HashMap<Kind, usize>,
+    seen: HashMap<(Labels, bool), Place>,
+    kept: usize,
+}
+
+/// Target labels that a series does not have as they are, and whether it brings its own time.
+type Kind = (Vec<Arc<str>>, bool);
+
+impl Reader<'_> {
+    fn line(&mut self, line: &SeriesLine<'_>, metadata: Metadata) -> Result<(), String> {
+        let mut builder = join(&line.labels()?, self.target, self.config.honor_labels);
+        if !relabel::process_builder(&mut builder, &self.config.metric_relabel_configs) {
+            self.places.push(Place::Dropped);
+            return Ok(());
+        }
+        let labels = builder.build();
+        if labels.is_empty() {
+            self.places.push(Place::Dropped);
+            return Ok(());
+        }
+        self.check(&labels)?;
+        self.kept += 1;
+        let timed = line.timestamp.is_some() && self.config.honor_timestamps;
+        let key = (labels, timed);
+        let place = match self.seen.get(&key) {
+            Some(place) => *place,
+            None => {
+                let place = self.place(&key.0, timed, metadata);
+                self.seen.insert(key, place);
+                place
+            }
+        };
+        self.places.push(place);
+        Ok(())
+    }
+
+    /// A new series' place: among those that miss the same target labels.
+    fn place(&mut self, labels: &Labels, timed: bool, metadata: Metadata) -> Place {
+        let other = |label: &&model::Label| labels.get(&label.name) != Some(&*label.value);
+        let missing: Vec<_> = self.target.iter().filter(other).map(|label| Arc::clone(&label.name)).collect();
+        let width = if timed { TIMED_SLOTS } else { Layout::SLOTS_MAX };
+        let kind = (missing, timed);
+        let open = self.open.get(&kind).copied().filter(|at| self.drafts[*at].slots.len() < width);
+        let at = open.unwrap_or_else(|| {
+            let target = self.target.filtered(|name| !kind.0.iter().any(|missing| **missing == *name));
+            let tracked = !timed || self.config.track_timestamps_staleness;
+            self.drafts.push(Draft { target, slots: Vec::new(), tracked });
+            self.open.insert(kind, self.drafts.len() - 1);
+            self.drafts.len() - 1
+        });
+        let draft = &mut self.drafts[at];
+        let labels = labels.filtered(|name| !draft.target.has(name));
+        draft.slots.push(Slot { labels, metadata });
+        Place::At(at, draft.slots.len() - 1)
+    }
+
+    fn check(&self, labels: &Labels) -> Result<(), String> {
+        let name = labels.metric_name();
+        if name.is_empty() {
+            return Err(format!("missing metric name ({METRIC_NAME} label)"));
+        }
+        let legacy = self.config.names == model::NameValidation::Legacy;
+        let legal = |label: &str| label == METRIC_NAME || is_valid_legacy_label_name(label);
+        if legacy && !(is_valid_legacy_metric_name(name) && labels.pairs().all(|(label, _)| legal(label))) {
+            return Err(format!("invalid metric name or label names: {labels}"));
+        }
+        self.check_limits(name, labels)
+    }
+
+    fn check_limits(&self, name: &str, labels: &Labels) -> Result<(), String> {
+        let config = self.config;
+        let over = |limit: u64, length: usize| limit > 0 && length as u64 > limit;
+        let metric = short(name);
+        if over(config.label_limit, labels.len()) {
+            return Err(format!(
+                "label_limit exceeded (metric: {metric}, number of labels: {}, limit: {})",
+                labels.len(),
+                config.label_limit
+            ));
+        }
+        for (label, value) in labels.pairs() {
+            let shown = short(label);
+            if over(config.label_name_length_limit, label.len()) {
+                return Err(format!(
+                    "label_name_length_limit exceeded (metric: {metric}, label name: {shown}, length: {}, limit: {})",
+                    label.len(),
+                    config.label_name_length_limit
+                ));
+            }
+            if over(config.label_value_length_limit, value.len()) {
+                return Err(format!(
+                    "label_value_length_limit exceeded (metric: {metric}, label name: {shown}, value: {:?}, \
+                     length: {}, limit: {})",
+                    short(value),
+                    value.len(),
+                    config.label_value_length_limit
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Enough of a text to recognise it.
+fn short(text: &str) -> String {
+    text.chars().take(50).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_decimals_are_those_of_the_store() {
+        for text in ["0", "1", "-1", "2.50", "-0.001", "100", "00.10", "123456789012345", "0.0"] {
+            let value: f64 = text.parse().expect("a number");
+            assert_eq!(short_decimal(text), Some(Number::from_f64(value)), "{text}");
+        }
+        for text in
+            ["", "-", "-0", ".5", "1e3", "NaN", "+1", "1.2.3", "12345678901234567", "1234567890.123456"]
+        {
+            assert_eq!(short_decimal(text), None, "{text}");
+        }
+    }
+
+    fn meaning(config: &ScrapeConfig, page: &str) -> Result<Meaning, PageError> {
+        let target = Labels::from_pairs([("job", "j"), ("instance", "i")]);
+        understand(page.as_bytes(), Format::Text, config, &target)
+    }
+
+    #[test]
+    fn series_that_override_target_labels_have_layouts_of_their_own() {
+        let mut config = ScrapeConfig::new("j");
+        config.honor_labels = true;
+        let page = "# TYPE a counter\n# HELP a Help.\na 1\nb{job=\"x\"} 2\nc 3\nb{job=\"x\"} 4\nd 5 1000\n";
+        let meaning = meaning(&config, page).expect("a good page");
+        let places = [Place::At(0, 0), Place::At(1, 0), Place::At(0, 1), Place::At(1, 0), Place::At(2, 0)];
+        assert_eq!((meaning.places.as_slice(), meaning.kept), (&places[..], 5));
+        assert_eq!(meaning.drafts[1].target, Labels::from_pairs([("instance", "i")]));
+        assert_eq!(meaning.drafts[1].slots[0].labels, Labels::from_pairs([("__name__", "b"), ("job", "x")]));
+        assert_eq!(&*meaning.drafts[0].slots[0].metadata.help, "Help.");
+        assert_eq!(meaning.drafts[0].slots[1].metadata, Metadata::default());
+        assert_eq!(meaning.drafts.iter().map(|draft| draft.tracked).collect::<Vec<_>>(), [true, true, false]);
+        for draft in meaning.drafts {
+            Layout::new(draft.target, draft.slots).expect("a valid layout");
+        }
+    }
+
+    #[test]
+    fn limits_refuse_the_page() {
+        for (set, page, error) in [
+            (
+                (|config| config.sample_limit = 1) as fn(&mut ScrapeConfig),
+                "a 1\nb 1\n",
+                "sample limit exceeded",
+            ),
+            (
+                |config| config.label_limit = 3,
+                "a{b=\"1\"} 1\n",
+                "label_limit exceeded (metric: a, number of labels: 4",
+            ),
+            (
+                |config| config.label_name_length_limit = 8,
+                "a{longer_name=\"1\"} 1\n",
+                "label name: longer_name, length: 11",
+            ),
+            (
+                |config| config.label_value_length_limit = 2,
+                "a{b=\"123\"} 1\n",
+                "value: \"123\", length: 3, limit: 2",
+            ),
+            (
+                |config| config.names = model::NameValidation::Legacy,
+                "{\"a.b\"} 1\n",
+                "invalid metric name or label names",
+            ),
+            (|_| {}, "{a=\"b\"} 1\n", "line 1: missing metric name"),
+            (|_| {}, "a 1\nb{x=\"1\",x=\"2\"} 1\n", "line 2: label name \"x\" is not unique"),
+        ] {
+            let mut config = ScrapeConfig::new("j");
+            set(&mut config);
+            let found = meaning(&config, page).expect_err(error).to_string();
+            assert!(found.contains(error), "{found:?} should say {error:?}");
+        }
+    }
+}

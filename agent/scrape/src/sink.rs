@@ -1,0 +1,91 @@
+//! Appending rows, and what is counted and logged when some are not taken.
+
+use std::sync::Arc;
+
+use model::Labels;
+use storage::{AppendError, Appender, Cell, Commit, Layout, LayoutRef, Row};
+use tokio::sync::mpsc;
+
+use crate::metrics::Metrics;
+
+/// The store as scrape loops see it.
+#[derive(Clone)]
+pub(crate) struct Sink {
+    pub(crate) appender: Arc<dyn Appender>,
+    pub(crate) metrics: Metrics,
+    /// Commits that somebody waits for in the background.
+    pub(crate) commits: mpsc::Sender<Commit>,
+}
+
+/// What one scrape's rows met.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    out_of_order: usize,
+    duplicates: usize,
+    out_of_bounds: usize,
+    first: Option<Labels>,
+    commit: Option<Commit>,
+}
+
+impl Sink {
+    /// Appends a row; a layout that the store has forgotten is made known again.
+    pub(crate) fn append(
+        &self,
+        layout: &mut LayoutRef,
+        timestamp: i64,
+        cells: &[Cell],
+        losses: &mut Losses,
+    ) -> Result<(), AppendError> {
+        let mut outcome = self.appender.append(Row { layout, timestamp, cells });
+        if matches!(outcome, Err(AppendError::Relayout)) {
+            *layout = self.appender.layout(Layout::clone(layout.layout()))?;
+            outcome = self.appender.append(Row { layout, timestamp, cells });
+        }
+        let outcome = outcome.inspect_err(|_| {
+            self.metrics.append_failures.inc();
+        })?;
+        losses.out_of_order += outcome.out_of_order;
+        losses.duplicates += outcome.duplicates;
+        losses.out_of_bounds += outcome.out_of_bounds;
+        losses.first = losses.first.take().or(outcome.first_rejected);
+        losses.commit = Some(outcome.commit);
+        Ok(())
+    }
+
+    /// Counts what was lost, and has the rows' way to the disk watched.
+    pub(crate) fn settle(&self, url: &str, losses: Losses) {
+        for (count, counter, what) in [
+            (losses.out_of_order, &self.metrics.out_of_order, "out of order"),
+            (losses.duplicates, &self.metrics.duplicates, "of a timestamp that has another value"),
+            (losses.out_of_bounds, &self.metrics.out_of_bounds, "too far in the future"),
+        ] {
+            if count > 0 {
+                counter.inc_by(count as u64);
+                let series = losses.first.as_ref().map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(target_url = url, count, %series, "samples dropped: {what}");
+            }
+        }
+        if let Some(commit) = losses.commit {
+            // When many are waiting already, they tell of the same trouble.
+            let _ = self.commits.try_send(commit);
+        }
+    }
+
+    /// Waits for commits one after the other; failures are logged and counted.
+    pub(crate) async fn watch(metrics: Metrics, mut commits: mpsc::Receiver<Commit>) {
+        while let Some(mut commit) = commits.recv().await {
+            if let Err(error) = commit.written().await {
+                metrics.commit_failures.inc();
+                tracing::error!(%error, "scraped samples did not reach the log");
+            }
+        }
+    }
+}
+
+impl Losses {
+    /// A sample whose time has another value on the same page.
+    pub(crate) fn duplicate(&mut self, series: impl FnOnce() -> Labels) {
+        self.duplicates += 1;
+        self.first.get_or_insert_with(series);
+    }
+}
