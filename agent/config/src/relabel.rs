@@ -1,6 +1,6 @@
 //! Relabelling rules as a file writes them become checked rules.
 
-use model::{NameValidation, RelabelConfig, RelabelError, RelabelParts};
+use model::{NameValidation, RelabelAction, RelabelConfig, RelabelError, RelabelParts};
 use yaml::{Checker, View};
 
 /// The rules under `key`; wrong ones are noted.
@@ -47,7 +47,14 @@ fn one(view: View<'_>, names: NameValidation, check: &mut Checker) -> Option<Rel
                 RelabelError::BadSource(_) => view.value_at("source_labels"),
                 _ => view.at(),
             };
-            check.error(at, error.to_string());
+            let hint = match &error {
+                RelabelError::UnknownAction(_) => {
+                    let words = RelabelAction::ALL.map(|(word, _)| word);
+                    format!("; expected one of {}", words.join(", "))
+                }
+                _ => String::new(),
+            };
+            check.error(at, format!("{error}{hint}"));
         })
         .ok()
 }

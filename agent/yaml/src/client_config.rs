@@ -99,7 +99,8 @@ fn proxy(view: View<'_>, check: &mut Checker) -> Proxy {
     if view.flag("proxy_from_environment") == Some(true) {
         return Proxy::Environment { connect_headers };
     }
-    let Some(text) = view.text("proxy_url").filter(|text| !text.is_empty()) else {
+    // A configuration that was shown with its secrets masked must load again.
+    let Some(text) = view.text("proxy_url").filter(|text| !text.is_empty() && *text != "<secret>") else {
         return Proxy::None;
     };
     match url::Url::parse(text) {

@@ -53,7 +53,7 @@ pub static TLS: Schema = Schema::new(
 pub static PROXY: Schema = Schema::new(
     "proxy settings",
     &[
-        field("proxy_url", Type::SecretUrl),
+        field("proxy_url", Type::Url),
         field("no_proxy", Type::Text),
         field("proxy_from_environment", Type::Bool),
         field("proxy_connect_header", Type::Map(&Type::List(&Type::Secret))),

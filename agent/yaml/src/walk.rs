@@ -165,7 +165,8 @@ impl Checker {
     }
 
     fn scalar(&mut self, name: &str, kind: Type, node: &Node, text: &str, quoted: bool) {
-        if matches!(kind, Type::Secret | Type::SecretUrl) {
+        let hidden = matches!(kind, Type::Secret | Type::SecretUrl);
+        if hidden || (matches!(kind, Type::Url) && has_password(text)) {
             self.secret(node);
         }
         let outcome = match kind {
@@ -230,6 +231,13 @@ fn scalar_name(kind: Type) -> &'static str {
         Type::Url | Type::SecretUrl => "a URL",
         _ => "text",
     }
+}
+
+/// Whether a URL carries a password.
+fn has_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// Whether a value asks for nothing: `false`, zero, or an empty list.

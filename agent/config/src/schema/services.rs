@@ -338,8 +338,5 @@ static EXEMPLARS: Schema = Schema::new("exemplars", &[field("max_exemplars", Typ
 
 pub(super) static STORAGE: Schema = Schema::new(
     "storage",
-    &[
-        field("tsdb", Type::Object(&TSDB)),
-        field("exemplars", Type::Object(&EXEMPLARS)).later("exemplar storage"),
-    ],
+    &[field("tsdb", Type::Object(&TSDB)), field("exemplars", Type::Object(&EXEMPLARS))],
 );

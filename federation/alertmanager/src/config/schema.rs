@@ -107,11 +107,15 @@ fn global(view: View<'_>, check: &mut Checker) {
 }
 
 pub(super) fn smarthost(text: &str) -> Result<(), String> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && !(host.contains(':') && !host.starts_with('[')) => Ok(()),
-        None | Some(_) if text.is_empty() => Ok(()),
-        _ => Err(format!("address {text}: missing port in address; expected host:port")),
+    let missing = || format!("address {text}: missing port in address; expected host:port");
+    if text.is_empty() {
+        return Ok(());
     }
+    let (host, port) = text.rsplit_once(':').ok_or_else(missing)?;
+    if port.is_empty() || (host.contains(':') && !host.starts_with('[')) {
+        return Err(missing());
+    }
+    Ok(())
 }
 
 /// A route, the root as well as those below it.
