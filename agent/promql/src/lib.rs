@@ -9,6 +9,7 @@ mod ast;
 mod engine;
 mod eval;
 mod functions;
+mod operator;
 mod parser;
 mod position;
 mod print;
@@ -16,10 +17,11 @@ mod quote;
 pub mod script;
 
 pub use ast::{
-    Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, Expr, Matching, MatrixSelector,
-    NumberLiteral, Paren, StringLiteral, Subquery, Unary, ValueType, VectorSelector,
+    Aggregate, At, Binary, Call, Expr, MatrixSelector, NumberLiteral, Paren, StringLiteral, Subquery, Unary,
+    ValueType, VectorSelector,
 };
 pub use engine::{Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample};
 pub use functions::{FUNCTIONS, Function, function};
+pub use operator::{AggregateOp, BinaryOp, Cardinality, Matching};
 pub use parser::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse, parse_metric_selector, parse_series};
 pub use position::{ParseError, PosRange};

@@ -6,8 +6,9 @@ use std::time::Duration;
 use model::{METRIC_NAME, MatchOp, Matcher, format_duration, is_valid_legacy_label_name};
 
 use crate::ast::{
-    Aggregate, At, Binary, Call, Cardinality, Expr, MatrixSelector, NumberLiteral, Subquery, VectorSelector,
+    Aggregate, At, Binary, Call, Expr, MatrixSelector, NumberLiteral, Subquery, VectorSelector,
 };
+use crate::operator::Cardinality;
 use crate::quote::quote;
 
 impl fmt::Display for Expr {

@@ -8,8 +8,9 @@ use super::Evaluator;
 use super::column::{Column, Grid};
 use super::kahan::{Kahan, Mean, quantile};
 use super::label::texts;
-use crate::ast::{Aggregate, AggregateOp};
+use crate::ast::Aggregate;
 use crate::engine::EvalError;
+use crate::operator::AggregateOp;
 
 /// Which columns belong together.
 pub(super) struct Groups {

@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use super::Evaluator;
 use super::aggregate::Groups;
 use super::column::{Column, Grid};
-use crate::ast::{Aggregate, AggregateOp};
+use crate::ast::Aggregate;
 use crate::engine::EvalError;
+use crate::operator::AggregateOp;
 use crate::position::PosRange;
 
 /// The largest `f64` that is an `i64`, and what Prometheus checks against.

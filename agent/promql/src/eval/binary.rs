@@ -6,8 +6,9 @@ use model::{Labels, METRIC_NAME};
 
 use super::column::{Column, Grid, Operand, same_labelset, without_metadata};
 use super::{Evaluator, go_labels};
-use crate::ast::{Binary, BinaryOp, Cardinality, Expr, Matching};
+use crate::ast::{Binary, Expr};
 use crate::engine::EvalError;
+use crate::operator::{BinaryOp, Cardinality, Matching};
 
 /// What an arithmetic operator gives.
 fn arithmetic(op: BinaryOp, a: f64, b: f64) -> Option<f64> {

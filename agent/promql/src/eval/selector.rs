@@ -1,7 +1,7 @@
 //! Instant selectors: the newest sample within the lookback window, unless it is a stale marker.
 
 use model::{Sample, Series, is_stale};
-use storage::{QueryError, Select, TimeRange};
+use storage::{Coverage, QueryError, Select, TimeRange};
 
 use super::Evaluator;
 use super::column::{Column, Grid};
@@ -39,7 +39,7 @@ impl Evaluator<'_> {
         })?;
         let samples: usize = set.series.iter().map(|series| series.samples.len()).sum();
         self.stats.samples_read += samples as u64;
-        self.coverage.merge(set.coverage);
+        merge_coverage(&mut self.coverage, set.coverage);
         self.hold(samples)?;
         self.tick(samples).await;
         Ok(set.series)
@@ -87,5 +87,37 @@ impl Evaluator<'_> {
             }
         }
         Ok(columns)
+    }
+}
+
+/// Adds what one selector's data covers: a query's data is complete where that of all its selectors is.
+fn merge_coverage(all: &mut Coverage, one: Coverage) {
+    let Coverage { complete_through, gaps, warnings } = one;
+    all.merge(Coverage { warnings, ..Coverage::default() });
+    for (source, through) in complete_through {
+        match all.complete_through.iter_mut().find(|(known, _)| *known == source) {
+            Some((_, known)) => *known = through.min(*known),
+            None => all.complete_through.push((source, through)),
+        }
+    }
+    for gap in gaps {
+        if !all.gaps.contains(&gap) {
+            all.gaps.push(gap);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_as_complete_as_its_least_complete_selector() {
+        let part =
+            |through| Coverage { complete_through: vec![("a".to_owned(), through)], ..Coverage::default() };
+        let mut all = part(7);
+        merge_coverage(&mut all, part(5));
+        merge_coverage(&mut all, part(9));
+        assert_eq!(all, part(5));
     }
 }

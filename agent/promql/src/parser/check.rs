@@ -2,7 +2,8 @@
 
 use model::METRIC_NAME;
 
-use crate::ast::{Aggregate, Binary, Call, Cardinality, Expr, ValueType, VectorSelector};
+use crate::ast::{Aggregate, Binary, Call, Expr, ValueType, VectorSelector};
+use crate::operator::Cardinality;
 use crate::position::{ParseError, PosRange};
 use crate::quote::quote;
 
@@ -162,10 +163,10 @@ struct Side {
 
 fn binary(
     text: &str,
-    op: crate::ast::BinaryOp,
+    op: crate::operator::BinaryOp,
     left: &Side,
     right: &Side,
-    matching: &mut Option<crate::ast::Matching>,
+    matching: &mut Option<crate::operator::Matching>,
     return_bool: bool,
 ) -> Checked {
     let whole = left.pos.to(right.pos);

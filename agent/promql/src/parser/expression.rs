@@ -2,11 +2,9 @@
 
 use super::Parser;
 use super::token::{Keyword, Kind, Token};
-use crate::ast::{
-    Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, Matching, NumberLiteral, Paren,
-    StringLiteral, Unary,
-};
+use crate::ast::{Aggregate, Binary, Call, Expr, NumberLiteral, Paren, StringLiteral, Unary};
 use crate::functions::{UNSUPPORTED, function};
+use crate::operator::{AggregateOp, BinaryOp, Cardinality, Matching};
 use crate::position::{ParseError, PosRange};
 use crate::quote::quote;
 

@@ -1,7 +1,7 @@
 //! From text to tokens. What a character means depends on whether braces or brackets are open.
 
 use super::token::{Kind, Token};
-use crate::ast::BinaryOp;
+use crate::operator::BinaryOp;
 
 /// Cuts a query into tokens. The last one is [`Kind::Eof`] or [`Kind::Error`].
 pub(crate) fn tokenize(text: &str) -> Vec<Token> {
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn words_depend_on_where_they_stand() {
-        use crate::ast::AggregateOp;
+        use crate::operator::AggregateOp;
         assert_eq!(
             kinds("SUM{sum='a'}"),
             [

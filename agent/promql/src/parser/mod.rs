@@ -10,7 +10,8 @@ mod token;
 use model::Matcher;
 
 use self::token::{Kind, Token};
-use crate::ast::{BinaryOp, Expr};
+use crate::ast::Expr;
+use crate::operator::BinaryOp;
 use crate::position::{ParseError, PosRange};
 
 /// Longer queries are refused.

@@ -4,7 +4,8 @@ use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::Parser;
 use super::token::{Keyword, Kind};
-use crate::ast::{At, BinaryOp, Expr, MatrixSelector, Subquery, VectorSelector};
+use crate::ast::{At, Expr, MatrixSelector, Subquery, VectorSelector};
+use crate::operator::BinaryOp;
 use crate::position::{ParseError, PosRange};
 
 const OFFSET_TARGET: &str =

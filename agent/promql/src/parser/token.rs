@@ -1,6 +1,6 @@
 //! Tokens, and how error messages name them.
 
-use crate::ast::{AggregateOp, BinaryOp};
+use crate::operator::{AggregateOp, BinaryOp};
 use crate::quote::quote;
 
 /// A piece of a query.
