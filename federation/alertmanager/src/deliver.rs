@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use env::{SharedClock, SharedRandom};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::command::{Command, Content, LeaderId, NotifyKey, Reason, Rejection, Reply};
 use crate::dedup::Plan;
@@ -34,6 +35,8 @@ pub(crate) struct Delivery {
     pub(crate) metrics: Metrics,
     /// How long an announcement holds before it must be renewed.
     pub(crate) peer_timeout: Duration,
+    /// This leadership is over: nothing is tried again.
+    pub(crate) stop: CancellationToken,
 }
 
 /// One notification to deliver.
@@ -133,7 +136,7 @@ impl Delivery {
         let (mut pause, mut unknown) = (BACKOFF_FIRST, false);
         loop {
             let Some(outcome) = self.attempt(job, seq, nid, notification, valid_until, give_up_at).await else {
-                return if unknown { Attempts::Stopped } else { self.stopped(integration) };
+                return self.stopped(integration, unknown);
             };
             let error = match outcome {
                 Ok(outcome) => return Attempts::Accepted(outcome),
@@ -153,7 +156,7 @@ impl Delivery {
             }
             tracing::debug!(receiver = %job.key.receiver, integration, %error, "an attempt failed");
             if !self.sleep(job, seq, valid_until, wait).await {
-                return self.stopped(integration);
+                return self.stopped(integration, unknown);
             }
         }
     }
@@ -209,7 +212,10 @@ impl Delivery {
             if left.is_zero() {
                 return true;
             }
-            tokio::time::sleep(left.min(self.peer_timeout / 3)).await;
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(left.min(self.peer_timeout / 3)) => {}
+            }
             if self.renewal_is_due(*valid_until) && !self.renew(job, seq, valid_until).await {
                 return false;
             }
@@ -221,6 +227,9 @@ impl Delivery {
     }
 
     async fn renew(&self, job: &Job, seq: u64, valid_until: &mut Duration) -> bool {
+        if self.stop.is_cancelled() {
+            return false;
+        }
         let asked = self.clock.monotonic();
         let renew = Command::Renew {
             leader: self.leader,
@@ -243,12 +252,13 @@ impl Delivery {
             let leads = lease.leading().borrow().is_some_and(|leading| leading.leader == self.leader);
             leads && lease.may_send()
         });
-        lease && self.clock.monotonic() < valid_until
+        lease && !self.stop.is_cancelled() && self.clock.monotonic() < valid_until
     }
 
-    fn stopped(&self, integration: &str) -> Attempts {
+    /// A leader leaves its announcement to the next one; a node that is cut off has none.
+    fn stopped(&self, integration: &str, unknown: bool) -> Attempts {
         self.metrics.failed(integration, FailureReason::ContextCanceled);
-        Attempts::Stopped
+        if self.lease.is_none() { Attempts::GivenUp { unknown } } else { Attempts::Stopped }
     }
 
     fn valid_until_ms(&self) -> i64 {

@@ -4,6 +4,7 @@
 //! is applied to a [`State`]; the leader alone routes, groups and sends.
 
 mod alert;
+mod api;
 mod apply;
 mod command;
 pub mod config;
@@ -28,6 +29,7 @@ mod settings;
 mod shared;
 mod silence;
 mod state;
+mod time;
 
 pub use alert::{Alert, Fingerprint};
 pub use command::{
@@ -45,3 +47,4 @@ pub use settings::{InhibitRule, IntervalCheck, Receiver, Settings, TimeMute};
 pub use shared::SharedState;
 pub use silence::{Silence, SilenceMatcher, SilenceState};
 pub use state::{Inflight, LogEntry, State};
+pub use time::format_time;

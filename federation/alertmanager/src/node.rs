@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use env::{SharedClock, SharedRandom, Tasks};
 use parking_lot::{Mutex, RwLock};
+use sha2::{Digest, Sha256};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,8 @@ use crate::shared::SharedState;
 
 /// How often the supervisor looks whether this node still hears a quorum.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often alerts, silences and members are counted for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// Pause before a write is tried again.
 const WRITE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -202,8 +205,8 @@ impl Node {
         }
         let state = &self.quorum.state;
         let now_ms = self.clock.now_ms();
-        let journal =
-            OverlayJournal::open(state, &self.options.dir, self.lease.node(), now_ms, self.metrics.clone());
+        let owner = owner(&self.options.node_name);
+        let journal = OverlayJournal::open(state, &self.options.dir, owner, now_ms, self.metrics.clone());
         let rules = self.settings.borrow().inhibit_rules.clone();
         let backend = Backend {
             state: journal.state.clone(),
@@ -241,6 +244,7 @@ impl Node {
         let mut leading = self.lease.leading();
         let now = self.clock.monotonic();
         let mut watch = Watch { attached_since: None, detached_since: now };
+        let mut next_count = now;
         let mut running: Option<(Role, Running)> = None;
         loop {
             watch.look(self.lease.attached(), self.clock.monotonic());
@@ -258,7 +262,11 @@ impl Node {
                 running = None;
                 continue;
             }
-            self.count_peers();
+            if self.clock.monotonic() >= next_count {
+                next_count = self.clock.monotonic() + COUNT_EVERY;
+                self.count_peers();
+                self.count_state();
+            }
             tokio::select! {
                 () = self.tasks.stopping() => break,
                 changed = leading.changed() => if changed.is_err() { break },
@@ -297,10 +305,11 @@ impl Node {
             Role::Leader(leader, since) => (Arc::clone(&self.quorum), leader, since, false, self.lease.cluster()),
             Role::Alone => {
                 let cut = self.cut()?;
-                let origin = format!("{}/{}/{}", self.lease.cluster(), self.lease.node(), cut.journal.epoch);
+                let origin = format!("{}/{}/{}", self.lease.cluster(), self.options.node_name, cut.journal.epoch);
                 (Arc::clone(&cut.backend), cut.journal.leader(), self.clock.monotonic(), true, origin)
             }
         };
+        let running = Running::none();
         let delivery = Delivery {
             proposer: backend.proposer.clone(),
             lease: (!degraded).then(|| Arc::clone(&self.lease)),
@@ -310,8 +319,8 @@ impl Node {
             random: Arc::clone(&self.random),
             metrics: self.metrics.clone(),
             peer_timeout: self.options.peer_timeout,
+            stop: running.stop.clone(),
         };
-        let running = Running::none();
         let parts = dispatch::Parts {
             state: backend.state.clone(),
             mutes: Arc::clone(&backend.mutes),
@@ -358,6 +367,29 @@ impl Node {
         self.metrics.inhibition_rules.set(count(settings.inhibit_rules.len()));
     }
 
+    fn count_state(&self) {
+        let now_ms = self.clock.now_ms();
+        let backend = self.backend();
+        let mut mutes = backend.mutes.lock();
+        mutes.sync();
+        let (mut active, mut suppressed, mut silences) = (0, 0, [0_usize; 3]);
+        backend.state.read(|state| {
+            for (fingerprint, alert) in state.alerts().filter(|(_, alert)| !alert.resolved_at(now_ms)) {
+                let muted = mutes.of(fingerprint, &alert.labels, now_ms, state, |it| !it.resolved_at(now_ms));
+                *if muted.is_muted() { &mut suppressed } else { &mut active } += 1;
+            }
+            for silence in state.silences() {
+                silences[silence.state(now_ms) as usize] += 1;
+            }
+        });
+        for (state, count) in [("active", active), ("suppressed", suppressed), ("unprocessed", 0)] {
+            Metrics::count_state(&self.metrics.alerts, state, count);
+        }
+        for (state, count) in ["active", "pending", "expired"].into_iter().zip(silences) {
+            Metrics::count_state(&self.metrics.silences, state, count);
+        }
+    }
+
     fn count_peers(&self) {
         let peers = self.lease.peers();
         let alive = i64::try_from(peers.iter().filter(|peer| peer.alive).count()).unwrap_or(i64::MAX);
@@ -369,6 +401,12 @@ impl Node {
     pub(crate) fn resolve_at(&self, now_ms: i64) -> i64 {
         now_ms.saturating_add(millis(self.settings.borrow().resolve_timeout))
     }
+}
+
+/// The node's number in [`Command::MergeOverlay`]: its id may not be known yet, its name always is.
+fn owner(name: &str) -> u64 {
+    let digest = Sha256::digest(name.as_bytes());
+    digest.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 /// What a node does just now.

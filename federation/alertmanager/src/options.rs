@@ -6,6 +6,8 @@ use std::time::Duration;
 /// Times and places; the defaults are Alertmanager's where it has them.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// This node's name: whose overlay it is.
+    pub node_name: String,
     /// Where the overlay of a node that is cut off is kept.
     pub dir: PathBuf,
     /// How long an announced notification may be under way before it is announced again
@@ -32,10 +34,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults, with the overlay in `dir`.
+    /// The defaults for the node of that name, with its overlay in `dir`.
     #[must_use]
-    pub fn new(dir: PathBuf) -> Self {
+    pub fn new(node_name: &str, dir: PathBuf) -> Self {
         Self {
+            node_name: node_name.to_owned(),
             dir,
             peer_timeout: Duration::from_secs(15),
             drift: Duration::from_millis(150),

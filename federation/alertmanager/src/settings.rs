@@ -1,12 +1,13 @@
 //! What the configuration says, checked and ready for use.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::Matcher;
 
+use crate::config::{AlertmanagerConfig, ReceiverConfig, TimeInterval};
 use crate::notify::Notifier;
 use crate::route::{Route, RouteTree};
 
@@ -62,6 +63,40 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
+    /// The settings of a checked file. `build` makes the integrations of a receiver; only receivers that
+    /// some route names are asked for, as in Alertmanager.
+    ///
+    /// # Errors
+    /// The first error of `build`.
+    pub fn from_config<E>(
+        config: &AlertmanagerConfig,
+        external_url: &str,
+        mut build: impl FnMut(&ReceiverConfig) -> Result<Vec<Arc<dyn Notifier>>, E>,
+    ) -> Result<Self, E> {
+        let routes = RouteTree::new(&config.route);
+        let used: HashSet<_> = routes.iter().map(|route| Arc::clone(&route.receiver)).collect();
+        let mut receivers = Vec::with_capacity(config.receivers.len());
+        for receiver in &config.receivers {
+            let integrations =
+                if used.contains(receiver.name.as_str()) { build(receiver)? } else { Vec::new() };
+            let name = Arc::from(receiver.name.as_str());
+            receivers.push(Receiver { name, labels: receiver.labels.clone(), integrations });
+        }
+        let interval = |it: &TimeInterval| {
+            let holds = it.clone();
+            (it.name.clone(), Arc::new(move |now_ms| holds.contains(now_ms)) as IntervalCheck)
+        };
+        Ok(Self {
+            routes,
+            receivers,
+            inhibit_rules: config.inhibit_rules.clone(),
+            intervals: config.time_intervals.iter().map(interval).collect(),
+            resolve_timeout: config.resolve_timeout,
+            external_url: external_url.to_owned(),
+            original: config.redacted_yaml().to_owned(),
+        })
+    }
+
     /// The receiver of a route.
     #[must_use]
     pub fn receiver(&self, name: &str) -> Option<&Receiver> {
