@@ -1,28 +1,10 @@
 //! The configurations that the Prometheus authors publish load or are refused as
 //! their names say.
 
-use std::path::{Path, PathBuf};
+mod support;
 
+use support::{files, folder};
 use vedette_config::Config;
-
-fn folder(name: &str) -> Option<PathBuf> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
-    let root = std::env::var_os("VEDETTE_CONFORMANCE").map_or(default, PathBuf::from);
-    let folder = root.join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: {} is not there", folder.display());
-    None
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("the folder is readable");
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    assert!(files.len() > 5, "{} holds too little", folder.display());
-    files
-}
 
 /// Two kinds of file are refused although their names do not end in `.bad.yml`: an OTLP strategy
 /// that needs UTF-8 names beside the legacy scheme, and the alertmanager API v1, gone since

@@ -123,6 +123,20 @@ fn what_is_not_built_is_named_with_its_place() {
 }
 
 #[test]
+fn the_files_of_the_demo_load_and_ask_for_nothing_unbuilt() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/demo");
+    for name in ["agent.yml", "federation.yml"] {
+        let loaded = Config::load(&demo.join(name)).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(loaded.unsupported().is_empty(), "{:?}", loaded.unsupported());
+        loaded.check_files().unwrap_or_else(|errors| panic!("{errors}"));
+        for path in loaded.rule_paths() {
+            let groups = vedette_config::load_rules(&path, loaded.global.names, &|_| Ok(()));
+            assert!(!groups.unwrap_or_else(|errors| panic!("{errors}")).is_empty());
+        }
+    }
+}
+
+#[test]
 fn missing_files_are_found_only_when_asked_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("vedette.yml");

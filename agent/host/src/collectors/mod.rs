@@ -64,6 +64,9 @@ impl Collectors {
         let (clock, enabled) = (self.clock.clone(), self.enabled.clone());
         let mut run =
             |name: &'static str, collector: &mut dyn FnMut(&mut Page) -> Result<(), CollectError>| {
+                if !enabled.iter().any(|wanted| wanted == name) {
+                    return;
+                }
                 let start = clock.monotonic();
                 let mut part = Page::default();
                 let result = collector(&mut part);
@@ -101,6 +104,7 @@ impl Collectors {
             let success = if worked { 1.0 } else { 0.0 };
             page.gauge("node_scrape_collector_success", "Whether a collector succeeded.", &labels, success);
         }
+        system::build_info(&mut page);
         page
     }
 }
@@ -163,6 +167,20 @@ mod tests {
         ] {
             assert!(page.samples.iter().any(|sample| sample.name == name), "{name} is missing");
         }
+    }
+
+    #[test]
+    fn only_the_chosen_collectors_run() {
+        let config = HostConfig { collectors: vec!["loadavg".to_owned()], ..HostConfig::new("here") };
+        let page = Collectors::new(&config, SystemClock::shared()).read();
+        let mut names: Vec<&str> = page.samples.iter().map(|sample| sample.name.as_str()).collect();
+        names.sort_unstable();
+        let chosen = ["node_load1", "node_load15", "node_load5"];
+        let own = ["node_scrape_collector_duration_seconds", "node_scrape_collector_success"];
+        assert_eq!(
+            names,
+            ["node_exporter_build_info"].iter().chain(&chosen).chain(&own).copied().collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -12,6 +12,27 @@ pub(crate) fn time(now_ms: i64, page: &mut Page) {
     );
 }
 
+/// What dashboards join on to find the exporter's version: ours, under node_exporter's labels.
+pub(crate) fn build_info(page: &mut Page) {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let labels = [
+        ("branch", "vedette"),
+        ("goarch", architecture),
+        ("goos", std::env::consts::OS),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
+    page.gauge(
+        "node_exporter_build_info",
+        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which node_exporter was built, and the goos and goarch for the build.",
+        &labels,
+        1.0,
+    );
+}
+
 pub(crate) fn uname(page: &mut Page) {
     let uname = rustix::system::uname();
     let labels = [

@@ -141,6 +141,14 @@ fn receivers_that_are_not_built_are_named() {
     assert!(notes[0].starts_with("/etc/am/a.yml:4:3: pagerduty_configs is valid, but"), "{notes:?}");
 }
 
+#[test]
+fn the_demo_asks_for_nothing_that_is_not_built() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/demo/alertmanager.yml");
+    let config = AlertmanagerConfig::load(&path, MatcherMode::Fallback).expect("good");
+    assert!(config.unsupported().is_empty());
+    assert_eq!(config.receivers[0].webhooks.len(), 1);
+}
+
 /// Files whose name says what is wrong with them; all others load.
 const BAD: &[&str] = &[
     "-both-",
