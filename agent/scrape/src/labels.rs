@@ -102,8 +102,11 @@ fn discovered(config: &ScrapeConfig, own: &Labels, shared: &Labels) -> Labels {
         }
     }
     for (name, values) in &config.params {
-        if let Some(first) = values.first() {
-            builder.set(format!("{PARAM}{name}"), first.as_str());
+        let label = format!("{PARAM}{name}");
+        if let Some(first) = values.first()
+            && builder.get(&label).is_none()
+        {
+            builder.set(label, first.as_str());
         }
     }
     builder.build()

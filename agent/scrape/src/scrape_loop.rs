@@ -77,7 +77,7 @@ impl LoopHandle {
         job.tasks.clone().spawn(async move {
             let mut state = self.finish().await;
             // At shutdown series do not end: the next process goes on with them.
-            if !job.tasks.is_stopping() {
+            if !job.tasks.is_stopping() && state.has_written() {
                 end(&job, &target, &mut state, at.max(job.clock.now_ms()));
             }
         });

@@ -25,6 +25,8 @@ pub(crate) struct SeriesState {
     /// Whether series of `last` are without stale markers.
     live: bool,
     report: Option<LayoutRef>,
+    /// Whether there are reports, which end with the target.
+    reported: bool,
     readings: Vec<Reading>,
 }
 
@@ -62,6 +64,11 @@ pub(crate) enum WriteError {
 }
 
 impl SeriesState {
+    /// Whether anything was written that can end.
+    pub(crate) fn has_written(&self) -> bool {
+        self.reported
+    }
+
     /// Forgets what depends on the job's configuration; markers stay due.
     pub(crate) fn reconfigured(&mut self) {
         self.known.clear();
@@ -145,6 +152,7 @@ impl SeriesState {
             .iter()
             .map(|(_, _, value)| value.map_or(Cell::Stale, |value| Cell::Value(Number::from_f64(value))))
             .collect();
+        self.reported = true;
         sink.append(layout, timestamp, &cells, losses)
     }
 
