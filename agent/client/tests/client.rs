@@ -234,3 +234,50 @@ async fn a_proxy_is_used_but_not_for_whom_it_is_not() {
     assert_eq!(fetch(&via(""), &url).await.expect("an answer").body, url.as_str());
     assert_eq!(fetch(&via("127.0.0.1"), &url).await.expect("an answer").body, "direct");
 }
+
+/// A proxy that takes one `CONNECT`, gives its request, and joins the two sides.
+async fn connect_proxy() -> (SocketAddr, tokio::sync::oneshot::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let (told, request) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut inside, _) = listener.accept().await.expect("a connection");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(inside.read_u8().await.expect("a byte"));
+        }
+        let head = String::from_utf8(head).expect("text");
+        let place = head.split(' ').nth(1).expect("an address").to_owned();
+        let mut outside = tokio::net::TcpStream::connect(place).await.expect("the server");
+        inside.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("written");
+        told.send(head).expect("somebody listens");
+        let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+    });
+    (address, request)
+}
+
+#[tokio::test]
+async fn tls_goes_through_a_proxy_unread() {
+    let (server, pem) = tls_server().await;
+    let (proxy, request) = connect_proxy().await;
+    let config = HttpClientConfig {
+        tls: TlsConfig {
+            ca: Some(Source::inline(pem)),
+            server_name: Some("exporter.test".to_owned()),
+            ..TlsConfig::default()
+        },
+        proxy: Proxy::Url {
+            url: format!("http://u:p@{proxy}").parse().expect("a URL"),
+            no_proxy: String::new(),
+            connect_headers: vec![(
+                http::HeaderName::from_static("x-from"),
+                vedette_client::Secret::new("me"),
+            )],
+        },
+        ..HttpClientConfig::default()
+    };
+    assert_eq!(fetch(&config, &format!("https://{server}/")).await.expect("an answer").body, "hello");
+    let head = request.await.expect("a request").to_lowercase();
+    assert!(head.starts_with(&format!("connect {server} ")), "{head}");
+    assert!(head.contains("proxy-authorization: basic dtpw") && head.contains("x-from: me"), "{head}");
+}
