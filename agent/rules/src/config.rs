@@ -224,6 +224,7 @@ impl Rule {
         let mut errors = Vec::new();
         check_kind(&parts, &mut errors);
         check_labels(&parts, names, &mut errors);
+        check_templates(&parts, &mut errors);
         let expr = parse_expr(&parts.expr, &mut errors);
         let labels = joined(group_labels, &parts.labels);
         if parts.alert.is_empty() {
@@ -317,6 +318,25 @@ fn check_labels(parts: &RuleParts, names: NameValidation, errors: &mut Vec<RuleE
     for (name, _) in &parts.annotations {
         if !names.is_label_name(name) {
             let what = format!("invalid annotation name: {name}");
+            errors.push(RuleError::new(RuleField::Annotation(name.clone()), what));
+        }
+    }
+}
+
+fn check_templates(parts: &RuleParts, errors: &mut Vec<RuleError>) {
+    if parts.alert.is_empty() {
+        return;
+    }
+    let functions = crate::expand::known_functions();
+    for (name, text) in &parts.labels {
+        if let Err(error) = crate::expand::check(&parts.alert, text, &functions) {
+            let what = format!("label {name:?}: {error}");
+            errors.push(RuleError::new(RuleField::Label(name.clone()), what));
+        }
+    }
+    for (name, text) in &parts.annotations {
+        if let Err(error) = crate::expand::check(&parts.alert, text, &functions) {
+            let what = format!("annotation {name:?}: {error}");
             errors.push(RuleError::new(RuleField::Annotation(name.clone()), what));
         }
     }

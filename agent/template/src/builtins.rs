@@ -261,8 +261,9 @@ fn js(text: &str) -> String {
     out
 }
 
-/// Go's `url.QueryEscape`.
-pub(crate) fn query_escape(text: &str) -> String {
+/// Go's `url.QueryEscape`: a text as a value in a URL's query.
+#[must_use]
+pub fn query_escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -23,6 +23,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use builtins::query_escape;
 pub use error::{CallError, ExecError, ParseError};
 pub use functions::{Function, Functions, Kind};
 pub use prometheus::{Answers, Environment, QueryAnswer, prometheus_functions};

@@ -1,0 +1,215 @@
+//! Writes labels and annotations from their templates. A template's queries are run between attempts, so
+//! that nothing blocks.
+
+use std::sync::Arc;
+
+use model::{LabelsBuilder, Labels, METRIC_NAME};
+use promql::Engine;
+use storage::Querier;
+use template::{
+    Answers, Environment, ExecError, Functions, Limits, Map, Object, ParseError, QueryAnswer, Template, Value,
+    prometheus_functions,
+};
+
+use crate::alert::ALERT_NAME;
+use crate::alerting::Rendered;
+use crate::config::AlertingRule;
+
+/// What stands before each template, as in Prometheus: its length shows in the columns of errors.
+const DEFINITIONS: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
+/// Queries that one rule's templates may run in one evaluation.
+const QUERIES_MAX: usize = 1_000;
+
+/// The type's name in Go's words, as errors show it.
+const DATA_TYPE: &str = "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }";
+
+/// A text with or without templates in it.
+#[derive(Clone, Debug)]
+enum Text {
+    Plain(Arc<str>),
+    Template(Box<Template>),
+}
+
+/// A rule's labels and annotations, parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts {
+    labels: Vec<(Arc<str>, Text)>,
+    annotations: Vec<(Arc<str>, Text)>,
+}
+
+/// The functions that a template is checked against.
+pub(crate) fn known_functions() -> Functions {
+    prometheus_functions(&Environment::default(), Arc::default())
+}
+
+/// Parses one label's or annotation's text.
+pub(crate) fn check(alert: &str, text: &str, functions: &Functions) -> Result<(), ParseError> {
+    parse(alert, text, functions).map(|_| ())
+}
+
+fn parse(alert: &str, text: &str, functions: &Functions) -> Result<Text, ParseError> {
+    if !text.contains("{{") {
+        return Ok(Text::Plain(text.into()));
+    }
+    let template = Template::parse(&format!("__alert_{alert}"), &format!("{DEFINITIONS}{text}"), functions)?;
+    Ok(Text::Template(Box::new(template)))
+}
+
+impl Texts {
+    pub(crate) fn of(rule: &AlertingRule) -> Self {
+        let functions = known_functions();
+        let parsed = |labels: &Labels| {
+            let text = |text: &Arc<str>| {
+                // Checked with the rule; a text that no longer parses would say so where it is shown.
+                parse(&rule.alert, text, &functions).unwrap_or_else(|error| {
+                    let name = &rule.alert;
+                    let what = format!("error parsing template __alert_{name}: {error}");
+                    Text::Plain(format!("<error expanding template: {what}>").into())
+                })
+            };
+            labels.iter().map(|label| (Arc::clone(&label.name), text(&label.value))).collect()
+        };
+        Self { labels: parsed(&rule.labels), annotations: parsed(&rule.annotations) }
+    }
+}
+
+/// What templates see of the alert.
+#[derive(Debug)]
+struct Data {
+    labels: Value,
+    external_labels: Value,
+    external_url: Value,
+    value: f64,
+}
+
+impl Object for Data {
+    fn type_name(&self) -> &str {
+        DATA_TYPE
+    }
+
+    fn field_names(&self) -> &[&'static str] {
+        &["Labels", "ExternalLabels", "ExternalURL", "Value"]
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "Labels" => self.labels.clone(),
+            "ExternalLabels" => self.external_labels.clone(),
+            "ExternalURL" => self.external_url.clone(),
+            "Value" => Value::Float(self.value),
+            _ => return None,
+        })
+    }
+}
+
+/// Writes the texts of one rule's results at one time.
+pub(crate) struct Expander<'a> {
+    engine: &'a Engine,
+    querier: &'a dyn Querier,
+    alert: &'a str,
+    environment: Environment,
+    external_labels: Value,
+    answers: Arc<Answers>,
+    functions: Option<Functions>,
+}
+
+impl<'a> Expander<'a> {
+    pub(crate) fn new(
+        engine: &'a Engine,
+        querier: &'a dyn Querier,
+        alert: &'a str,
+        environment: Environment,
+        external_labels: &Labels,
+    ) -> Self {
+        Self {
+            engine,
+            querier,
+            alert,
+            environment,
+            external_labels: map_of(external_labels),
+            answers: Arc::default(),
+            functions: None,
+        }
+    }
+
+    /// The alert that one element of the result makes.
+    pub(crate) async fn render(&mut self, texts: &Texts, element: &Labels, value: f64) -> Rendered {
+        let data = Value::object(Data {
+            labels: map_of(element),
+            external_labels: self.external_labels.clone(),
+            external_url: Value::text(self.environment.external_url.as_str()),
+            value,
+        });
+        let mut labels = element.to_builder();
+        labels.remove(METRIC_NAME);
+        for (name, text) in &texts.labels {
+            labels.set(Arc::clone(name), self.expand(text, &data).await);
+        }
+        labels.set(ALERT_NAME, self.alert);
+        let mut annotations = LabelsBuilder::default();
+        for (name, text) in &texts.annotations {
+            annotations.set(Arc::clone(name), self.expand(text, &data).await);
+        }
+        Rendered { labels: labels.build(), annotations: annotations.build(), value }
+    }
+
+    async fn expand(&mut self, text: &Text, data: &Value) -> Arc<str> {
+        let template = match text {
+            Text::Plain(text) => return Arc::clone(text),
+            Text::Template(template) => template,
+        };
+        match self.execute(template, data).await {
+            Ok(text) => text.into(),
+            Err(what) => {
+                let name = self.alert;
+                tracing::warn!(alert = name, error = what, "expanding an alert's template failed");
+                let what = format!("error executing template __alert_{name}: {what}");
+                format!("<error expanding template: {what}>").into()
+            }
+        }
+    }
+
+    async fn execute(&mut self, template: &Template, data: &Value) -> Result<String, String> {
+        loop {
+            let (environment, answers) = (&self.environment, &self.answers);
+            let functions =
+                self.functions.get_or_insert_with(|| prometheus_functions(environment, Arc::clone(answers)));
+            match template.execute(data, functions, Limits::default()) {
+                Ok(text) => return Ok(text),
+                Err(ExecError::Failed(what)) => return Err(what),
+                Err(ExecError::NeedsQuery(query)) => {
+                    if self.answers.len() >= QUERIES_MAX {
+                        return Err(format!("more than {QUERIES_MAX} queries"));
+                    }
+                    let answer = run(self.engine, self.querier, &query, self.environment.now_ms).await;
+                    Arc::make_mut(&mut self.answers).insert(query, answer);
+                    self.functions = None;
+                }
+            }
+        }
+    }
+}
+
+async fn run(engine: &Engine, querier: &dyn Querier, query: &str, at_ms: i64) -> QueryAnswer {
+    let expr = promql::parse(query).map_err(|error| error.to_string())?;
+    let answer = engine.instant(querier, &expr, at_ms).await.map_err(|error| error.to_string())?;
+    vector_of(answer.value)
+}
+
+/// A result as rules take it: a number counts as an element without labels.
+pub(crate) fn vector_of(value: promql::Value) -> Result<Vec<(Labels, f64)>, String> {
+    match value {
+        promql::Value::Scalar(sample) => Ok(vec![(Labels::empty(), sample.value)]),
+        promql::Value::Vector(samples) => {
+            Ok(samples.into_iter().map(|sample| (sample.labels, sample.value)).collect())
+        }
+        _ => Err("rule result is not a vector or scalar".to_owned()),
+    }
+}
+
+fn map_of(labels: &Labels) -> Value {
+    Value::Map(Arc::new(Map::of_texts(
+        labels.iter().map(|label| (Arc::clone(&label.name), Arc::clone(&label.value))),
+    )))
+}
