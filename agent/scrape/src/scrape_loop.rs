@@ -72,13 +72,12 @@ impl LoopHandle {
     /// Ends the loop for good, in the background: its series get stale markers.
     pub(crate) fn retire(self, job: &Arc<Job>) {
         self.stop.cancel();
-        let at = job.clock.now_ms();
         let (job, target) = (Arc::clone(job), Arc::clone(&self.target));
         job.tasks.clone().spawn(async move {
             let mut state = self.finish().await;
             // At shutdown series do not end: the next process goes on with them.
             if !job.tasks.is_stopping() && state.has_written() {
-                end(&job, &target, &mut state, at.max(job.clock.now_ms()));
+                end(&job, &target, &mut state, job.clock.now_ms());
             }
         });
     }

@@ -251,3 +251,7 @@ fn report_layout(
     };
     Layout::new(target.clone(), values.iter().map(slot).collect())
 }
+
+#[cfg(test)]
+#[path = "series_tests.rs"]
+mod tests;
