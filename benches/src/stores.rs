@@ -1,0 +1,95 @@
+//! Stores on a simulated clock in folders of their own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{SeededRandom, SharedClock, SimulatedClock};
+use storage::{Appender, LayoutRef, Row};
+use telemetry::Registry;
+use tempfile::TempDir;
+use tsdb::{Store, StoreOptions};
+
+use crate::page::Scrapes;
+
+/// Where every benchmark's time begins: the start of a 2 h window, in milliseconds.
+pub const T0: i64 = 1_699_999_200_000;
+/// Between two scrapes.
+const STEP: Duration = Duration::from_secs(15);
+
+/// A store, and one target's scrapes that go into it.
+pub struct Bench {
+    /// The store.
+    pub store: Arc<Store>,
+    dir: TempDir,
+    clock: Arc<SimulatedClock>,
+    layout: LayoutRef,
+    scrapes: Scrapes,
+    at: i64,
+}
+
+impl Bench {
+    /// An empty store.
+    ///
+    /// # Panics
+    /// When the temporary folder takes no store.
+    #[must_use]
+    pub fn new() -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let clock = SimulatedClock::at(T0);
+        let store = open(dir.path(), &clock, "bench");
+        let layout = store.layout(Scrapes::layout("bench")).expect("a valid layout");
+        Self { store, dir, clock, layout, scrapes: Scrapes::default(), at: T0 }
+    }
+
+    /// A store of another node on the same clock.
+    #[must_use]
+    pub fn twin(&self, dir: &Path) -> Arc<Store> {
+        open(dir, &self.clock, "replica")
+    }
+
+    /// Appends the next scrape, 15 s after the last one.
+    ///
+    /// # Panics
+    /// When the store does not take it whole.
+    pub fn append(&mut self) {
+        let cells = self.scrapes.next_cells();
+        self.at += STEP.as_millis() as i64;
+        self.clock.advance(STEP);
+        let row = || Row { layout: &self.layout, timestamp: self.at, cells: &cells };
+        let taken = match self.store.append(row()) {
+            Ok(taken) => taken,
+            Err(storage::AppendError::Relayout) => {
+                self.layout = self.store.layout(Scrapes::layout("bench")).expect("a valid layout");
+                let row = Row { layout: &self.layout, timestamp: self.at, cells: &cells };
+                self.store.append(row).expect("the row is taken")
+            }
+            Err(error) => panic!("the row is refused: {error}"),
+        };
+        assert_eq!(taken.appended, cells.len(), "every sample is taken");
+    }
+
+    /// Closes the store and gives what reads it again.
+    ///
+    /// # Panics
+    /// When the log cannot be written.
+    #[must_use]
+    pub fn close(self) -> impl Fn() -> Arc<Store> {
+        self.store.close().expect("the log is written");
+        drop(self.store);
+        let (dir, clock) = (self.dir, self.clock);
+        move || open(dir.path(), &clock, "bench")
+    }
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn open(dir: &Path, clock: &Arc<SimulatedClock>, node: &str) -> Arc<Store> {
+    let clock = Arc::clone(clock) as SharedClock;
+    Store::open(StoreOptions::new(dir, node), clock, SeededRandom::shared(1), &Registry::new())
+        .expect("the store opens")
+}
