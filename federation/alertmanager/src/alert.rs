@@ -154,7 +154,12 @@ mod tests {
         let cases = [
             ("a refresh replaces", (0, 100, 10, false), (0, 110, 20, false), (0, 110)),
             ("a later start keeps the earlier", (0, 100, 10, false), (50, 110, 60, false), (0, 110)),
-            ("an earlier explicit end waits for the later one", (0, 100, 10, false), (0, 90, 20, false), (0, 100)),
+            (
+                "an earlier explicit end waits for the later one",
+                (0, 100, 10, false),
+                (0, 90, 20, false),
+                (0, 100),
+            ),
             ("a timeout gives way", (0, 100, 10, true), (0, 90, 20, false), (0, 90)),
             ("a resolve ends it", (0, 100, 10, false), (0, 30, 40, false), (0, 30)),
             ("both over: the later end", (0, 35, 10, false), (0, 30, 40, false), (0, 35)),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, Fingerprint};
-use crate::command::{Anchor, Applied, Command, Content, LeaderId, NotifyKey, Reply, Rejection};
+use crate::command::{Anchor, Applied, Command, Content, LeaderId, NotifyKey, Rejection, Reply};
 use crate::silence::Silence;
 use crate::state::{Inflight, LogEntry, Place, State, Stored};
 
@@ -184,7 +184,13 @@ impl State {
         Ok(())
     }
 
-    fn renew(&mut self, leader: LeaderId, key: &NotifyKey, seq: u64, valid_until: i64) -> Result<(), Rejection> {
+    fn renew(
+        &mut self,
+        leader: LeaderId,
+        key: &NotifyKey,
+        seq: u64,
+        valid_until: i64,
+    ) -> Result<(), Rejection> {
         let inflight = self.inflight.get_mut(key).filter(|it| it.seq == seq && it.leader == leader);
         inflight.ok_or(Rejection::NoIntent)?.valid_until = valid_until;
         Ok(())
@@ -236,7 +242,14 @@ impl State {
             return Err(Rejection::Sequence(last));
         }
         let receiver_data = entry.map(|entry| entry.receiver_data.clone()).unwrap_or_default();
-        let told = LogEntry { seq, told_at: Some(at_ms), content, maybe_firing: Vec::new(), receiver_data, expires_at };
+        let told = LogEntry {
+            seq,
+            told_at: Some(at_ms),
+            content,
+            maybe_firing: Vec::new(),
+            receiver_data,
+            expires_at,
+        };
         self.changes.entries.insert(key.clone());
         self.entries.insert(key, told);
         Ok(())

@@ -310,7 +310,8 @@ impl Reply {
 }
 
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![VERSION]).expect("a vector takes every byte, and our types have no unsized parts")
+    postcard::to_extend(value, vec![VERSION])
+        .expect("a vector takes every byte, and our types have no unsized parts")
 }
 
 pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {

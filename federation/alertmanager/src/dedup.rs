@@ -105,7 +105,13 @@ mod tests {
     }
 
     fn entry(told_at: Option<i64>, firing: &[u64], resolved: &[u64], maybe: &[u64]) -> LogEntry {
-        LogEntry { seq: 4, told_at, content: content(firing, resolved), maybe_firing: maybe.to_vec(), ..LogEntry::default() }
+        LogEntry {
+            seq: 4,
+            told_at,
+            content: content(firing, resolved),
+            maybe_firing: maybe.to_vec(),
+            ..LogEntry::default()
+        }
     }
 
     #[test]
@@ -123,7 +129,15 @@ mod tests {
             ("another fires", told(&[1], &[]), vec![1, 2], vec![], true, 1_000, Some(NewAlerts)),
             ("fires again", told(&[], &[1]), vec![1], vec![], true, 1_000, Some(First)),
             ("all over", told(&[1], &[]), vec![], vec![1], true, 1_000, Some(AllResolved)),
-            ("all over, resolved not wanted", told(&[1], &[]), vec![], vec![1], false, 1_000, Some(AllResolved)),
+            (
+                "all over, resolved not wanted",
+                told(&[1], &[]),
+                vec![],
+                vec![1],
+                false,
+                1_000,
+                Some(AllResolved),
+            ),
             ("all over, told", told(&[], &[1]), vec![], vec![1], true, 9_000, None),
             ("one over", told(&[1, 2], &[]), vec![1], vec![2], true, 1_000, Some(SomeResolved)),
             ("one over, resolved not wanted", told(&[1, 2], &[]), vec![1], vec![2], false, 1_000, None),

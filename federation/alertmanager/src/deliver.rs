@@ -13,7 +13,9 @@ use crate::dedup::Plan;
 use crate::grid::millis;
 use crate::journal::{JournalError, Lease, Proposer};
 use crate::metrics::Metrics;
-use crate::notify::{FailureReason, Notification, Notifier, NotifyError, NotifyOutcome, Sent, notification_id};
+use crate::notify::{
+    FailureReason, Notification, Notifier, NotifyError, NotifyOutcome, Sent, notification_id,
+};
 
 /// First pause between attempts; grows by half each time, up to the maximum.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
@@ -135,7 +137,8 @@ impl Delivery {
         let integration = job.notifier.integration();
         let (mut pause, mut unknown) = (BACKOFF_FIRST, false);
         loop {
-            let Some(outcome) = self.attempt(job, seq, nid, notification, valid_until, give_up_at).await else {
+            let Some(outcome) = self.attempt(job, seq, nid, notification, valid_until, give_up_at).await
+            else {
                 return self.stopped(integration, unknown);
             };
             let error = match outcome {

@@ -20,7 +20,7 @@ use crate::deliver::{Delivery, Ended, Job};
 use crate::grid::{Grid, millis, next_tick};
 use crate::groups::{GroupId, Start, Table};
 use crate::mutes::Mutes;
-use crate::notify::{Notification, NotifyAlert, Notifier, sort_alerts};
+use crate::notify::{Notification, Notifier, NotifyAlert, sort_alerts};
 use crate::options::Options;
 use crate::route::Route;
 use crate::settings::{Settings, TimeMute};
@@ -261,9 +261,10 @@ impl Dispatcher {
 
     fn drop_lost_anchors(&mut self) {
         let table = &self.table;
-        let lost: Vec<_> = self.parts.state.read(|state| {
-            state.places.keys().filter(|key| table.of_key(key).is_empty()).cloned().collect()
-        });
+        let lost: Vec<_> = self
+            .parts
+            .state
+            .read(|state| state.places.keys().filter(|key| table.of_key(key).is_empty()).cloned().collect());
         self.drops.extend(lost);
     }
 
@@ -299,7 +300,9 @@ impl Dispatcher {
     fn look(&mut self, id: GroupId, only: Option<&BTreeSet<usize>>) {
         let settings = Arc::clone(&self.settings);
         let now_ms = self.parts.delivery.clock.now_ms();
-        let Some(route) = self.table.get(id).and_then(|group| settings.routes.get(group.route)) else { return };
+        let Some(route) = self.table.get(id).and_then(|group| settings.routes.get(group.route)) else {
+            return;
+        };
         let alerts = self.alerts_to_tell(id, route, &settings, now_ms);
         let Some(receiver) = settings.receiver(&route.receiver) else { return };
         if alerts.is_empty() {
@@ -315,7 +318,13 @@ impl Dispatcher {
     }
 
     /// The group's alerts that nothing mutes; notes which are over.
-    fn alerts_to_tell(&mut self, id: GroupId, route: &Route, settings: &Settings, now_ms: i64) -> Vec<NotifyAlert> {
+    fn alerts_to_tell(
+        &mut self,
+        id: GroupId,
+        route: &Route,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Vec<NotifyAlert> {
         let hold = self.hold_ms();
         let is_over = |alert: &Alert| {
             let until = if alert.resolved_explicitly() { now_ms } else { now_ms.saturating_sub(hold) };
@@ -418,7 +427,16 @@ impl Dispatcher {
         let patience = route.group_interval.max(Duration::from_secs(10));
         let keep = options.retention.min(route.repeat_interval.saturating_mul(2));
         let places = self.places(&key, notifier);
-        let job = Job { key, plan: planned, content, notifier: Arc::clone(notifier), notification, patience, keep, places };
+        let job = Job {
+            key,
+            plan: planned,
+            content,
+            notifier: Arc::clone(notifier),
+            notification,
+            patience,
+            keep,
+            places,
+        };
         self.start_delivery(id, at, job);
     }
 
@@ -464,7 +482,8 @@ impl Dispatcher {
             return;
         }
         let over = std::mem::take(&mut group.over);
-        let (complete, overdue) = (!group.unfinished && group.retry.is_none(), std::mem::take(&mut group.overdue));
+        let (complete, overdue) =
+            (!group.unfinished && group.retry.is_none(), std::mem::take(&mut group.overdue));
         if complete {
             let state = self.parts.state.clone();
             for (fingerprint, updated_at) in over {
@@ -513,7 +532,8 @@ impl Dispatcher {
         let (table, settings, me) = (&self.table, &self.settings, self.me());
         let mine = |key: &NotifyKey| {
             table.of_key(&key.group_key).iter().filter_map(|id| table.get(*id)).any(|group| {
-                let receiver = settings.routes.get(group.route).and_then(|route| settings.receiver(&route.receiver));
+                let receiver =
+                    settings.routes.get(group.route).and_then(|route| settings.receiver(&route.receiver));
                 receiver.is_some_and(|receiver| {
                     receiver.name == key.receiver
                         && receiver
@@ -600,7 +620,9 @@ impl Dispatcher {
         });
         let ids: Vec<_> = places
             .keys()
-            .flat_map(|key| self.table.of_key(key).iter().map(|id| (Arc::clone(key), *id)).collect::<Vec<_>>())
+            .flat_map(|key| {
+                self.table.of_key(key).iter().map(|id| (Arc::clone(key), *id)).collect::<Vec<_>>()
+            })
             .collect();
         for (key, id) in ids {
             let Some(&(first_flush, old_interval)) = places.get(&key) else { continue };
@@ -631,8 +653,11 @@ fn retry(group: &mut crate::groups::Group, at: i64, integration: usize) {
 
 fn content_of(alerts: &[NotifyAlert]) -> Content {
     let hashes = |resolved: bool| {
-        let mut all: Vec<u64> =
-            alerts.iter().filter(|it| it.resolved == resolved).map(|it| it.alert.labels.stable_hash()).collect();
+        let mut all: Vec<u64> = alerts
+            .iter()
+            .filter(|it| it.resolved == resolved)
+            .map(|it| it.alert.labels.stable_hash())
+            .collect();
         all.sort_unstable();
         all
     };

@@ -75,7 +75,11 @@ mod tests {
             (None, 5_000, 5_000, false),
         ] {
             let grid = Grid::start(beacon, now, Duration::from_secs(9));
-            assert_eq!((grid.at(Duration::from_secs(9)), grid.after_outage), (want, outage), "{beacon:?} {now}");
+            assert_eq!(
+                (grid.at(Duration::from_secs(9)), grid.after_outage),
+                (want, outage),
+                "{beacon:?} {now}"
+            );
             assert_eq!(grid.at(grid.monotonic(want + 7)), want + 7);
         }
     }

@@ -90,7 +90,9 @@ impl Touches {
         let touched = std::mem::take(&mut *self.0.lock());
         let mut ends: Vec<_> = touched
             .into_iter()
-            .filter_map(|(fingerprint, ends_at)| Some((state.alerts.get(&fingerprint)?.dense, ends_at - now_ms)))
+            .filter_map(|(fingerprint, ends_at)| {
+                Some((state.alerts.get(&fingerprint)?.dense, ends_at - now_ms))
+            })
             .collect();
         ends.sort_unstable();
         let mut last = 0;

@@ -58,7 +58,11 @@ impl Inhibitor {
     }
 
     /// A firing source of the first rule that mutes an alert of these labels.
-    pub(crate) fn muted_by(&self, labels: &Labels, fires: impl Fn(Fingerprint) -> bool) -> Option<Fingerprint> {
+    pub(crate) fn muted_by(
+        &self,
+        labels: &Labels,
+        fires: impl Fn(Fingerprint) -> bool,
+    ) -> Option<Fingerprint> {
         self.0.iter().find_map(|index| {
             if !all_match(&index.rule.target, labels) {
                 return None;
@@ -88,8 +92,14 @@ fn equal_values(rule: &InhibitRule, labels: &Labels) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn check(rule: (&[(&str, &str)], &[(&str, &str)], &[&str]), sources: &[(&[(&str, &str)], bool)], target: &[(&str, &str)]) -> bool {
-        let matchers = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| Matcher::equal(*name, *value)).collect();
+    fn check(
+        rule: (&[(&str, &str)], &[(&str, &str)], &[&str]),
+        sources: &[(&[(&str, &str)], bool)],
+        target: &[(&str, &str)],
+    ) -> bool {
+        let matchers = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| Matcher::equal(*name, *value)).collect()
+        };
         let rule = InhibitRule {
             source: matchers(rule.0),
             target: matchers(rule.1),
@@ -104,17 +114,32 @@ mod tests {
                 firing.insert(Fingerprint::of(&labels));
             }
         }
-        inhibitor.muted_by(&Labels::from_pairs(target.iter().copied()), |source| firing.contains(&source)).is_some()
+        inhibitor
+            .muted_by(&Labels::from_pairs(target.iter().copied()), |source| firing.contains(&source))
+            .is_some()
     }
 
     #[test]
     fn targets_are_muted_while_a_source_fires() {
         let by_severity: (&[_], &[_], &[_]) = (&[("s", "crit")], &[("s", "warn")], &["job"]);
-        assert!(check(by_severity, &[(&[("s", "crit"), ("job", "a")], true)], &[("s", "warn"), ("job", "a")]));
-        assert!(!check(by_severity, &[(&[("s", "crit"), ("job", "a")], false)], &[("s", "warn"), ("job", "a")]));
-        assert!(!check(by_severity, &[(&[("s", "crit"), ("job", "b")], true)], &[("s", "warn"), ("job", "a")]));
+        assert!(check(
+            by_severity,
+            &[(&[("s", "crit"), ("job", "a")], true)],
+            &[("s", "warn"), ("job", "a")]
+        ));
+        assert!(!check(
+            by_severity,
+            &[(&[("s", "crit"), ("job", "a")], false)],
+            &[("s", "warn"), ("job", "a")]
+        ));
+        assert!(!check(
+            by_severity,
+            &[(&[("s", "crit"), ("job", "b")], true)],
+            &[("s", "warn"), ("job", "a")]
+        ));
         assert!(check(by_severity, &[(&[("s", "crit")], true)], &[("s", "warn")]), "absent equals absent");
-        let resolved_first: &[(&[_], bool)] = &[(&[("s", "crit"), ("x", "1")], false), (&[("s", "crit"), ("x", "2")], true)];
+        let resolved_first: &[(&[_], bool)] =
+            &[(&[("s", "crit"), ("x", "1")], false), (&[("s", "crit"), ("x", "2")], true)];
         assert!(check((&[("s", "crit")], &[("s", "warn")], &[]), resolved_first, &[("s", "warn")]));
     }
 
@@ -124,7 +149,10 @@ mod tests {
         assert!(!check(both, &[(&[("s", "crit"), ("t", "1")], true)], &[("s", "crit"), ("t", "1")]));
         assert!(check(both, &[(&[("s", "crit"), ("t", "1")], true)], &[("t", "1")]));
         assert!(check(both, &[(&[("s", "crit")], true)], &[("s", "crit"), ("t", "1")]));
-        assert!(!check((&[], &[], &[]), &[(&[("a", "1")], true)], &[("a", "2")]), "an empty rule mutes nothing");
+        assert!(
+            !check((&[], &[], &[]), &[(&[("a", "1")], true)], &[("a", "2")]),
+            "an empty rule mutes nothing"
+        );
     }
 
     #[test]

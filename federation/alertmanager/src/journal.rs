@@ -228,7 +228,10 @@ async fn propose_all(journal: &dyn Journal, mut commands: Vec<Command>) -> Resul
     }
 }
 
-fn answer(outcome: Result<Vec<Reply>, JournalError>, answers: Vec<oneshot::Sender<Result<Reply, JournalError>>>) {
+fn answer(
+    outcome: Result<Vec<Reply>, JournalError>,
+    answers: Vec<oneshot::Sender<Result<Reply, JournalError>>>,
+) {
     match outcome {
         Ok(replies) => {
             for (reply, to) in replies.into_iter().zip(answers) {

@@ -5,6 +5,8 @@
 
 mod alert;
 mod api;
+#[cfg(test)]
+mod api_tests;
 mod apply;
 mod command;
 pub mod config;
@@ -28,13 +30,17 @@ mod route;
 mod settings;
 mod shared;
 mod silence;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod sim_tests;
 mod state;
 mod time;
 
 pub use alert::{Alert, Fingerprint};
 pub use command::{
-    Anchor, Applied, Command, Content, LeaderId, MergedEntry, MergedSilence, NotifyKey, Overlay, Reason, Rejection,
-    Reply,
+    Anchor, Applied, Command, Content, LeaderId, MergedEntry, MergedSilence, NotifyKey, Overlay, Reason,
+    Rejection, Reply,
 };
 pub use journal::{Journal, JournalError, Leading, Lease, LocalJournal, LocalLease, Peer};
 pub use node::{Alertmanager, Parts};

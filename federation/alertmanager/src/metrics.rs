@@ -8,8 +8,24 @@ use crate::notify::FailureReason;
 
 /// Integrations whose metrics start at zero, so that a rate sees their first failure.
 const INTEGRATIONS: [&str; 18] = [
-    "webhook", "email", "pagerduty", "opsgenie", "wechat", "slack", "victorops", "pushover", "sns", "telegram",
-    "discord", "webex", "msteams", "msteamsv2", "jira", "incidentio", "rocketchat", "mattermost",
+    "webhook",
+    "email",
+    "pagerduty",
+    "opsgenie",
+    "wechat",
+    "slack",
+    "victorops",
+    "pushover",
+    "sns",
+    "telegram",
+    "discord",
+    "webex",
+    "msteams",
+    "msteamsv2",
+    "jira",
+    "incidentio",
+    "rocketchat",
+    "mattermost",
 ];
 
 type Counters = Family<LabelPairs, Counter>;
@@ -71,7 +87,11 @@ impl Metrics {
     fn announce(&self, registry: &Registry) {
         let am = |name: &str| format!("alertmanager_{name}");
         registry.register(&am("alerts"), "How many alerts by state.", self.alerts.clone());
-        registry.register(&am("alerts_received"), "The total number of received alerts.", self.received.clone());
+        registry.register(
+            &am("alerts_received"),
+            "The total number of received alerts.",
+            self.received.clone(),
+        );
         registry.register(
             &am("alerts_invalid"),
             "The total number of received alerts that were invalid.",
@@ -84,14 +104,26 @@ impl Metrics {
             self.groups.clone(),
         );
         registry.register(&am("receivers"), "Number of configured receivers.", self.receivers.clone());
-        registry.register(&am("integrations"), "Number of configured integrations.", self.integrations.clone());
+        registry.register(
+            &am("integrations"),
+            "Number of configured integrations.",
+            self.integrations.clone(),
+        );
         registry.register(
             &am("inhibition_rules"),
             "Number of configured inhibition rules.",
             self.inhibition_rules.clone(),
         );
-        registry.register(&am("cluster_members"), "Members of the cluster that answer.", self.members.clone());
-        registry.register(&am("cluster_failed_peers"), "Members that do not answer.", self.failed_peers.clone());
+        registry.register(
+            &am("cluster_members"),
+            "Members of the cluster that answer.",
+            self.members.clone(),
+        );
+        registry.register(
+            &am("cluster_failed_peers"),
+            "Members that do not answer.",
+            self.failed_peers.clone(),
+        );
         self.announce_notifications(registry);
         let ours = |name: &str| format!("vedette_alertmanager_{name}");
         registry.register(

@@ -158,7 +158,8 @@ impl Node {
     /// Makes later reads see every write that was answered anywhere before, while there is a quorum.
     pub(crate) async fn read_barrier(&self) {
         if self.cut().is_none() && self.lease.quorum_available() {
-            let barrier = tokio::time::timeout(self.options.write_patience, self.journal.read_barrier()).await;
+            let barrier =
+                tokio::time::timeout(self.options.write_patience, self.journal.read_barrier()).await;
             if !matches!(barrier, Ok(Ok(()))) {
                 tracing::debug!("no quorum confirmed a read: it is answered from what is known here");
             }
@@ -302,10 +303,13 @@ impl Node {
     fn run(&self, role: Role) -> Option<Running> {
         let (backend, leader, since, degraded, origin) = match role {
             Role::Heal => return Some(Running::none()),
-            Role::Leader(leader, since) => (Arc::clone(&self.quorum), leader, since, false, self.lease.cluster()),
+            Role::Leader(leader, since) => {
+                (Arc::clone(&self.quorum), leader, since, false, self.lease.cluster())
+            }
             Role::Alone => {
                 let cut = self.cut()?;
-                let origin = format!("{}/{}/{}", self.lease.cluster(), self.options.node_name, cut.journal.epoch);
+                let origin =
+                    format!("{}/{}/{}", self.lease.cluster(), self.options.node_name, cut.journal.epoch);
                 (Arc::clone(&cut.backend), cut.journal.leader(), self.clock.monotonic(), true, origin)
             }
         };

@@ -188,8 +188,7 @@ pub trait Notifier: Send + Sync {
 /// The identity of one notification: 64 hexadecimal digits.
 #[must_use]
 pub fn notification_id(origin: &str, key: &NotifyKey, seq: u64) -> String {
-    let text =
-        format!("{origin}|{}|{}|{}|{}|{seq}", key.group_key, key.receiver, key.integration, key.index);
+    let text = format!("{origin}|{}|{}|{}|{}|{seq}", key.group_key, key.receiver, key.integration, key.index);
     hex(&Sha256::digest(text.as_bytes()))
 }
 
@@ -199,7 +198,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Order of alerts inside a notification: job, instance, then all labels.
 pub(crate) fn sort_alerts(alerts: &mut [NotifyAlert]) {
-    let key = |it: &NotifyAlert| (it.alert.labels.value("job").to_owned(), it.alert.labels.value("instance").to_owned());
+    let key = |it: &NotifyAlert| {
+        (it.alert.labels.value("job").to_owned(), it.alert.labels.value("instance").to_owned())
+    };
     alerts.sort_by_cached_key(|it| (key(it), it.alert.labels.clone()));
 }
 

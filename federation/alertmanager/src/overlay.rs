@@ -13,7 +13,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::command::{self, Applied, Command, LeaderId, MergedEntry, MergedSilence, Overlay, Rejection, Reply};
+use crate::command::{
+    self, Applied, Command, LeaderId, MergedEntry, MergedSilence, Overlay, Rejection, Reply,
+};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::shared::SharedState;
@@ -46,7 +48,13 @@ struct Inner {
 
 impl OverlayJournal {
     /// Forks `state`. An overlay that an earlier process left is taken over.
-    pub(crate) fn open(state: &SharedState, dir: &Path, node: u64, now_ms: i64, metrics: Metrics) -> Arc<Self> {
+    pub(crate) fn open(
+        state: &SharedState,
+        dir: &Path,
+        node: u64,
+        now_ms: i64,
+        metrics: Metrics,
+    ) -> Arc<Self> {
         let path = dir.join("overlay");
         let mut fork = state.read(State::clone);
         let merged = fork.overlays.get(&node).map_or(0, |(epoch, _)| *epoch);
@@ -66,7 +74,14 @@ impl OverlayJournal {
             }
         }
         fork.changes = Changes::default();
-        Arc::new(Self { state: SharedState::from_state(fork), epoch, node, path, inner: Mutex::new(inner), metrics })
+        Arc::new(Self {
+            state: SharedState::from_state(fork),
+            epoch,
+            node,
+            path,
+            inner: Mutex::new(inner),
+            metrics,
+        })
     }
 
     /// Whether an earlier process left one.
@@ -87,17 +102,18 @@ impl OverlayJournal {
             let number = u32::try_from(parts.len() + 1).unwrap_or(u32::MAX);
             parts.push(Overlay { node: self.node, epoch: self.epoch, part: number, ..part });
         };
-        for alerts in rows.alerts.chunks(PART_ROWS) {
-            add(Overlay { alerts: alerts.to_vec(), ..Overlay::default() });
+        // What was told comes before the alerts: a leader that meets an alert first would tell it again.
+        for entries in rows.entries.chunks(PART_ROWS) {
+            add(Overlay { entries: entries.to_vec(), ..Overlay::default() });
         }
         for silences in rows.silences.chunks(PART_ROWS) {
             add(Overlay { silences: silences.to_vec(), ..Overlay::default() });
         }
-        for entries in rows.entries.chunks(PART_ROWS) {
-            add(Overlay { entries: entries.to_vec(), ..Overlay::default() });
-        }
         for anchors in rows.anchors.chunks(PART_ROWS) {
             add(Overlay { anchors: anchors.to_vec(), ..Overlay::default() });
+        }
+        for alerts in rows.alerts.chunks(PART_ROWS) {
+            add(Overlay { alerts: alerts.to_vec(), ..Overlay::default() });
         }
         parts
     }
@@ -159,7 +175,12 @@ fn named_silence(command: &Command) -> Vec<String> {
 /// The rows behind `changes`; what was removed again is left out.
 fn rows(state: &State, changes: &Changes, bases: &BTreeMap<String, Option<u64>>) -> Overlay {
     Overlay {
-        alerts: changes.alerts.iter().filter_map(|it| state.alert(*it)).map(|it| it.as_ref().clone()).collect(),
+        alerts: changes
+            .alerts
+            .iter()
+            .filter_map(|it| state.alert(*it))
+            .map(|it| it.as_ref().clone())
+            .collect(),
         silences: changes
             .silences
             .iter()

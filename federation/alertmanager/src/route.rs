@@ -248,7 +248,8 @@ fn quote(out: &mut String, text: &str) {
 fn is_printable(c: char) -> bool {
     c.is_ascii_graphic()
         || c == ' '
-        || (!c.is_ascii() && !['a', c].iter().collect::<String>().escape_debug().any(|escaped| escaped == '{'))
+        || (!c.is_ascii()
+            && !['a', c].iter().collect::<String>().escape_debug().any(|escaped| escaped == '{'))
 }
 
 #[cfg(test)]
@@ -272,9 +273,14 @@ mod tests {
     #[test]
     fn alerts_reach_the_deepest_route_and_go_on_where_told() {
         use MatchOp::Equal;
-        let mut go_on = spec("db", &[("team", Equal, "db")], vec![spec("page", &[("severity", Equal, "page")], vec![])]);
+        let mut go_on =
+            spec("db", &[("team", Equal, "db")], vec![spec("page", &[("severity", Equal, "page")], vec![])]);
         go_on.proceed = true;
-        let tree = RouteTree::new(&spec("default", &[], vec![go_on, spec("second", &[("team", Equal, "db")], vec![])]));
+        let tree = RouteTree::new(&spec(
+            "default",
+            &[],
+            vec![go_on, spec("second", &[("team", Equal, "db")], vec![])],
+        ));
         for (labels, want) in [
             (vec![("team", "web")], vec!["default"]),
             (vec![("team", "db")], vec!["db", "second"]),

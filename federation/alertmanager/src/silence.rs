@@ -157,7 +157,8 @@ pub(crate) struct CompiledSilence {
 impl CompiledSilence {
     /// `None` where a stored pattern does not compile here: it then mutes nothing.
     pub(crate) fn new(silence: &Silence) -> Option<Self> {
-        let matchers = silence.matchers.iter().map(|matcher| matcher.compile().ok()).collect::<Option<Vec<_>>>()?;
+        let matchers =
+            silence.matchers.iter().map(|matcher| matcher.compile().ok()).collect::<Option<Vec<_>>>()?;
         Some(Self { id: silence.id.clone(), matchers })
     }
 

@@ -10,7 +10,8 @@ pub(crate) const UNSET_MS: i64 = -62_135_596_800_000;
 /// RFC 3339 with milliseconds, in UTC.
 pub(crate) fn format_ms(ms: i64) -> String {
     let ms = ms.clamp(Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
-    Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |it| it.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| String::new(), |it| it.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }
 
 /// RFC 3339 in UTC with as many decimals as it takes, as Go's encoders write times.
@@ -59,6 +60,9 @@ mod tests {
         assert_eq!(format_ms(1_500), "1970-01-01T00:00:01.500Z");
         assert_eq!(format_ms(UNSET_MS), "0001-01-01T00:00:00.000Z");
         assert_eq!(format_ms(-1), "1969-12-31T23:59:59.999Z");
-        assert_eq!([0, 1_500, 600_000].map(format_time), ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01.5Z", "1970-01-01T00:10:00Z"]);
+        assert_eq!(
+            [0, 1_500, 600_000].map(format_time),
+            ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01.5Z", "1970-01-01T00:10:00Z"]
+        );
     }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alertmanager::config::WebhookConfig;
-use alertmanager::{
-    FailureReason, Notification, Notifier, NotifyAlert, NotifyError, NotifyOutcome, Sent,
-};
+use alertmanager::{FailureReason, Notification, Notifier, NotifyAlert, NotifyError, NotifyOutcome, Sent};
 use bytes::Bytes;
 use client::{Client, ClientError, ErrorKind, Limits, Response, Source};
 use futures_util::future::BoxFuture;

@@ -51,7 +51,10 @@ fn the_body_is_alertmanagers() {
     assert_eq!(String::from_utf8(body(&notification(true), 1)).expect("UTF-8"), want);
     let resolved = String::from_utf8(body(&notification(false), 0)).expect("UTF-8");
     assert!(resolved.contains(r#""status":"resolved","alerts":[{"status":"resolved""#), "{resolved}");
-    assert!(resolved.contains(r#""endsAt":"1970-01-01T00:01:01Z""#) && resolved.contains(r#""truncatedAlerts":0"#));
+    assert!(
+        resolved.contains(r#""endsAt":"1970-01-01T00:01:01Z""#)
+            && resolved.contains(r#""truncatedAlerts":0"#)
+    );
 }
 
 type Seen = Arc<Mutex<Vec<(HeaderMap, String)>>>;
@@ -96,13 +99,18 @@ async fn answers_are_judged_by_status() {
         (StatusCode::NO_CONTENT, None, None),
         (StatusCode::INTERNAL_SERVER_ERROR, None, Some((true, Sent::No, FailureReason::ServerError, None))),
         (StatusCode::GATEWAY_TIMEOUT, None, Some((true, Sent::Maybe, FailureReason::ServerError, None))),
-        (StatusCode::TOO_MANY_REQUESTS, Some("7"), Some((true, Sent::No, FailureReason::RateLimited, Some(7)))),
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            Some("7"),
+            Some((true, Sent::No, FailureReason::RateLimited, Some(7))),
+        ),
         (StatusCode::BAD_REQUEST, None, Some((false, Sent::No, FailureReason::ClientError, None))),
         (StatusCode::FORBIDDEN, None, Some((false, Sent::No, FailureReason::AuthError, None))),
     ] {
         let (url, seen) = server((status, retry_after), &tasks).await;
         let outcome = webhook(&url, None).notify("the-nid", &notification(true)).await;
-        let got = outcome.err().map(|it| (it.retry, it.sent, it.reason, it.retry_after.map(|it| it.as_secs())));
+        let got =
+            outcome.err().map(|it| (it.retry, it.sent, it.reason, it.retry_after.map(|it| it.as_secs())));
         assert_eq!(got, want, "{status}");
         let seen = seen.lock().expect("no panic");
         let (headers, _) = &seen[0];
@@ -119,7 +127,10 @@ async fn nobody_there_is_surely_not_sent_and_silence_is_perhaps() {
     let url = format!("http://{}/", listener.local_addr().expect("its address"));
     let silent = webhook(&url, Some(Duration::from_millis(200)));
     let error = silent.notify("n", &notification(true)).await.expect_err("nobody answers");
-    assert_eq!((error.retry, error.sent, error.reason), (true, Sent::Maybe, FailureReason::ContextDeadlineExceeded));
+    assert_eq!(
+        (error.retry, error.sent, error.reason),
+        (true, Sent::Maybe, FailureReason::ContextDeadlineExceeded)
+    );
     assert!(!error.to_string().contains(&url), "the URL is a secret: {error}");
     drop(listener);
     let error = webhook(&url, None).notify("n", &notification(true)).await.expect_err("nobody listens");

@@ -28,8 +28,11 @@ pub(super) async fn list(
                 continue;
             }
             let routes = settings.routes.matches(&alert.labels);
-            let receivers: Vec<String> =
-                routes.iter().filter_map(|at| settings.routes.get(*at)).map(|it| it.receiver.to_string()).collect();
+            let receivers: Vec<String> = routes
+                .iter()
+                .filter_map(|at| settings.routes.get(*at))
+                .map(|it| it.receiver.to_string())
+                .collect();
             if !receivers.iter().any(|name| filter.wants_receiver(name)) {
                 continue;
             }

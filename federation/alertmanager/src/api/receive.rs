@@ -10,10 +10,10 @@ use futures_util::future::join_all;
 use model::Labels;
 use serde::Deserialize;
 
-use crate::time::parse_ms;
 use super::{bad_body, error, problem, warn_overlay};
 use crate::alert::Alert;
 use crate::node::{Alertmanager, Node};
+use crate::time::parse_ms;
 
 /// One alert as a client posts it.
 #[derive(Deserialize)]

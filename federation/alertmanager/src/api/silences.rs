@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::time::{format_ms, parse_ms};
 use super::view::read_matchers;
 use super::{Params, bad_body, error, json, problem, warn_overlay};
 use crate::command::{Command, Rejection, Reply};
 use crate::node::Alertmanager;
 use crate::silence::{Silence, SilenceMatcher, SilenceState};
+use crate::time::{format_ms, parse_ms};
 
 #[derive(Serialize)]
 struct StateView {
@@ -162,7 +162,8 @@ pub(super) async fn set(State(alertmanager): State<Alertmanager>, body: Bytes) -
         Ok(silence) => silence,
         Err(answer) => return *answer,
     };
-    let new_id = uuid::Builder::from_random_bytes(node.random.next_u128().to_be_bytes()).into_uuid().to_string();
+    let new_id =
+        uuid::Builder::from_random_bytes(node.random.next_u128().to_be_bytes()).into_uuid().to_string();
     match node.write(Command::SilenceSet { silence, new_id, now_ms }).await {
         Ok(written) => match written.reply {
             Reply::Silence(silence_id) => {
@@ -215,8 +216,17 @@ fn check(posted: Posted, now_ms: i64) -> Result<Silence, Box<Response>> {
         return Err(refuse("failed to create silence: end time can't be in the past"));
     }
     let annotations = posted.annotations.unwrap_or_default();
-    let silence =
-        Silence { id, matchers, starts_at, ends_at, updated_at: now_ms, created_by, comment, annotations, version: 0 };
+    let silence = Silence {
+        id,
+        matchers,
+        starts_at,
+        ends_at,
+        updated_at: now_ms,
+        created_by,
+        comment,
+        annotations,
+        version: 0,
+    };
     silence.validate().map_err(|wrong| refuse(&wrong))?;
     Ok(silence)
 }

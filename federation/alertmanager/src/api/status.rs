@@ -8,8 +8,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::json;
-use crate::time::format_ms;
 use crate::node::Alertmanager;
+use crate::time::format_ms;
 
 /// The Alertmanager that we stand in for: amtool compares major and minor.
 const STANDS_IN_FOR: &str = "0.34.0";

@@ -8,11 +8,11 @@ use model::{MatchOp, Matcher};
 use regex::Regex;
 use serde::Serialize;
 
-use crate::time::format_ms;
 use super::{Params, error};
 use crate::alert::{Alert, Fingerprint};
 use crate::matcher::{MatcherMode, parse_matcher_in};
 use crate::mutes::Muted;
+use crate::time::format_ms;
 
 #[derive(Clone, Serialize)]
 pub(crate) struct NameView {
