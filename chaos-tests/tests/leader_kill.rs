@@ -1,0 +1,173 @@
+//! The raft leader is killed while an alert is under way: never no page, a second copy only where it is owed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_tests::{
+    Agent, AgentOptions, Folder, NodeExporter, Open, Pair, PairOptions, alerts, alone, now_ms, open_intents,
+    report, seeds, size, wait,
+};
+use env::SeededRandom;
+use testkit::{Page, Sink, eventually};
+
+const RULES: &str = "
+      - alert: Switched
+        expr: chaos_switch == 1
+";
+/// Longest wait for a page: an election, and a foreign announcement that is waited out.
+const PAGED: Duration = Duration::from_secs(60);
+/// A kill falls so long after the alert at most.
+const KILL_MS: u64 = 9_000;
+/// The sink answers so late at most.
+const ANSWER_MS: u64 = 1_500;
+/// The alert lasts so long at most after its page.
+const LASTS_MS: u64 = 3_000;
+
+/// One kill: what must hold for it is judged when all pages are in.
+struct Kill {
+    seed: u64,
+    run: String,
+    /// What the dead leader had announced and not finished.
+    open: Open,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_dies_between_alert_and_resolution() {
+    kills("leader_kill", Duration::ZERO, size(4, 20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_dies_while_the_witness_holds_the_longer_log() {
+    kills("leader_kill, the survivor's traffic 1 s late", Duration::from_secs(1), size(2, 20)).await;
+}
+
+/// Kills until so many fell between an alert and its resolution.
+async fn kills(name: &str, lag: Duration, count: usize) {
+    let _turn = alone().await;
+    let folder = Folder::new();
+    let Some(exporter) = NodeExporter::start(&folder).await else { return };
+    let sink = Sink::start().await;
+    let rules = PairOptions { rules: RULES.to_owned(), proxied: true, ..PairOptions::default() };
+    let mut pair = Pair::start(&folder, &sink, &rules).await;
+    let options = AgentOptions {
+        scrape: format!(
+            "  - job_name: node\n    static_configs:\n      - targets: [\"{}\"]\n",
+            exporter.target()
+        ),
+        interval: "1s".to_owned(),
+        endpoints: pair.endpoints(),
+        host: false,
+    };
+    let mut agent = Agent::new(&folder, "edge", &options);
+    agent.start().await;
+
+    let begun = now_ms();
+    let mut judged = Vec::new();
+    let mut tried = 0;
+    let planned = seeds(count);
+    // A kill that came too late does not count: its seed's successor is tried instead.
+    let more = (1..=count as u64).map(|more| planned[0].wrapping_add(1_000 * more));
+    for seed in planned.iter().copied().chain(more) {
+        tried += 1;
+        let run = format!("{tried}");
+        if let Some(open) = one_kill(&mut pair, &exporter, &sink, &run, seed, lag).await {
+            judged.push(Kill { seed, run, open });
+        }
+        if judged.len() == planned.len() {
+            break;
+        }
+    }
+    assert_eq!(judged.len(), planned.len(), "of {tried} runs only so many kills fell in time");
+    let copies: usize = judged.iter().map(|kill| judge(&sink, kill)).sum();
+    report(&format!(
+        "{name}: {} kills in {} s, {copies} copies that an open announcement allows, seeds {:?}",
+        judged.len(),
+        (now_ms() - begun) / 1000,
+        judged.iter().map(|kill| kill.seed).collect::<Vec<_>>()
+    ));
+}
+
+/// One alert with one kill; none if the resolution was through before the kill.
+async fn one_kill(
+    pair: &mut Pair,
+    exporter: &NodeExporter,
+    sink: &Sink,
+    run: &str,
+    seed: u64,
+    lag: Duration,
+) -> Option<Open> {
+    let random = SeededRandom::shared(seed);
+    let draw = |most: u64| Duration::from_millis(random.next_u64() % most);
+    let (kill_after, lasts, restart_first) = (draw(KILL_MS), draw(LASTS_MS), draw(2) == Duration::ZERO);
+    let answers = Arc::clone(&random);
+    sink.set_delay(move || Duration::from_millis(answers.next_u64() % ANSWER_MS));
+    let leader = pair.leader().await;
+    let survivor = if leader == "a" { "b" } else { "a" };
+    let line = |pair: &Pair, lag| pair.node(survivor).proxy().expect("proxied").delay(lag);
+    line(pair, lag);
+
+    exporter.switch(run, true);
+    let urls: Vec<String> = pair.nodes().iter().map(chaos_tests::Node::url).collect();
+    eventually("the alert reaches an alertmanager", Duration::from_secs(60), || async {
+        for url in &urls {
+            let held = alerts(url).await.unwrap_or_default();
+            if held.iter().any(|alert| alert["labels"]["run"] == run) {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
+    report(&format!("seed {seed}, run {run}: kills {leader} {} ms after the alert", kill_after.as_millis()));
+
+    let resolution = async {
+        arrives(sink, run, "firing", seed).await;
+        wait(lasts).await;
+        exporter.switch(run, false);
+        arrives(sink, run, "resolved", seed).await;
+    };
+    let kill = async {
+        wait(kill_after).await;
+        let in_time = pages(sink, run, "resolved").is_empty();
+        pair.node_mut(leader).kill();
+        let open = open_intents(pair.node(leader).data(), &format!("run=\"{run}\"")).expect("its log");
+        if restart_first {
+            pair.node_mut(leader).launch();
+        }
+        in_time.then_some(open)
+    };
+    let (open, ()) = tokio::join!(kill, resolution);
+    line(pair, Duration::ZERO);
+    if !restart_first {
+        pair.node_mut(leader).launch();
+    }
+    pair.node_mut(leader).ready().await;
+    pair.formed().await;
+    open
+}
+
+async fn arrives(sink: &Sink, run: &str, status: &str, seed: u64) {
+    eventually(&format!("seed {seed}: a page of run {run}, {status}"), PAGED, || async {
+        (!pages(sink, run, status).is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// Pages of one run. A page carries one alert: groups are by run.
+fn pages(sink: &Sink, run: &str, status: &str) -> Vec<Page> {
+    let of = |page: &Page| page.status() == status && page.body["groupLabels"]["run"] == run;
+    sink.pages().into_iter().filter(of).collect()
+}
+
+/// Never no page; one copy more only of what the dead leader had announced and not finished.
+fn judge(sink: &Sink, kill: &Kill) -> usize {
+    let mut copies = 0;
+    for (status, open) in [("firing", kill.open.firing), ("resolved", kill.open.resolved)] {
+        let pages = pages(sink, &kill.run, status);
+        let (seed, count) = (kill.seed, pages.len());
+        assert!(count >= 1, "seed {seed}: no {status} page of run {}", kill.run);
+        assert!(count <= 1 + open, "seed {seed}: {count} {status} pages, {open} open: {pages:#?}");
+        copies += count - 1;
+    }
+    copies
+}
