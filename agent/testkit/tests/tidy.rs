@@ -19,6 +19,7 @@ const ROOMS: &[&str] = &[
     "agent/tsdb",
     "agent/promql",
     "agent/client",
+    "agent/yaml",
     "agent/discovery",
     "agent/scrape",
     "agent/host",

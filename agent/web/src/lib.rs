@@ -15,5 +15,6 @@ mod ui;
 mod web_config;
 
 pub use options::{UiInfo, WebOptions};
+pub use owner::describe_bind_error;
 pub use server::{Bound, WebError, WebServer};
 pub use web_config::{WebConfigError, check_web_config};

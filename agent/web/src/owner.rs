@@ -55,6 +55,16 @@ fn holds(pid: u32, inodes: &[String]) -> bool {
     })
 }
 
+/// Why an address could not be taken, in words; a port that is in use is named with its owner.
+#[must_use]
+pub fn describe_bind_error(address: SocketAddr, error: &std::io::Error) -> String {
+    let owner = (error.kind() == std::io::ErrorKind::AddrInUse).then(|| owner_of(address)).flatten();
+    match owner {
+        Some(owner) => format!("{address} is taken by pid {} ({})", owner.pid, owner.name),
+        None => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,7 @@ static FEDERATION: Schema = Schema::new(
         field("endpoints", Type::List(&Type::Check(host_port))),
         field("tls_config", Type::Object(&PEER_TLS)),
         field("flush_interval", Type::Duration),
-        field("local_only", Type::TEXTS),
+        field("local_only", Type::TEXTS).later("keeping series local"),
     ],
 )
 .verify(federation);

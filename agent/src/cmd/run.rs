@@ -1,0 +1,37 @@
+//! `run`: flags of the agent.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use telemetry::LogOptions;
+use vedette_agent::flags::{LogFlags, QueryFlags, RuleFlags, StorageFlags, WebFlags};
+
+use crate::run::Agent;
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunFlags {
+    /// A prometheus.yml; without it the agent watches its own host.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// This agent's name in a federation; the configuration's, else the host's name, where absent.
+    #[arg(long = "node-name", value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) web: WebFlags,
+    #[command(flatten)]
+    pub(crate) storage: StorageFlags,
+    #[command(flatten)]
+    pub(crate) query: QueryFlags,
+    #[command(flatten)]
+    pub(crate) rules: RuleFlags,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
+}
+
+pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
+    telemetry::init_logging(LogOptions { level: flags.log.level, format: flags.log.format })
+        .context("logging")?;
+    Agent::run(flags, shown).await
+}

@@ -1,0 +1,202 @@
+//! Flags that both binaries take, spelled as Prometheus spells them.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+/// Where and how to listen for HTTP.
+#[derive(Args, Clone, Debug)]
+pub struct WebFlags {
+    /// Address to listen on for UI, API and metrics. May be repeated.
+    #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = listen_address)]
+    pub listen: Vec<SocketAddr>,
+    /// Prometheus's web-config file: TLS, headers, users.
+    #[arg(id = "web_config_file", long = "web.config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Longest time to read a request's head, and for a connection to stand idle.
+    #[arg(long = "web.read-timeout", default_value = "5m", value_parser = duration)]
+    pub read_timeout: Duration,
+    /// Most connections at a time.
+    #[arg(long = "web.max-connections", default_value_t = 512)]
+    pub max_connections: usize,
+    /// URL under which users reach this server; links in alerts point there.
+    #[arg(long = "web.external-url", value_name = "URL", default_value = "")]
+    pub external_url: String,
+    /// Path that all routes live under; the external URL's path where absent.
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub route_prefix: Option<String>,
+    /// Allow /-/reload and /-/quit over HTTP.
+    #[arg(long = "web.enable-lifecycle")]
+    pub enable_lifecycle: bool,
+    /// Regex of the origins whose pages may read answers.
+    #[arg(long = "web.cors.origin", default_value = ".*", value_name = "REGEX")]
+    pub cors_origin: String,
+}
+
+impl WebFlags {
+    /// The path that all routes live under.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        let path = || {
+            self.external_url
+                .split_once("://")
+                .and_then(|(_, rest)| rest.split_once('/'))
+                .map_or("", |(_, path)| path)
+        };
+        self.route_prefix.clone().unwrap_or_else(|| path().to_owned())
+    }
+
+    /// The URL that links in alerts start with: as configured, else the host's name and the port in use.
+    #[must_use]
+    pub fn external_url_or(&self, listening: SocketAddr) -> String {
+        if self.external_url.is_empty() {
+            format!("http://{}:{}", host::host_name(), listening.port())
+        } else {
+            self.external_url.trim_end_matches('/').to_owned()
+        }
+    }
+}
+
+/// Where and for how long to keep samples.
+#[derive(Args, Clone, Debug)]
+pub struct StorageFlags {
+    /// Folder of the store.
+    #[arg(
+        long = "storage.tsdb.path",
+        visible_alias = "storage.path",
+        default_value = "data/",
+        value_name = "DIR"
+    )]
+    pub path: PathBuf,
+    /// How long samples are kept.
+    #[arg(long = "storage.tsdb.retention.time", default_value = "15d", value_parser = duration)]
+    pub retention_time: Duration,
+    /// Bytes that the store may use, such as 512MB or 10GB; 0 sets no limit.
+    #[arg(long = "storage.tsdb.retention.size", default_value = "0", value_parser = bytes)]
+    pub retention_size: u64,
+}
+
+/// Limits of queries.
+#[derive(Args, Clone, Debug)]
+pub struct QueryFlags {
+    /// How far back an instant looks for a sample.
+    #[arg(long = "query.lookback-delta", default_value = "5m", value_parser = duration)]
+    pub lookback_delta: Duration,
+    /// Longest time for a query, waiting included.
+    #[arg(long = "query.timeout", default_value = "2m", value_parser = duration)]
+    pub timeout: Duration,
+    /// Most queries at a time; more wait.
+    #[arg(long = "query.max-concurrency", default_value_t = 20)]
+    pub max_concurrency: usize,
+    /// Most samples that one query may hold.
+    #[arg(long = "query.max-samples", default_value_t = 50_000_000)]
+    pub max_samples: usize,
+}
+
+/// How rules behave.
+#[derive(Args, Clone, Debug)]
+pub struct RuleFlags {
+    /// Longest outage after which `for` states are restored.
+    #[arg(long = "rules.alert.for-outage-tolerance", default_value = "1h", value_parser = duration)]
+    pub outage_tolerance: Duration,
+    /// Shortest time between an alert and its restored `for` state.
+    #[arg(long = "rules.alert.for-grace-period", default_value = "10m", value_parser = duration)]
+    pub grace_period: Duration,
+    /// Shortest time before an alert is sent again.
+    #[arg(long = "rules.alert.resend-delay", default_value = "1m", value_parser = duration)]
+    pub resend_delay: Duration,
+    /// Distinct alerts that wait for one alertmanager, at most.
+    #[arg(long = "alertmanager.notification-queue-capacity", default_value_t = 10_000)]
+    pub queue_capacity: usize,
+}
+
+/// What is logged.
+#[derive(Args, Clone, Debug)]
+pub struct LogFlags {
+    /// Least severe events that are logged: debug, info, warn, error.
+    #[arg(long = "log.level", default_value = "info")]
+    pub level: telemetry::LogLevel,
+    /// How a line looks: logfmt, json.
+    #[arg(long = "log.format", default_value = "logfmt")]
+    pub format: telemetry::LogFormat,
+}
+
+/// Reads `15s`, `5m`, `15d`.
+///
+/// # Errors
+/// When it is no duration.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    model::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// Reads `512MB`, `10GB`; units are powers of 1024, as in Prometheus.
+///
+/// # Errors
+/// When it is no size.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "" | "B" => 0,
+        "KB" | "KiB" => 10,
+        "MB" | "MiB" => 20,
+        "GB" | "GiB" => 30,
+        "TB" | "TiB" => 40,
+        "PB" | "PiB" => 50,
+        _ => return Err(format!("no size: {text:?}, expected a number with B, KB, MB, GB, TB or PB")),
+    };
+    let number: u64 =
+        number.parse().map_err(|_| format!("no size: {text:?}, expected a number with a unit"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is beyond 2^64 bytes"))
+}
+
+/// Reads `host:port`, and `:port` for every address of the host.
+///
+/// # Errors
+/// When it names no address.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let whole = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+    let mut addresses =
+        whole.to_socket_addrs().map_err(|error| format!("{text:?}: {error}, expected HOST:PORT"))?;
+    addresses.next().ok_or_else(|| format!("{text:?} names no address"))
+}
+
+/// The flags of a command as it was called, defaults included: name to value.
+#[must_use]
+pub fn shown(command: &clap::Command, matches: &clap::ArgMatches) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for argument in command.get_arguments() {
+        let Some(long) = argument.get_long() else { continue };
+        let values = matches.get_raw(argument.get_id().as_str());
+        let text = values.map(|values| {
+            values.map(|value| value.to_string_lossy().into_owned()).collect::<Vec<_>>().join(",")
+        });
+        out.insert(long.to_owned(), text.unwrap_or_default());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, size) in [("0", 0), ("512", 512), ("2KB", 2_048), ("3MiB", 3 << 20), ("1TB", 1 << 40)] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "GB", "1kB", "-1", "99999999PB"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_every_address() {
+        assert_eq!(listen_address(":9090").expect("valid").port(), 9090);
+        assert_eq!(listen_address("127.0.0.1:1"), Ok(SocketAddr::from(([127, 0, 0, 1], 1))));
+        assert!(listen_address("localhost").is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! What both binaries need around the rooms: the process as the API shows it, and adapters between
+//! rooms that must not know each other.
+
+pub mod check;
+pub mod flags;
+pub mod lifecycle;
+mod maintain;
+pub mod process;
+pub mod rules_status;
+pub mod signals;
+pub mod store_status;
+pub mod targets;
+
+pub use maintain::maintain;

@@ -1,0 +1,24 @@
+//! The store's housekeeping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::Tasks;
+use tokio::time::{MissedTickBehavior, interval};
+use tsdb::Store;
+
+/// Lets a store turn windows and drop what is past its retention, every so often, until the tasks are stopped.
+pub async fn maintain(store: Arc<Store>, every: Duration, tasks: Tasks) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = tasks.stopping() => return,
+        }
+        let store = Arc::clone(&store);
+        if tasks.spawn_blocking(move || store.maintain()).await.is_err() {
+            tracing::error!("the store's housekeeping panicked");
+        }
+    }
+}

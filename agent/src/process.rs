@@ -1,0 +1,80 @@
+//! The running process as `/api/v1/status/*` shows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{BuildInfo, ProcessStatus, RuntimeInfo};
+use env::SharedClock;
+
+use crate::lifecycle::ReloadState;
+
+/// Facts about this process that do not change, and the last reload.
+pub struct Process {
+    clock: SharedClock,
+    start_ms: i64,
+    flags: BTreeMap<String, String>,
+    retention: String,
+    reload: Arc<ReloadState>,
+    damaged: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Process {
+    /// A process that starts now, with these flags. `damaged` counts damaged records of the log.
+    #[must_use]
+    pub fn new(
+        clock: SharedClock,
+        flags: BTreeMap<String, String>,
+        retention: String,
+        reload: Arc<ReloadState>,
+        damaged: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let start_ms = clock.now_ms();
+        Arc::new(Self { clock, start_ms, flags, retention, reload, damaged: Box::new(damaged) })
+    }
+}
+
+/// What this program was built from.
+#[must_use]
+pub fn build_info() -> BuildInfo {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: option_env!("VEDETTE_REVISION").unwrap_or("").to_owned(),
+        branch: String::new(),
+        build_user: String::new(),
+        build_date: String::new(),
+        go_version: concat!("rust", env!("CARGO_PKG_RUST_VERSION")).to_owned(),
+    }
+}
+
+impl ProcessStatus for Process {
+    fn runtime(&self) -> RuntimeInfo {
+        let (success, at_ms) = self.reload.last();
+        RuntimeInfo {
+            start_time: self.start_ms,
+            cwd: std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default(),
+            hostname: host::host_name(),
+            server_time: self.clock.now_ms(),
+            reload_config_success: success,
+            last_config_time: at_ms,
+            corruption_count: (self.damaged)(),
+            goroutine_count: 0,
+            gomaxprocs: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+            gomemlimit: 0,
+            gogc: String::new(),
+            godebug: String::new(),
+            storage_retention: self.retention.clone(),
+        }
+    }
+
+    fn build(&self) -> BuildInfo {
+        build_info()
+    }
+
+    fn flags(&self) -> BTreeMap<String, String> {
+        self.flags.clone()
+    }
+
+    fn features(&self) -> BTreeMap<String, BTreeMap<String, bool>> {
+        BTreeMap::new()
+    }
+}

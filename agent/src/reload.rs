@@ -1,0 +1,255 @@
+//! Reading the configuration again: every file is checked first, and only then the parts are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use api::ConfigStatus;
+use config::{Loaded, Located};
+use env::{SharedClock, SharedRandom, Tasks};
+use host::HostConfig;
+use model::Labels;
+use notifier::Notifier;
+use parking_lot::{Mutex, RwLock};
+use rules::{RuleGroup, RuleManager};
+use scrape::ScrapeManager;
+use serde::Serialize;
+use storage::{FrameSource, StreamInfo};
+use telemetry::Registry;
+use tokio::sync::mpsc;
+use tsdb::Store;
+use uplink::{TlsFiles, Uplink, UplinkConfig};
+use vedette_agent::lifecycle::{ReloadRequest, ReloadState};
+use vedette_agent::rules_status::rules_config;
+
+use crate::cmd::WrongConfig;
+use crate::cmd::run::RunFlags;
+use crate::run::{Agent, load};
+
+/// An uplink that is replaced has ended its connections by then.
+const UPLINK_STOP: Duration = Duration::from_secs(2);
+
+/// The configuration in use, and who is told of a new one.
+pub(crate) struct Reloader {
+    loaded: RwLock<Loaded>,
+    flags: RunFlags,
+    scrape: Arc<ScrapeManager>,
+    rules: Arc<RuleManager>,
+    notifier: Arc<Notifier>,
+    shipping: Shipping,
+}
+
+impl Reloader {
+    pub(crate) fn new(
+        loaded: Loaded,
+        flags: RunFlags,
+        scrape: Arc<ScrapeManager>,
+        rules: Arc<RuleManager>,
+        notifier: Arc<Notifier>,
+        shipping: Shipping,
+    ) -> Arc<Self> {
+        Arc::new(Self { loaded: RwLock::new(loaded), flags, scrape, rules, notifier, shipping })
+    }
+
+    /// Starts what the configuration names.
+    pub(crate) async fn first(&self, groups: Vec<RuleGroup>) -> Result<()> {
+        let loaded = self.loaded.read().clone();
+        self.scrape.apply(loaded.scrape_configs.clone()).await?;
+        self.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
+        self.shipping.apply(&loaded).await
+    }
+
+    /// Answers requests for a reload until the tasks are stopped.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        mut requests: mpsc::Receiver<ReloadRequest>,
+        state: Arc<ReloadState>,
+        clock: SharedClock,
+        tasks: Tasks,
+    ) {
+        loop {
+            let request = tokio::select! {
+                request = requests.recv() => request,
+                () = tasks.stopping() => return,
+            };
+            let Some(request) = request else { return };
+            let outcome = self.reload().await.map_err(|error| format!("{error:#}"));
+            state.record(outcome.is_ok(), clock.now_ms());
+            match &outcome {
+                Ok(()) => tracing::info!("Completed loading of configuration file"),
+                Err(error) => {
+                    tracing::error!(%error, "the configuration could not be loaded; the old one stays")
+                }
+            }
+            // Whoever asked may be gone.
+            let _ = request.send(outcome);
+        }
+    }
+
+    async fn reload(&self) -> Result<()> {
+        let loaded = load(self.flags.config_file.as_deref())?;
+        let groups = vedette_agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
+        // These two refuse what they cannot run before they change anything.
+        self.notifier.apply(loaded.notifier.clone())?;
+        if let Err(error) = self.scrape.apply(loaded.scrape_configs.clone()).await {
+            let old = self.loaded.read().notifier.clone();
+            self.notifier.apply(old)?;
+            return Err(error.into());
+        }
+        self.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
+        self.shipping.apply(&loaded).await?;
+        *self.loaded.write() = loaded;
+        Ok(())
+    }
+
+    /// How to watch this host, where that is wanted.
+    pub(crate) fn host(&self) -> Option<HostConfig> {
+        let loaded = self.loaded.read();
+        let section = &loaded.vedette.agent.host;
+        section.enabled.then(|| HostConfig {
+            interval: section.interval.unwrap_or(loaded.global.scrape_interval),
+            collectors: section.collectors.clone(),
+            ..HostConfig::new(host::host_name())
+        })
+    }
+
+    /// The page behind `/vedette/cluster.json`.
+    pub(crate) fn cluster(&self, node: &str) -> ClusterPage {
+        let link = |status: uplink::ReplicaStatus| Link {
+            endpoint: status.endpoint,
+            name: status.name,
+            connected: status.connected,
+            lag_frames: status.lag_frames,
+            last_error: status.last_error,
+        };
+        let uplinks =
+            self.shipping.running.lock().as_ref().map(|(_, _, uplink)| uplink.status()).unwrap_or_default();
+        ClusterPage { node: node.to_owned(), uplinks: uplinks.into_iter().map(link).collect() }
+    }
+}
+
+impl ConfigStatus for Reloader {
+    fn yaml(&self) -> String {
+        self.loaded.read().redacted_yaml().to_owned()
+    }
+
+    fn external_labels(&self) -> Labels {
+        self.loaded.read().global.external_labels.clone()
+    }
+}
+
+/// What an agent tells of its links.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClusterPage {
+    node: String,
+    uplinks: Vec<Link>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Link {
+    endpoint: String,
+    name: String,
+    connected: bool,
+    lag_frames: u64,
+    last_error: String,
+}
+
+/// The running uplink, replaced when its configuration changes.
+pub(crate) struct Shipping {
+    name: String,
+    dir: std::path::PathBuf,
+    store: Arc<Store>,
+    clock: SharedClock,
+    random: SharedRandom,
+    tasks: Tasks,
+    registry: Registry,
+    running: Mutex<Option<(UplinkConfig, Labels, Uplink)>>,
+}
+
+impl Shipping {
+    pub(crate) fn new(agent: &Agent, store: Arc<Store>) -> Self {
+        Self {
+            name: agent.name.clone(),
+            dir: agent.flags.storage.path.join("uplink"),
+            store,
+            clock: agent.clock.clone(),
+            random: agent.random.clone(),
+            tasks: agent.tasks.clone(),
+            registry: agent.registry.clone(),
+            running: Mutex::new(None),
+        }
+    }
+
+    async fn apply(&self, loaded: &Loaded) -> Result<()> {
+        let labels = external(loaded, &self.name);
+        if FrameSource::own_stream(&*self.store).external != labels {
+            self.store.renew_epoch(labels.clone())?;
+        }
+        let wanted = self.config(loaded, &labels);
+        let same = self.running.lock().as_ref().map(|(config, ..)| config) == wanted.as_ref();
+        if same {
+            return Ok(());
+        }
+        let old = self.running.lock().take();
+        if let Some((_, _, old)) = old
+            && let Err(error) = old.stop(UPLINK_STOP).await
+        {
+            tracing::warn!(%error, "the old uplink did not stop in time");
+        }
+        if let Some(config) = wanted {
+            let source: Arc<dyn FrameSource> = self.store.clone();
+            let uplink = Uplink::start(
+                config.clone(),
+                &source,
+                &self.clock,
+                &self.random,
+                &self.tasks,
+                &self.registry,
+            );
+            *self.running.lock() = Some((config, labels, uplink));
+        }
+        Ok(())
+    }
+
+    fn config(&self, loaded: &Loaded, labels: &Labels) -> Option<UplinkConfig> {
+        let section = &loaded.vedette.agent;
+        let link = section.federation.as_ref()?;
+        Some(UplinkConfig {
+            agent: self.name.clone(),
+            endpoints: link.endpoints.clone(),
+            labels: labels.clone(),
+            ha_group: section.ha_group.clone(),
+            ephemeral: section.ephemeral,
+            flush_interval: link.flush_interval,
+            tls: link.tls.as_ref().map(|tls| TlsFiles {
+                ca: tls.ca.clone(),
+                cert: tls.cert.clone(),
+                key: tls.key.clone(),
+                server_name: tls.server_name.clone(),
+            }),
+            cursor_dir: self.dir.clone(),
+        })
+    }
+}
+
+/// Labels of everything that leaves this agent: `external_labels`, and `agent` unless they set it.
+pub(crate) fn external(loaded: &Loaded, name: &str) -> Labels {
+    let labels = &loaded.global.external_labels;
+    if labels.has(StreamInfo::AGENT) {
+        return labels.clone();
+    }
+    let mut builder = labels.to_builder();
+    builder.set(StreamInfo::AGENT, name);
+    builder.build()
+}
+
+/// A valid key whose part is not built is refused by `run`, with its place.
+pub(crate) fn refuse_unsupported(places: &[Located]) -> Result<()> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = places.iter().map(ToString::to_string).collect();
+    Err(WrongConfig(lines.join("\n")).into())
+}

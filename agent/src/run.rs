@@ -1,0 +1,271 @@
+//! The agent's life: started in order, stopped in reverse, within a deadline.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use api::{AlertmanagerStatus, ApiOptions, ApiParts, ApiState};
+use axum::Router;
+use axum::routing::get;
+use config::{Config, Loaded};
+use env::{SharedClock, SharedRandom, SystemClock, SystemRandom, Tasks};
+use host::Host;
+use notifier::{Notifier, NotifierOptions};
+use promql::{Engine, EngineOptions};
+use rules::RuleManager;
+use scrape::{ScrapeIdentity, ScrapeManager};
+use telemetry::Registry;
+use tsdb::{Store, StoreOptions};
+use vedette_agent::lifecycle::{Life, ReloadState};
+use vedette_agent::process::Process;
+use vedette_agent::rules_status::{ShownRules, ToNotifier, rule_options};
+use vedette_agent::store_status::ShownStore;
+use vedette_agent::targets::ShownTargets;
+use vedette_agent::{maintain, signals};
+use web::{UiInfo, WebOptions, WebServer};
+
+use crate::cmd::WrongConfig;
+use crate::cmd::run::RunFlags;
+use crate::reload::{Reloader, Shipping, refuse_unsupported};
+
+/// Everything has stopped within this time of a SIGTERM.
+const STOP: Duration = Duration::from_secs(4);
+/// Between two rounds of the store's housekeeping.
+const MAINTAIN: Duration = Duration::from_secs(10);
+/// What an agent without a file runs with: it watches its own host.
+const NO_FILE: &str = "global:\n  scrape_interval: 15s\n";
+
+/// What every part is given.
+pub(crate) struct Agent {
+    pub(crate) flags: RunFlags,
+    pub(crate) name: String,
+    pub(crate) clock: SharedClock,
+    pub(crate) random: SharedRandom,
+    pub(crate) tasks: Tasks,
+    pub(crate) registry: Registry,
+}
+
+impl Agent {
+    /// Runs until a signal or a request to quit.
+    pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
+        let loaded = load(flags.config_file.as_deref())?;
+        let name = flags.node_name.clone().or_else(|| loaded.vedette.node_name.clone());
+        let agent = Self {
+            flags,
+            name: name.unwrap_or_else(host::host_name),
+            clock: SystemClock::shared(),
+            random: SystemRandom::shared(),
+            tasks: Tasks::new(),
+            registry: Registry::new(),
+        };
+        telemetry::process_metrics(&agent.registry);
+        agent.start(loaded, shown).await
+    }
+
+    async fn start(self, loaded: Loaded, shown: BTreeMap<String, String>) -> Result<()> {
+        let groups = vedette_agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
+        let (life, requests) = Life::new(self.flags.web.enable_lifecycle, self.tasks.clone());
+        signals::watch(&life, &self.tasks).context("signals")?;
+        let store = self.store(&loaded)?;
+        let engine = Arc::new(Engine::new(self.engine_options(&loaded)));
+        let external_url = self.flags.web.external_url_or(self.web_address());
+
+        let options = NotifierOptions {
+            capacity: self.flags.rules.queue_capacity,
+            ..NotifierOptions::new(self.flags.storage.path.join("notifier"))
+        };
+        let notifier = Notifier::new(
+            options,
+            self.clock.clone(),
+            self.random.clone(),
+            self.tasks.clone(),
+            &self.registry,
+        );
+        notifier.apply(loaded.notifier.clone())?;
+        let rules = Arc::new(RuleManager::new(
+            rule_options(&self.flags.rules, &external_url, Duration::ZERO),
+            engine.clone(),
+            store.clone(),
+            store.clone(),
+            Arc::new(ToNotifier(notifier.clone())),
+            self.clock.clone(),
+            self.tasks.clone(),
+            &self.registry,
+        ));
+        let scrape = Arc::new(self.scrape_manager(&loaded, &store));
+        let shipping = Shipping::new(&self, store.clone());
+        let reload = ReloadState::new(&self.clock, &self.registry);
+        let reloader = Reloader::new(
+            loaded,
+            self.flags.clone(),
+            scrape.clone(),
+            rules.clone(),
+            notifier.clone(),
+            shipping,
+        );
+        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), || 0);
+        let router =
+            self.router(&store, engine, process, life.clone(), &reloader, &scrape, &rules, &notifier)?;
+        // The listener is bound before anything is scraped: a port that is taken stops the start here.
+        let bound = WebServer::bind(self.web_options(), router, &self.tasks, &self.registry).await?;
+        for address in bound.local_addrs() {
+            tracing::info!(%address, node = %self.name, "Listening on");
+        }
+        reloader.first(groups).await?;
+        self.watch_host(&reloader, &store);
+        let (housekeeping, tasks) = (store.clone(), self.tasks.clone());
+        self.tasks.spawn(async move { maintain(housekeeping, MAINTAIN, tasks).await });
+        self.tasks.spawn(bound.serve());
+        self.tasks.spawn(reloader.clone().serve(requests, reload, self.clock.clone(), self.tasks.clone()));
+        life.set_ready();
+        tracing::info!("Server is ready to receive web requests.");
+        self.tasks.stopping().await;
+        self.stop(&store, &scrape, &notifier).await
+    }
+
+    fn web_address(&self) -> SocketAddr {
+        self.flags.web.listen.first().copied().unwrap_or_else(|| ([0, 0, 0, 0], 9090).into())
+    }
+
+    fn retention(&self) -> String {
+        model::format_duration(self.flags.storage.retention_time)
+    }
+
+    fn store(&self, loaded: &Loaded) -> Result<Arc<Store>> {
+        let options = StoreOptions {
+            external: crate::reload::external(loaded, &self.name),
+            retention_time: loaded.storage.retention_time.unwrap_or(self.flags.storage.retention_time),
+            retention_size: loaded.storage.retention_size.unwrap_or(self.flags.storage.retention_size),
+            ..StoreOptions::new(&self.flags.storage.path, &self.name)
+        };
+        let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
+        let status = store.status();
+        tracing::info!(
+            series = status.series,
+            samples = status.samples,
+            segments = status.segments,
+            "the log is read"
+        );
+        Ok(store)
+    }
+
+    fn engine_options(&self, loaded: &Loaded) -> EngineOptions {
+        EngineOptions {
+            lookback_delta: self.flags.query.lookback_delta,
+            max_samples: self.flags.query.max_samples,
+            timeout: self.flags.query.timeout,
+            max_concurrent: self.flags.query.max_concurrency,
+            subquery_step: loaded.global.evaluation_interval,
+            ..EngineOptions::default()
+        }
+    }
+
+    fn scrape_manager(&self, loaded: &Loaded, store: &Arc<Store>) -> ScrapeManager {
+        let host_name = host::host_name();
+        let seed = model::Labels::from_pairs([("host", host_name.as_str())]).stable_hash();
+        let identity =
+            ScrapeIdentity { host_name, offset_seed: seed ^ loaded.global.external_labels.stable_hash() };
+        ScrapeManager::new(store.clone(), self.clock.clone(), &self.tasks, &self.registry, identity)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one place where all parts meet")]
+    fn router(
+        &self,
+        store: &Arc<Store>,
+        engine: Arc<Engine>,
+        process: Arc<Process>,
+        life: Arc<Life>,
+        reloader: &Arc<Reloader>,
+        scrape: &Arc<ScrapeManager>,
+        rules: &Arc<RuleManager>,
+        notifier: &Arc<Notifier>,
+    ) -> Result<Router> {
+        let parts = ApiParts {
+            querier: store.clone(),
+            engine,
+            clock: self.clock.clone(),
+            process,
+            lifecycle: life,
+            config: reloader.clone(),
+            targets: Some(Arc::new(ShownTargets(scrape.clone()))),
+            rules: Some(Arc::new(ShownRules(rules.clone()))),
+            alertmanagers: Some(Arc::new(ShownAlertmanagers(notifier.clone()))),
+            store: Some(Arc::new(ShownStore(store.clone()))),
+            options: ApiOptions {
+                lookback: self.flags.query.lookback_delta,
+                samples_max: self.flags.query.max_samples,
+                cors_origin: self.flags.web.cors_origin.clone(),
+                ..ApiOptions::default()
+            },
+        };
+        let api = api::router(ApiState::new(parts, &self.registry).context("--web.cors.origin")?);
+        let (name, links) = (self.name.clone(), reloader.clone());
+        let cluster = get(move || {
+            let page = links.cluster(&name);
+            async move { axum::Json(page) }
+        });
+        Ok(api.route("/vedette/cluster.json", cluster))
+    }
+
+    fn web_options(&self) -> WebOptions {
+        let flags = &self.flags.web;
+        let listen = if flags.listen.is_empty() { vec![self.web_address()] } else { flags.listen.clone() };
+        let pages = ["graph", "targets", "alerts", "cluster"];
+        let ui = UiInfo { binary: "agent".to_owned(), pages: pages.into_iter().map(str::to_owned).collect() };
+        WebOptions {
+            config_file: flags.config_file.clone(),
+            max_connections: flags.max_connections,
+            read_timeout: flags.read_timeout,
+            route_prefix: flags.prefix(),
+            external_url: flags.external_url.clone(),
+            drain_timeout: Duration::from_secs(2),
+            ..WebOptions::new(listen, ui)
+        }
+    }
+
+    fn watch_host(&self, reloader: &Reloader, store: &Arc<Store>) {
+        let Some(config) = reloader.host() else { return };
+        let host = Host::new(config, store.clone(), self.clock.clone(), &self.registry);
+        self.tasks.spawn(host.run(self.tasks.clone()));
+    }
+
+    async fn stop(self, store: &Store, scrape: &ScrapeManager, notifier: &Notifier) -> Result<()> {
+        if let Err(error) = scrape.stop(STOP / 4).await {
+            tracing::warn!(%error, "some scrapes did not stop in time");
+        }
+        notifier.drain(STOP / 4).await;
+        if let Err(error) = self.tasks.shutdown(STOP / 2).await {
+            tracing::warn!(%error, "some tasks did not stop in time");
+        }
+        store.close().context("closing the store")?;
+        tracing::info!("See you next time!");
+        Ok(())
+    }
+}
+
+/// Loads the file, or what stands for it; what is valid and not built is refused with its place.
+pub(crate) fn load(path: Option<&Path>) -> Result<Loaded> {
+    let loaded = match path {
+        Some(path) => Config::load(path),
+        None => Config::parse(NO_FILE, Path::new("vedette.yml")),
+    };
+    let loaded = loaded.map_err(|errors| WrongConfig(errors.to_string()))?;
+    refuse_unsupported(loaded.unsupported())?;
+    Ok(loaded)
+}
+
+/// Where alerts go, as the API shows it.
+struct ShownAlertmanagers(Arc<Notifier>);
+
+impl AlertmanagerStatus for ShownAlertmanagers {
+    fn active(&self) -> Vec<String> {
+        self.0.alertmanagers()
+    }
+
+    fn dropped(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,288 @@
+//! Rules at a pair: both replicas evaluate every group at the same times; the writer of record
+//! publishes, its warm twin steps in when the writer's mark does not come.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::rules_status::{rule_options, rules_config, shown, with_external};
+use alertmanager::{Alertmanager, format_time};
+use anyhow::Result;
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use config::Loaded;
+use env::Tasks;
+use model::{Labels, METRIC_NAME, Matcher};
+use parking_lot::{Mutex, RwLock};
+use promql::Engine;
+use rules::{
+    ALERT_STATE, ALERTS, Alert, AlertSink, Evaluation, GroupKey, Holder, Missing, Published, Publisher,
+    RuleGroup, RuleManager, RulesParts, StorePublisher,
+};
+use storage::{BoxFuture, Querier, Select, StreamInfo, TimeRange};
+use tower::ServiceExt as _;
+use tsdb::Store;
+
+use crate::marks::Marks;
+use crate::run::Node;
+
+/// Samples of the last moments may still be on their way: the uplink's flush interval and 5 s.
+const QUERY_OFFSET: Duration = Duration::from_secs(6);
+/// How often it is looked how far each agent has come.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Evaluations for which an alert must have fired here before it is sent although the writer shows none.
+const FIRED_HERE: u32 = 2;
+
+/// The running rules of a replica.
+pub(crate) struct PairRules {
+    manager: RuleManager,
+    sink: Arc<ToPair>,
+}
+
+impl PairRules {
+    /// Starts the groups that the configuration names.
+    pub(crate) async fn start(
+        node: &Node,
+        loaded: &Loaded,
+        external_url: &str,
+        marks: &Marks,
+        store: &Arc<Store>,
+        engine: &Arc<Engine>,
+        alertmanager: &Alertmanager,
+    ) -> Result<Arc<Self>> {
+        let groups = agent::check::rule_groups(loaded)
+            .map_err(|why| anyhow::Error::new(crate::cmd::WrongConfig(why)))?;
+        let sink = Arc::new(ToPair {
+            alertmanager: alertmanager.clone(),
+            external: RwLock::new(loaded.global.external_labels.clone()),
+            tasks: node.tasks.clone(),
+        });
+        let holder = Arc::new(Reached::default());
+        node.tasks.spawn(Arc::clone(&holder).follow(store.clone(), node.tasks.clone()));
+        let publisher = PairPublisher {
+            marks: marks.clone(),
+            writer: StorePublisher::new(store.clone(), sink.clone()),
+            store: store.clone(),
+            sink: sink.clone(),
+            fired: Mutex::default(),
+        };
+        let parts = RulesParts {
+            engine: engine.clone(),
+            querier: store.clone(),
+            publisher: Arc::new(publisher),
+            holder,
+            clock: node.clock.clone(),
+            tasks: node.tasks.clone(),
+        };
+        let options = rule_options(&node.flags.rules, external_url, loaded.vedette.federation.rules_hold);
+        let rules = Self { manager: RuleManager::with_parts(options, parts, &node.registry), sink };
+        rules.apply(loaded, groups).await;
+        Ok(Arc::new(rules))
+    }
+
+    /// Goes on with other groups.
+    pub(crate) async fn apply(&self, loaded: &Loaded, mut groups: Vec<RuleGroup>) {
+        let folder = loaded.path.parent().unwrap_or(Path::new(""));
+        for group in &mut groups {
+            // Both replicas must give a group one name, wherever their files are.
+            if let Ok(relative) = Path::new(&group.file).strip_prefix(folder) {
+                group.file = relative.display().to_string();
+            }
+        }
+        *self.sink.external.write() = loaded.global.external_labels.clone();
+        let offset = loaded.vedette.federation.rules_query_offset.unwrap_or(QUERY_OFFSET);
+        self.manager.apply(rules_config(loaded, groups, offset)).await;
+    }
+}
+
+impl api::RuleStatus for PairRules {
+    fn groups(&self) -> Vec<api::RuleGroup> {
+        shown(&self.manager)
+    }
+}
+
+/// Publishes as the writer, or watches that the writer does.
+struct PairPublisher {
+    marks: Marks,
+    writer: StorePublisher,
+    store: Arc<Store>,
+    sink: Arc<ToPair>,
+    /// For each group the alerts that fire here, and for how many evaluations.
+    fired: Mutex<HashMap<GroupKey, BTreeMap<Labels, u32>>>,
+}
+
+impl Publisher for PairPublisher {
+    fn publish<'a>(&'a self, group: &'a GroupKey, evaluation: Evaluation) -> BoxFuture<'a, Published> {
+        Box::pin(async move {
+            let long = self.count(group, &evaluation);
+            let (name, at_ms) = (group.to_string(), evaluation.at_ms);
+            if self.marks.must_publish(&name, at_ms).await {
+                let mut published = self.writer.publish(group, evaluation).await;
+                if let Err(error) = self.marks.publish(&name, at_ms, &[]) {
+                    published.failed.push((0, error.to_string()));
+                }
+                return published;
+            }
+            self.send_unseen(&evaluation, &long).await;
+            Published::default()
+        })
+    }
+
+    fn forget(&self, group: &GroupKey) {
+        self.fired.lock().remove(group);
+        self.writer.forget(group);
+    }
+}
+
+impl PairPublisher {
+    /// Counts evaluations for which alerts fire here; gives those that have fired long enough.
+    fn count(&self, group: &GroupKey, evaluation: &Evaluation) -> HashSet<Labels> {
+        let mut fired = self.fired.lock();
+        let before = fired.remove(group).unwrap_or_default();
+        let firing = firing_series(evaluation);
+        let now: BTreeMap<Labels, u32> = firing
+            .map(|labels| (before.get(&labels).map_or(1, |count| count.saturating_add(1)), labels))
+            .map(|(count, labels)| (labels, count))
+            .collect();
+        let long =
+            now.iter().filter(|(_, count)| **count >= FIRED_HERE).map(|(labels, _)| labels.clone()).collect();
+        fired.insert(group.clone(), now);
+        long
+    }
+
+    /// Sends alerts that have fired here for long enough and that the writer's `ALERTS` does not show.
+    async fn send_unseen(&self, evaluation: &Evaluation, long: &HashSet<Labels>) {
+        if long.is_empty() {
+            return;
+        }
+        let matchers = vec![Matcher::equal(METRIC_NAME, ALERTS), Matcher::equal(ALERT_STATE, "firing")];
+        let range = TimeRange { start: evaluation.sample_ms, end: evaluation.sample_ms };
+        let select = Select { matchers, range, samples_max: 1_000_000 };
+        // What cannot be read shows nothing: one page too many is better than none.
+        let seen = self.store.select(select).await.map(|set| set.series).unwrap_or_default();
+        let seen: HashSet<Labels> = seen.into_iter().map(|series| alert_labels(&series.labels)).collect();
+        let unseen =
+            |alert: &&Alert| !alert.resolved && long.contains(&alert.labels) && !seen.contains(&alert.labels);
+        let unseen: Vec<Alert> =
+            evaluation.rules.iter().flat_map(|rule| &rule.alerts).filter(unseen).cloned().collect();
+        if !unseen.is_empty() {
+            tracing::warn!(
+                alerts = unseen.len(),
+                "the writer does not show alerts that fire here; sending them"
+            );
+            self.sink.send(unseen);
+        }
+    }
+}
+
+/// The labels of the alerts that fire in an evaluation.
+fn firing_series(evaluation: &Evaluation) -> impl Iterator<Item = Labels> + '_ {
+    let samples = evaluation.rules.iter().flat_map(|rule| &rule.samples);
+    samples
+        .filter(|(labels, cell)| {
+            labels.metric_name() == ALERTS
+                && labels.value(ALERT_STATE) == "firing"
+                && matches!(cell, storage::Cell::Value(_))
+        })
+        .map(|(labels, _)| alert_labels(labels))
+}
+
+/// From a series of `ALERTS` to the alert that it stands for.
+fn alert_labels(series: &Labels) -> Labels {
+    series.filtered(|name| name != METRIC_NAME && name != ALERT_STATE)
+}
+
+/// Posts alerts to this node's alertmanager, which any node of the cluster may send from.
+struct ToPair {
+    alertmanager: Alertmanager,
+    external: RwLock<Labels>,
+    tasks: Tasks,
+}
+
+impl AlertSink for ToPair {
+    fn send(&self, alerts: Vec<Alert>) {
+        let external = self.external.read().clone();
+        let json = |alert: &Alert| {
+            serde_json::json!({
+                "labels": map(&with_external(&alert.labels, &external)),
+                "annotations": map(&alert.annotations),
+                "startsAt": format_time(alert.starts_at_ms),
+                "endsAt": format_time(alert.ends_at_ms),
+                "generatorURL": alert.generator_url,
+            })
+        };
+        let body = serde_json::Value::Array(alerts.iter().map(json).collect()).to_string();
+        let router = self.alertmanager.router();
+        self.tasks.spawn(async move {
+            let request = Request::builder()
+                .method(Method::POST)
+                .uri("/api/v2/alerts")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body));
+            let Ok(request) = request else { return };
+            let Ok(answer) = router.oneshot(request).await;
+            if !answer.status().is_success() {
+                tracing::warn!(status = %answer.status(), "the alertmanager did not take all alerts; they are sent again");
+            }
+        });
+    }
+}
+
+fn map(labels: &Labels) -> serde_json::Map<String, serde_json::Value> {
+    labels.pairs().map(|(name, value)| (name.to_owned(), value.into())).collect()
+}
+
+/// How far each agent's samples have come here: missing data is unknown, not resolved.
+#[derive(Default)]
+struct Reached(RwLock<HashMap<String, i64>>);
+
+impl Reached {
+    /// Looks again and again until the tasks are stopped.
+    async fn follow(self: Arc<Self>, store: Arc<Store>, tasks: Tasks) {
+        loop {
+            // Nothing has this name: only the coverage is wanted.
+            let matchers = vec![Matcher::equal(METRIC_NAME, "")];
+            let select =
+                Select { matchers, range: TimeRange { start: i64::MAX, end: i64::MAX }, samples_max: 1 };
+            if let Ok(set) = store.select(select).await {
+                *self.0.write() = set.coverage.complete_through.into_iter().collect();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tasks.stopping() => return,
+            }
+        }
+    }
+}
+
+impl Holder for Reached {
+    /// An instance whose labels name its agent is held while that agent has not reached the evaluation's
+    /// time; one that was behind already when the alert was last true holds nothing.
+    fn hold(&self, missing: &Missing<'_>) -> bool {
+        let Some(agent) = missing.labels.get(StreamInfo::AGENT) else { return false };
+        let reached = self.0.read();
+        reached.get(agent).is_some_and(|&through| through < missing.at_ms && through >= missing.last_true_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::{Cell, Number};
+
+    use super::*;
+
+    #[test]
+    fn only_firing_series_count_as_fired() {
+        let series = |state: &str, cell| {
+            let labels = [(METRIC_NAME, ALERTS), (ALERT_STATE, state), ("alertname", "A")];
+            (Labels::from_pairs(labels), cell)
+        };
+        let one = Cell::Value(Number::from_f64(1.0));
+        let samples = vec![series("pending", one), series("firing", one), series("firing", Cell::Stale)];
+        let output = rules::RuleOutput { rule: 0, samples, alerts: Vec::new() };
+        let evaluation = Evaluation { at_ms: 0, sample_ms: 0, rules: vec![output] };
+        let fired: Vec<Labels> = firing_series(&evaluation).collect();
+        assert_eq!(fired, [Labels::from_pairs([("alertname", "A")])]);
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading the configuration again: all or nothing.
+
+use std::sync::Arc;
+
+use agent::lifecycle::{ReloadRequest, ReloadState};
+use alertmanager::Alertmanager;
+use anyhow::Result;
+use api::ConfigStatus;
+use config::{Config, Loaded, Located};
+use env::{SharedClock, Tasks};
+use model::Labels;
+use parking_lot::{Mutex, RwLock};
+use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet};
+use tokio::sync::mpsc;
+
+use crate::cmd::WrongConfig;
+use crate::pair_rules::PairRules;
+use crate::settings::{load_settings, pair_hash};
+
+/// The configuration in use, and who is told of a new one.
+pub(crate) struct Reloader {
+    loaded: RwLock<Loaded>,
+    alertmanager: Alertmanager,
+    rules: Option<Arc<PairRules>>,
+    external_url: String,
+    config_hash: Arc<Mutex<u128>>,
+}
+
+impl Reloader {
+    pub(crate) fn new(
+        loaded: Loaded,
+        alertmanager: Alertmanager,
+        rules: Option<Arc<PairRules>>,
+        external_url: String,
+        config_hash: Arc<Mutex<u128>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { loaded: RwLock::new(loaded), alertmanager, rules, external_url, config_hash })
+    }
+
+    /// Answers requests for a reload until the tasks are stopped.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        mut requests: mpsc::Receiver<ReloadRequest>,
+        state: Arc<ReloadState>,
+        clock: SharedClock,
+        tasks: Tasks,
+    ) {
+        loop {
+            let request = tokio::select! {
+                request = requests.recv() => request,
+                () = tasks.stopping() => return,
+            };
+            let Some(request) = request else { return };
+            let outcome = self.reload().await.map_err(|error| error.to_string());
+            state.record(outcome.is_ok(), clock.now_ms());
+            match &outcome {
+                Ok(()) => tracing::info!("Completed loading of configuration file"),
+                Err(error) => {
+                    tracing::error!(%error, "the configuration could not be loaded; the old one stays")
+                }
+            }
+            // Whoever asked may be gone.
+            let _ = request.send(outcome);
+        }
+    }
+
+    /// Reads every file first, and only then tells the parts.
+    async fn reload(&self) -> Result<()> {
+        let path = self.loaded.read().path.clone();
+        let loaded = Config::load(&path).map_err(|errors| WrongConfig(errors.to_string()))?;
+        refuse_unsupported(loaded.unsupported())?;
+        let groups = agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
+        let settings =
+            load_settings(loaded.vedette.federation.alertmanager_config.as_deref(), &self.external_url)
+                .map_err(WrongConfig)?;
+        self.alertmanager.reload(settings);
+        if let Some(rules) = &self.rules {
+            rules.apply(&loaded, groups).await;
+        }
+        *self.config_hash.lock() = pair_hash(&loaded);
+        *self.loaded.write() = loaded;
+        Ok(())
+    }
+}
+
+impl ConfigStatus for Reloader {
+    fn yaml(&self) -> String {
+        self.loaded.read().redacted_yaml().to_owned()
+    }
+
+    fn external_labels(&self) -> Labels {
+        self.loaded.read().global.external_labels.clone()
+    }
+}
+
+/// A valid key whose part is not built is refused by `run`, with its place.
+pub(crate) fn refuse_unsupported(places: &[Located]) -> Result<()> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = places.iter().map(ToString::to_string).collect();
+    Err(WrongConfig(lines.join("\n")).into())
+}
+
+/// What a witness answers queries from.
+pub(crate) struct NoSamples;
+
+impl NoSamples {
+    fn coverage() -> Coverage {
+        let warning = "this node is a witness and holds no samples: ask a replica".to_owned();
+        Coverage { warnings: vec![warning], ..Coverage::default() }
+    }
+}
+
+impl Querier for NoSamples {
+    fn select(&self, _: Select) -> BoxFuture<'_, Result<SeriesSet, QueryError>> {
+        Box::pin(async { Ok(SeriesSet { series: Vec::new(), coverage: Self::coverage() }) })
+    }
+
+    fn series(&self, _: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
+        Box::pin(async { Ok((Vec::new(), Self::coverage())) })
+    }
+
+    fn label_names(&self, _: LabelQuery) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
+        Box::pin(async { Ok((Vec::new(), Self::coverage())) })
+    }
+
+    fn label_values(
+        &self,
+        _: &str,
+        _: LabelQuery,
+    ) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
+        Box::pin(async { Ok((Vec::new(), Self::coverage())) })
+    }
+}

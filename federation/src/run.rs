@@ -1,0 +1,410 @@
+//! A federation node's life: started in order, stopped in reverse, within a deadline.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::lifecycle::{Life, ReloadState};
+use agent::process::Process;
+use agent::signals;
+use agent::store_status::ShownStore;
+use alertmanager::{Alertmanager, Options, Parts, SharedState};
+use anyhow::{Context as _, Result};
+use api::{ApiOptions, ApiParts, ApiState};
+use axum::Router;
+use config::{Config, Loaded, PeerTls};
+use env::{SharedClock, SharedRandom, SystemClock, SystemRandom, Tasks};
+use promql::{Engine, EngineOptions};
+use raft::{Peer, Raft, RaftOptions};
+use receive::{Agents, ReceiveOptions, Receiver};
+use repair::{Pair, PairOptions};
+use telemetry::Registry;
+use tonic::service::Routes;
+use tsdb::{Store, StoreOptions};
+use web::{UiInfo, WebOptions, WebServer};
+
+use crate::admin::{self, Admin};
+use crate::cmd::WrongConfig;
+use crate::cmd::run::RunFlags;
+use crate::consensus::{Consensus, Machine};
+use crate::grpc::{Grpc, GrpcTls};
+use crate::marks::Marks;
+use crate::members::Members;
+use crate::pair_rules::PairRules;
+use crate::reload::{Reloader, refuse_unsupported};
+use crate::roles::Role;
+use crate::settings::{load_settings, pair_hash};
+use crate::watchers::{LocalNews, Watchers};
+
+/// Everything has stopped within this time of a SIGTERM.
+const STOP: Duration = Duration::from_secs(4);
+/// Between two rounds of the store's housekeeping.
+const MAINTAIN: Duration = Duration::from_secs(10);
+
+/// What every part is given.
+pub(crate) struct Node {
+    pub(crate) flags: RunFlags,
+    pub(crate) members: Members,
+    pub(crate) clock: SharedClock,
+    pub(crate) random: SharedRandom,
+    pub(crate) tasks: Tasks,
+    pub(crate) registry: Registry,
+}
+
+/// A replica's own parts; a witness has none of them.
+struct Replica {
+    store: Arc<Store>,
+    agents: Arc<Agents>,
+    pair: Option<Arc<Pair>>,
+    marks: Marks,
+    services: Vec<Routes>,
+}
+
+impl Node {
+    /// Runs until a signal or a request to quit.
+    pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
+        let loaded = Config::load(&flags.config_file).map_err(|errors| WrongConfig(errors.to_string()))?;
+        refuse_unsupported(loaded.unsupported())?;
+        let members = Members::find(&loaded, flags.node_name.clone(), flags.roles.clone())
+            .map_err(|error| WrongConfig(error.to_string()))?;
+        let node = Self {
+            flags,
+            members,
+            clock: SystemClock::shared(),
+            random: SystemRandom::shared(),
+            tasks: Tasks::new(),
+            registry: Registry::new(),
+        };
+        telemetry::process_metrics(&node.registry);
+        node.start(loaded, shown).await
+    }
+
+    async fn start(self, loaded: Loaded, shown: BTreeMap<String, String>) -> Result<()> {
+        let pair_section = loaded.vedette.federation.pair.clone();
+        let tls = pair_section.as_ref().and_then(|pair| pair.tls.clone());
+        let grpc_tls = tls.as_ref().map(|tls| GrpcTls {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            client_ca: tls.ca.clone(),
+        });
+        let grpc = Grpc::bind(self.flags.grpc, grpc_tls.as_ref(), self.flags.insecure).await?;
+        let (life, requests) = Life::new(self.flags.web.enable_lifecycle, self.tasks.clone());
+        signals::watch(&life, &self.tasks).context("signals")?;
+        std::fs::create_dir_all(&self.flags.storage.path)
+            .with_context(|| self.flags.storage.path.display().to_string())?;
+
+        let config_hash = Arc::new(parking_lot::Mutex::new(pair_hash(&loaded)));
+        let replica = if self.members.roles.has(Role::Store) {
+            Some(self.replica(&loaded, tls.as_ref(), &config_hash)?)
+        } else {
+            None
+        };
+        let state = SharedState::new();
+        let raft =
+            Arc::new(self.raft(&grpc, tls.as_ref(), pair_section.map(|pair| pair.name), &state).await?);
+        let mut services = vec![raft.service()];
+        services.extend(replica.iter().flat_map(|replica| replica.services.clone()));
+        grpc.serve(services, &self.tasks)?;
+
+        let external_url = self.flags.web.external_url_or(self.web_address());
+        let alertmanager = self.alertmanager(&loaded, &external_url, &raft, state)?;
+        let reload = ReloadState::new(&self.clock, &self.registry);
+        let engine = Arc::new(Engine::new(self.engine_options()));
+        let rules = match &replica {
+            Some(replica) if self.members.roles.has(Role::Rules) => {
+                let started = PairRules::start(
+                    &self,
+                    &loaded,
+                    &external_url,
+                    &replica.marks,
+                    &replica.store,
+                    &engine,
+                    &alertmanager,
+                );
+                Some(started.await?)
+            }
+            _ => None,
+        };
+        let reloader = Reloader::new(loaded, alertmanager.clone(), rules.clone(), external_url, config_hash);
+        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), || 0);
+        let router = self.router(
+            &raft,
+            replica.as_ref(),
+            rules,
+            &alertmanager,
+            engine,
+            process,
+            life.clone(),
+            reloader.clone(),
+        )?;
+        let bound = WebServer::bind(self.web_options(), router, &self.tasks, &self.registry).await?;
+        for address in bound.local_addrs() {
+            tracing::info!(%address, node = %self.members.name, roles = %self.members.roles, "Listening on");
+        }
+        life.set_ready();
+        self.tasks.spawn(bound.serve());
+        self.tasks.spawn(reloader.serve(requests, reload, self.clock.clone(), self.tasks.clone()));
+        self.background(replica.as_ref());
+        self.wait(&raft).await?;
+        self.stop(&raft, replica).await
+    }
+
+    fn web_address(&self) -> std::net::SocketAddr {
+        self.flags.web.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 9093).into())
+    }
+
+    fn retention(&self) -> String {
+        model::format_duration(self.flags.storage.retention_time)
+    }
+
+    fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            lookback_delta: self.flags.query.lookback_delta,
+            max_samples: self.flags.query.max_samples,
+            timeout: self.flags.query.timeout,
+            max_concurrent: self.flags.query.max_concurrency,
+            ..EngineOptions::default()
+        }
+    }
+
+    /// Store, receiver and the line to the twin.
+    fn replica(
+        &self,
+        loaded: &Loaded,
+        tls: Option<&PeerTls>,
+        config_hash: &Arc<parking_lot::Mutex<u128>>,
+    ) -> Result<Replica> {
+        let dir = self.flags.storage.path.join("store");
+        let options = StoreOptions {
+            retention_time: loaded.storage.retention_time.unwrap_or(self.flags.storage.retention_time),
+            retention_size: loaded.storage.retention_size.unwrap_or(self.flags.storage.retention_size),
+            ..StoreOptions::new(dir, &self.members.name)
+        };
+        let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
+        let agents =
+            Arc::new(Agents::load(&self.flags.storage.path, ReceiveOptions::HEARTBEAT, self.clock.clone())?);
+        let options = ReceiveOptions {
+            replica: self.members.name.clone(),
+            heartbeat: ReceiveOptions::HEARTBEAT,
+            ack_interval: ReceiveOptions::ACK_INTERVAL,
+        };
+        let receiver = Receiver::new(
+            options,
+            store.clone(),
+            agents.clone(),
+            self.clock.clone(),
+            self.tasks.clone(),
+            &self.registry,
+        );
+        let mut services = vec![receiver.service()];
+        let pair = self.members.twin.clone().map(|(twin, endpoint)| {
+            let options = PairOptions {
+                replica: self.members.name.clone(),
+                twin,
+                endpoint,
+                interval: PairOptions::INTERVAL,
+                silence_max: PairOptions::SILENCE_MAX,
+                tls: tls.map(uplink_tls),
+            };
+            let hash = Arc::clone(config_hash);
+            let news = LocalNews { agents: agents.clone(), config_hash: Box::new(move || *hash.lock()) };
+            Pair::start(
+                options,
+                store.clone(),
+                Arc::new(news),
+                self.clock.clone(),
+                &self.tasks,
+                &self.registry,
+            )
+        });
+        services.extend(pair.iter().map(|pair| pair.service()));
+        let marks =
+            Marks::new(store.clone(), self.members.name.clone(), pair.as_ref().map(|pair| pair.view()));
+        Ok(Replica { store, agents, pair, marks, services })
+    }
+
+    async fn raft(
+        &self,
+        grpc: &Grpc,
+        tls: Option<&PeerTls>,
+        pair: Option<String>,
+        state: &SharedState,
+    ) -> Result<Raft> {
+        let advertise = self.flags.advertise.clone().or_else(|| self.members.grpc.clone());
+        let advertise = advertise.unwrap_or_else(|| grpc.address.to_string());
+        let mut options =
+            RaftOptions::new(self.flags.storage.path.join("raft"), self.members.name.clone(), advertise);
+        options.cluster_label = pair.unwrap_or_default();
+        options.peers = self
+            .members
+            .peers
+            .iter()
+            .map(|(name, address)| Peer { name: Some(name.clone()), address: address.clone() })
+            .collect();
+        options.witness = self.members.roles.has(Role::Witness);
+        options.force_init = self.flags.force_init;
+        options.heartbeat = self.flags.heartbeat;
+        options.election_min = self.flags.election_min;
+        options.election_max = self.flags.election_max;
+        options.tls = tls.map(|tls| raft::TlsFiles {
+            ca: tls.ca.clone(),
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            server_name: tls.server_name.clone(),
+        });
+        let machine = Arc::new(Machine(state.clone()));
+        let raft = Raft::start(
+            options,
+            machine,
+            self.clock.clone(),
+            self.random.clone(),
+            &self.tasks,
+            &self.registry,
+        )
+        .await?;
+        Ok(raft)
+    }
+
+    fn alertmanager(
+        &self,
+        loaded: &Loaded,
+        external_url: &str,
+        raft: &Arc<Raft>,
+        state: SharedState,
+    ) -> Result<Alertmanager> {
+        let settings = load_settings(loaded.vedette.federation.alertmanager_config.as_deref(), external_url)
+            .map_err(|why| anyhow::Error::new(WrongConfig(why)))?;
+        let mut options = Options::new(&self.members.name, self.flags.storage.path.join("alertmanager"));
+        options.sends = self.members.roles.has(Role::Alertmanager);
+        options.peer_timeout = self.flags.peer_timeout;
+        let consensus = Consensus::new(Arc::clone(raft), &self.tasks);
+        Ok(Alertmanager::start(Parts {
+            state,
+            journal: consensus.clone(),
+            lease: consensus,
+            settings,
+            options,
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            tasks: self.tasks.clone(),
+            registry: self.registry.clone(),
+        }))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one place where all parts meet")]
+    fn router(
+        &self,
+        raft: &Arc<Raft>,
+        replica: Option<&Replica>,
+        rules: Option<Arc<PairRules>>,
+        alertmanager: &Alertmanager,
+        engine: Arc<Engine>,
+        process: Arc<Process>,
+        life: Arc<Life>,
+        reloader: Arc<Reloader>,
+    ) -> Result<Router> {
+        let twin = replica.and_then(|replica| replica.pair.as_ref()).map(|pair| pair.view());
+        let admin = Admin {
+            node: self.members.name.clone(),
+            raft: Arc::clone(raft),
+            agents: replica.map(|replica| replica.agents.clone()),
+            twin: self.members.twin.clone().map(|(name, _)| name).zip(twin),
+        };
+        let parts = ApiParts {
+            querier: match replica {
+                Some(replica) => replica.store.clone(),
+                None => Arc::new(crate::reload::NoSamples),
+            },
+            engine,
+            clock: self.clock.clone(),
+            process,
+            lifecycle: life,
+            config: reloader,
+            targets: None,
+            rules: rules.map(|rules| rules as Arc<dyn api::RuleStatus>),
+            alertmanagers: None,
+            store: replica
+                .map(|replica| Arc::new(ShownStore(replica.store.clone())) as Arc<dyn api::StoreStatus>),
+            options: ApiOptions {
+                lookback: self.flags.query.lookback_delta,
+                samples_max: self.flags.query.max_samples,
+                cors_origin: self.flags.web.cors_origin.clone(),
+                app_name: "Vedette federation".to_owned(),
+                ..ApiOptions::default()
+            },
+        };
+        let api = api::router(ApiState::new(parts, &self.registry).context("--web.cors.origin")?);
+        Ok(api.merge(alertmanager.router()).merge(admin::router(admin)))
+    }
+
+    fn web_options(&self) -> WebOptions {
+        let flags = &self.flags.web;
+        let listen = if flags.listen.is_empty() { vec![self.web_address()] } else { flags.listen.clone() };
+        let pages = if self.members.roles.has(Role::Store) {
+            vec!["graph", "alerts", "silences", "cluster"]
+        } else {
+            vec!["alerts", "silences", "cluster"]
+        };
+        let ui =
+            UiInfo { binary: "federation".to_owned(), pages: pages.into_iter().map(str::to_owned).collect() };
+        WebOptions {
+            config_file: flags.config_file.clone(),
+            max_connections: flags.max_connections,
+            read_timeout: flags.read_timeout,
+            route_prefix: flags.prefix(),
+            external_url: flags.external_url.clone(),
+            drain_timeout: Duration::from_secs(2),
+            ..WebOptions::new(listen, ui)
+        }
+    }
+
+    fn background(&self, replica: Option<&Replica>) {
+        let Some(replica) = replica else { return };
+        let (store, tasks) = (replica.store.clone(), self.tasks.clone());
+        self.tasks.spawn(async move { agent::maintain(store, MAINTAIN, tasks).await });
+        let watchers = Watchers {
+            agents: replica.agents.clone(),
+            twin: replica.pair.as_ref().map(|pair| pair.view()),
+            marks: replica.marks.clone(),
+            clock: self.clock.clone(),
+        };
+        self.tasks.spawn(watchers.run(self.tasks.clone()));
+    }
+
+    /// Waits for a signal, a request to quit, or consensus that cannot go on.
+    async fn wait(&self, raft: &Raft) -> Result<()> {
+        let mut fatal = raft.fatal();
+        tokio::select! {
+            () = self.tasks.stopping() => Ok(()),
+            failed = fatal.wait_for(Option::is_some) => {
+                let why = failed.ok().and_then(|why| why.clone()).unwrap_or_default();
+                self.tasks.stop();
+                Err(anyhow::anyhow!("consensus cannot go on: {why}"))
+            }
+        }
+    }
+
+    async fn stop(self, raft: &Raft, replica: Option<Replica>) -> Result<()> {
+        // Leadership first: the others go on without an election.
+        if let Err(error) = raft.shutdown(STOP / 2).await {
+            tracing::warn!(%error, "consensus did not stop in order");
+        }
+        if let Err(error) = self.tasks.shutdown(STOP / 2).await {
+            tracing::warn!(%error, "some tasks did not stop in time");
+        }
+        if let Some(replica) = replica {
+            replica.store.close().context("closing the store")?;
+        }
+        tracing::info!("See you next time!");
+        Ok(())
+    }
+}
+
+fn uplink_tls(tls: &PeerTls) -> uplink::TlsFiles {
+    uplink::TlsFiles {
+        ca: tls.ca.clone(),
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+        server_name: tls.server_name.clone(),
+    }
+}

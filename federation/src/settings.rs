@@ -1,0 +1,45 @@
+//! From alertmanager.yml to what the alertmanager runs with.
+
+use std::path::Path;
+
+use alertmanager::config::{AlertmanagerConfig, ReceiverConfig};
+use alertmanager::matcher::MatcherMode;
+use alertmanager::{Receiver, RouteTree, Settings};
+use config::Loaded;
+
+/// A node without an alertmanager.yml keeps alerts and silences, and sends nothing.
+const NO_FILE: &str = "route: { receiver: none }\nreceivers: [{ name: none }]\n";
+
+/// Loads an alertmanager.yml; a key whose part is not built is refused with its place.
+pub(crate) fn load_settings(path: Option<&Path>, external_url: &str) -> Result<Settings, String> {
+    let loaded = match path {
+        Some(path) => AlertmanagerConfig::load(path, MatcherMode::default()),
+        None => AlertmanagerConfig::parse(NO_FILE, Path::new("alertmanager.yml"), MatcherMode::default()),
+    };
+    let loaded = loaded.map_err(|errors| errors.to_string())?;
+    if !loaded.unsupported().is_empty() {
+        let lines: Vec<String> = loaded.unsupported().iter().map(ToString::to_string).collect();
+        return Err(lines.join("\n"));
+    }
+    let receiver = |config: &ReceiverConfig| -> Result<Receiver, String> {
+        let integrations = integrations::build(config).map_err(|error| error.to_string())?;
+        Ok(Receiver { name: config.name.as_str().into(), labels: config.labels.clone(), integrations })
+    };
+    Ok(Settings {
+        routes: RouteTree::new(&loaded.route),
+        receivers: loaded.receivers.iter().map(receiver).collect::<Result<_, _>>()?,
+        inhibit_rules: loaded.inhibit_rules.clone(),
+        intervals: loaded.interval_checks(),
+        resolve_timeout: loaded.resolve_timeout,
+        external_url: external_url.to_owned(),
+        original: loaded.redacted_yaml().to_owned(),
+    })
+}
+
+/// A hash over what a pair must have in common: external labels and rules.
+pub(crate) fn pair_hash(loaded: &Loaded) -> u128 {
+    let rules: Vec<String> =
+        loaded.rule_paths().iter().map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect();
+    let text = format!("{}\n{}", loaded.global.external_labels, rules.join("\n---\n"));
+    xxhash_rust::xxh3::xxh3_128(text.as_bytes())
+}
