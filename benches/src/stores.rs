@@ -73,7 +73,6 @@ impl Bench {
     ///
     /// # Panics
     /// When the log cannot be written.
-    #[must_use]
     pub fn close(self) -> impl Fn() -> Arc<Store> {
         self.store.close().expect("the log is written");
         drop(self.store);
