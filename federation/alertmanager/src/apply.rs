@@ -180,6 +180,7 @@ impl State {
                 return Err(Rejection::InFlight);
             }
         }
+        self.changes.entries.insert(key.clone());
         self.inflight.insert(key, intent);
         Ok(())
     }
@@ -213,6 +214,7 @@ impl State {
             told_at: Some(at_ms),
             content: intent.content,
             maybe_firing: Vec::new(),
+            maybe_resolved: Vec::new(),
             receiver_data,
             expires_at,
         };
@@ -247,6 +249,7 @@ impl State {
             told_at: Some(at_ms),
             content,
             maybe_firing: Vec::new(),
+            maybe_resolved: Vec::new(),
             receiver_data,
             expires_at,
         };
@@ -270,7 +273,7 @@ impl State {
         entry.seq = entry.seq.max(seq);
         entry.expires_at = entry.expires_at.max(expires_at);
         if unknown {
-            entry.maybe_firing = union(&entry.maybe_firing, &intent.content.firing);
+            entry.perhaps_told(&intent.content);
         }
         Ok(())
     }

@@ -106,6 +106,8 @@ pub struct MergedSilence {
 pub struct MergedEntry {
     /// What it is about.
     pub key: NotifyKey,
+    /// Its sequence at the fork; 0 for a new one.
+    pub base: u64,
     /// The entry.
     pub entry: crate::state::LogEntry,
 }

@@ -1,13 +1,13 @@
 //! Whether a group has news for a receiver, and what to do about it: pure functions.
 
-use crate::apply::union;
 use crate::command::{Content, LeaderId, Reason};
 use crate::state::{Inflight, LogEntry};
 
 /// Whether something must be said, and why; Alertmanager's rules.
 ///
-/// An entry without a time counts as none for first sends and repeats. What may have been told counts for
-/// one rule only: that all is over is said even to those who perhaps never heard of it.
+/// An entry without a time counts as none for first sends and repeats. Of what may have been told, only
+/// what asks for another notification counts: that all is over is said even to those who perhaps never heard
+/// of it, and that something fires to those who perhaps heard that it is over.
 pub(crate) fn needs_update(
     entry: Option<&LogEntry>,
     content: &Content,
@@ -22,11 +22,13 @@ pub(crate) fn needs_update(
     let Some((entry, told_at)) = entry.and_then(|it| Some((it, it.told_at?))) else {
         return Some(Reason::First);
     };
-    if !is_subset(&content.firing, &entry.content.firing) {
+    // What may have been taken back since counts as not told.
+    let still_told = |it: &u64| contains(&entry.content.firing, *it) && !contains(&entry.maybe_resolved, *it);
+    if !content.firing.iter().all(still_told) {
         let first = entry.content.firing.is_empty();
         return Some(if first { Reason::First } else { Reason::NewAlerts });
     }
-    if send_resolved && !is_subset(&content.resolved, &entry.content.resolved) {
+    if send_resolved && !content.resolved.iter().all(|it| contains(&entry.content.resolved, *it)) {
         return Some(Reason::SomeResolved);
     }
     (told_at < now_ms.saturating_sub(repeat_ms)).then_some(Reason::Repeat)
@@ -87,13 +89,13 @@ pub(crate) fn plan(
     }
     let mut after = known.entry.cloned().unwrap_or_default();
     after.seq = after.seq.max(intent.seq);
-    after.maybe_firing = union(&after.maybe_firing, &intent.content.firing);
+    after.perhaps_told(&intent.content);
     Plan::GiveUp { seq: intent.seq, then: Box::new(fresh(Some(&after))) }
 }
 
-/// Whether every element of one sorted set is in another.
-fn is_subset(small: &[u64], large: &[u64]) -> bool {
-    small.iter().all(|it| large.binary_search(it).is_ok())
+/// Whether a sorted set has an element.
+fn contains(set: &[u64], it: u64) -> bool {
+    set.binary_search(&it).is_ok()
 }
 
 #[cfg(test)]
@@ -119,6 +121,7 @@ mod tests {
         use Reason::{AllResolved, First, NewAlerts, Repeat, SomeResolved};
         let told = |firing: &[u64], resolved: &[u64]| Some(entry(Some(1_000), firing, resolved, &[]));
         let maybe = |maybe: &[u64]| Some(entry(None, &[], &[], maybe));
+        let taken_back = Some(LogEntry { maybe_resolved: vec![2], ..entry(Some(1_000), &[1, 2], &[], &[]) });
         // entry, firing, resolved, send_resolved, now, expected; the repeat interval is 100
         let cases = [
             ("nothing told, something fires", None, vec![1], vec![], true, 1_000, Some(First)),
@@ -145,6 +148,7 @@ mod tests {
             ("fewer fire", told(&[1, 2], &[]), vec![1], vec![], true, 1_000, None),
             ("perhaps told, still fires", maybe(&[1]), vec![1], vec![], true, 1_000, Some(First)),
             ("perhaps told, over", maybe(&[1]), vec![], vec![1], true, 1_000, Some(AllResolved)),
+            ("perhaps taken back, fires again", taken_back, vec![1, 2], vec![], true, 1_000, Some(NewAlerts)),
             ("given up for good, over", maybe(&[]), vec![], vec![1], true, 1_000, None),
         ];
         for (name, entry, firing, resolved, send_resolved, now, want) in cases {

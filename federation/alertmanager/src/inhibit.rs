@@ -92,8 +92,10 @@ fn equal_values(rule: &InhibitRule, labels: &Labels) -> Vec<String> {
 mod tests {
     use super::*;
 
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
     fn check(
-        rule: (&[(&str, &str)], &[(&str, &str)], &[&str]),
+        rule: (Pairs<'_>, Pairs<'_>, &[&str]),
         sources: &[(&[(&str, &str)], bool)],
         target: &[(&str, &str)],
     ) -> bool {

@@ -1,6 +1,6 @@
 //! Taking in what a node did while it was cut off.
 
-use crate::command::{Applied, MergedEntry, MergedSilence, Overlay, Rejection};
+use crate::command::{Applied, Content, MergedEntry, MergedSilence, Overlay, Rejection};
 use crate::state::State;
 
 impl State {
@@ -49,14 +49,21 @@ impl State {
         }
     }
 
-    /// The later account of what was told rules; the sequence passes both.
+    /// Where only the overlay told something, its account is taken. Where both sides did, the later account
+    /// rules, and the other may be what the receiver remembers. The sequence passes both.
     fn merge_entry(&mut self, merged: MergedEntry) {
         self.changes.entries.insert(merged.key.clone());
         let entry = self.entries.entry(merged.key).or_default();
         let seq = entry.seq.max(merged.entry.seq) + 1;
         let expires_at = entry.expires_at.max(merged.entry.expires_at);
-        if merged.entry.told_at > entry.told_at || entry.told_at.is_none() {
-            *entry = merged.entry;
+        let both = entry.seq != merged.base;
+        let mut other = merged.entry;
+        if !both || other.told_at > entry.told_at {
+            std::mem::swap(entry, &mut other);
+        }
+        if both {
+            entry.perhaps_told(&other.content);
+            entry.perhaps_told(&Content { firing: other.maybe_firing, resolved: other.maybe_resolved });
         }
         entry.seq = seq;
         entry.expires_at = expires_at;

@@ -14,15 +14,17 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::command::{
-    self, Applied, Command, LeaderId, MergedEntry, MergedSilence, Overlay, Rejection, Reply,
+    self, Applied, Command, LeaderId, MergedEntry, MergedSilence, NotifyKey, Overlay, Rejection, Reply,
 };
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::shared::SharedState;
-use crate::state::{Changes, State};
+use crate::state::{Changes, LogEntry, State};
 
 /// Rows of one part of a merge.
 const PART_ROWS: usize = 500;
+/// How long it is remembered that somebody may have been told.
+const KEEP_UNKNOWN_MS: i64 = 24 * 3_600_000;
 /// A longer record is damage.
 const MAX_RECORD: usize = 64 << 20;
 
@@ -42,8 +44,16 @@ pub(crate) struct OverlayJournal {
 struct Inner {
     file: Option<File>,
     changed: Changes,
-    /// Versions of changed silences at the fork.
-    bases: BTreeMap<String, Option<u64>>,
+    bases: Bases,
+}
+
+/// What rows were at the fork.
+#[derive(Default)]
+struct Bases {
+    /// Versions of changed silences.
+    silences: BTreeMap<String, Option<u64>>,
+    /// Sequences of all log entries.
+    entries: BTreeMap<NotifyKey, u64>,
 }
 
 impl OverlayJournal {
@@ -60,7 +70,8 @@ impl OverlayJournal {
         let merged = fork.overlays.get(&node).map_or(0, |(epoch, _)| *epoch);
         let found = read(&path).ok().filter(|(epoch, _)| *epoch > merged);
         let fresh = u64::try_from(now_ms).unwrap_or(0).max(merged + 1);
-        let mut inner = Inner { file: None, changed: Changes::default(), bases: BTreeMap::new() };
+        let mut inner = Inner { file: None, changed: Changes::default(), bases: Bases::default() };
+        inner.bases.entries = fork.entries.iter().map(|(key, entry)| (key.clone(), entry.seq)).collect();
         let epoch = found.as_ref().map_or(fresh, |(epoch, _)| *epoch);
         let rows = found.map(|(_, rows)| rows).unwrap_or_default();
         for row in rows {
@@ -137,7 +148,7 @@ impl OverlayJournal {
             .collect();
         let (reply, changes) = self.state.apply_changes(Applied { index, leader: self.leader() }, command);
         for id in &changes.silences {
-            inner.bases.entry(id.clone()).or_insert_with(|| before.get(id).copied().flatten());
+            inner.bases.silences.entry(id.clone()).or_insert_with(|| before.get(id).copied().flatten());
         }
         let row = self.state.read(|state| rows(state, &changes, &inner.bases));
         inner.changed.add(&changes);
@@ -173,7 +184,7 @@ fn named_silence(command: &Command) -> Vec<String> {
 }
 
 /// The rows behind `changes`; what was removed again is left out.
-fn rows(state: &State, changes: &Changes, bases: &BTreeMap<String, Option<u64>>) -> Overlay {
+fn rows(state: &State, changes: &Changes, bases: &Bases) -> Overlay {
     Overlay {
         alerts: changes
             .alerts
@@ -187,17 +198,26 @@ fn rows(state: &State, changes: &Changes, bases: &BTreeMap<String, Option<u64>>)
             .filter_map(|id| state.silence(id))
             .map(|silence| MergedSilence {
                 silence: silence.as_ref().clone(),
-                base: bases.get(&silence.id).copied().flatten(),
+                base: bases.silences.get(&silence.id).copied().flatten(),
             })
             .collect(),
-        entries: changes
-            .entries
-            .iter()
-            .filter_map(|key| Some(MergedEntry { key: key.clone(), entry: state.entry(key)?.clone() }))
-            .collect(),
+        entries: changes.entries.iter().filter_map(|key| merged_entry(state, bases, key)).collect(),
         anchors: changes.places.iter().filter_map(|key| state.anchor(key)).collect(),
         ..Overlay::default()
     }
+}
+
+/// What is under way counts as perhaps told: nobody takes its outcome over from here.
+fn merged_entry(state: &State, bases: &Bases, key: &NotifyKey) -> Option<MergedEntry> {
+    let base = bases.entries.get(key).copied().unwrap_or(0);
+    let inflight = state.inflight(key);
+    let mut entry = state.entry(key).cloned().or_else(|| inflight.map(|_| LogEntry::default()))?;
+    if let Some(intent) = inflight {
+        entry.perhaps_told(&intent.content);
+        entry.seq = entry.seq.max(intent.seq);
+        entry.expires_at = entry.expires_at.max(intent.valid_until.saturating_add(KEEP_UNKNOWN_MS));
+    }
+    Some(MergedEntry { key: key.clone(), base, entry })
 }
 
 /// Puts rows of an earlier process into the fork, as they were.
@@ -209,10 +229,11 @@ fn adopt(fork: &mut State, rows: Overlay, inner: &mut Inner) {
         }
     }
     for merged in rows.silences {
-        inner.bases.entry(merged.silence.id.clone()).or_insert(merged.base);
+        inner.bases.silences.entry(merged.silence.id.clone()).or_insert(merged.base);
         fork.put_silence(merged.silence);
     }
     for merged in rows.entries {
+        inner.bases.entries.insert(merged.key.clone(), merged.base);
         fork.changes.entries.insert(merged.key.clone());
         fork.inflight.remove(&merged.key);
         fork.entries.insert(merged.key, merged.entry);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Fingerprint};
+use crate::apply::union;
 use crate::command::{self, Anchor, Content, LeaderId, NotifyKey, Reason};
 use crate::silence::Silence;
 
@@ -22,10 +23,21 @@ pub struct LogEntry {
     pub content: Content,
     /// What may have been told as firing.
     pub maybe_firing: Vec<u64>,
+    /// What may have been told as over.
+    pub maybe_resolved: Vec<u64>,
     /// What the integration wants to remember.
     pub receiver_data: Vec<(String, String)>,
     /// When it may be forgotten.
     pub expires_at: i64,
+}
+
+impl LogEntry {
+    /// Somebody may have been told this: what it says as firing must be taken back when it is over, and
+    /// what it says as over must be told anew while it fires.
+    pub(crate) fn perhaps_told(&mut self, content: &Content) {
+        self.maybe_firing = union(&self.maybe_firing, &content.firing);
+        self.maybe_resolved = union(&self.maybe_resolved, &content.resolved);
+    }
 }
 
 /// An announced notification.
