@@ -15,7 +15,7 @@ pub struct WebFlags {
     pub listen: Vec<SocketAddr>,
     /// Prometheus's web-config file: TLS, headers, users.
     #[arg(id = "web_config_file", long = "web.config.file", value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
+    pub web_config_file: Option<PathBuf>,
     /// Longest time to read a request's head, and for a connection to stand idle.
     #[arg(long = "web.read-timeout", default_value = "5m", value_parser = duration)]
     pub read_timeout: Duration,

@@ -216,7 +216,7 @@ impl Agent {
         let pages = ["graph", "targets", "alerts", "cluster"];
         let ui = UiInfo { binary: "agent".to_owned(), pages: pages.into_iter().map(str::to_owned).collect() };
         WebOptions {
-            config_file: flags.config_file.clone(),
+            config_file: flags.web_config_file.clone(),
             max_connections: flags.max_connections,
             read_timeout: flags.read_timeout,
             route_prefix: flags.prefix(),

@@ -79,3 +79,13 @@ fn main() -> ExitCode {
     });
     outcome.map_or_else(|error| cmd::failed(&error), |()| ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

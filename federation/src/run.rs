@@ -348,7 +348,7 @@ impl Node {
         let ui =
             UiInfo { binary: "federation".to_owned(), pages: pages.into_iter().map(str::to_owned).collect() };
         WebOptions {
-            config_file: flags.config_file.clone(),
+            config_file: flags.web_config_file.clone(),
             max_connections: flags.max_connections,
             read_timeout: flags.read_timeout,
             route_prefix: flags.prefix(),
