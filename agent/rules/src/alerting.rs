@@ -86,7 +86,12 @@ impl AlertingState {
     /// # Errors
     /// When two elements become one alert, or there are more than the limit allows: then all alerts are
     /// forgotten.
-    pub fn step(&mut self, rule: &AlertingRule, results: Vec<Rendered>, step: &Step<'_>) -> Result<(), String> {
+    pub fn step(
+        &mut self,
+        rule: &AlertingRule,
+        results: Vec<Rendered>,
+        step: &Step<'_>,
+    ) -> Result<(), String> {
         let mut given = HashSet::with_capacity(results.len());
         for result in &results {
             if !given.insert(result.labels.clone()) {
@@ -191,12 +196,8 @@ fn advance(rule: &AlertingRule, alert: &mut ActiveAlert, given: bool, step: &Ste
 }
 
 fn is_held(rule: &AlertingRule, alert: &mut ActiveAlert, step: &Step<'_>) -> bool {
-    let missing = Missing {
-        rule,
-        labels: &alert.labels,
-        last_true_ms: alert.last_true_ms,
-        at_ms: step.at_ms,
-    };
+    let missing =
+        Missing { rule, labels: &alert.labels, last_true_ms: alert.last_true_ms, at_ms: step.at_ms };
     if !step.holder.hold(&missing) {
         alert.held_since_ms = None;
         return false;

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use model::{LabelsBuilder, Labels, METRIC_NAME};
+use model::{Labels, LabelsBuilder, METRIC_NAME};
 use promql::Engine;
 use storage::Querier;
 use template::{
-    Answers, Environment, ExecError, Functions, Limits, Map, Object, ParseError, QueryAnswer, Template, Value,
-    prometheus_functions,
+    Answers, Environment, ExecError, Functions, Limits, Map, Object, ParseError, QueryAnswer, Template,
+    Value, prometheus_functions,
 };
 
 use crate::alert::ALERT_NAME;

@@ -122,11 +122,7 @@ impl RuleManager {
     ) -> Self {
         let publisher = Arc::new(StorePublisher::new(appender, sink));
         let holder = Arc::new(NeverHold);
-        Self::with_parts(
-            options,
-            RulesParts { engine, querier, publisher, holder, clock, tasks },
-            registry,
-        )
+        Self::with_parts(options, RulesParts { engine, querier, publisher, holder, clock, tasks }, registry)
     }
 
     /// A manager of these parts.
@@ -239,9 +235,7 @@ impl RuleManager {
 /// Whether a group may run on. New external labels alone do not restart it, as in Prometheus.
 fn is_same(runner: &GroupRunner, group: &RuleGroup, settings: &GroupSettings) -> bool {
     let old = runner.settings();
-    runner.group() == group
-        && old.interval == settings.interval
-        && old.query_offset == settings.query_offset
+    runner.group() == group && old.interval == settings.interval && old.query_offset == settings.query_offset
 }
 
 /// The loop of one group.

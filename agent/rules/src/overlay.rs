@@ -32,8 +32,7 @@ impl Overlay {
         if !select.range.contains(self.at_ms) {
             return Vec::new();
         }
-        let passes =
-            |labels: &Labels| select.matchers.iter().all(|matcher| matcher.matches_labels(labels));
+        let passes = |labels: &Labels| select.matchers.iter().all(|matcher| matcher.matches_labels(labels));
         let samples = self.samples.lock();
         samples
             .iter()

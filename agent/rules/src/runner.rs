@@ -219,7 +219,8 @@ impl GroupRunner {
                     rule.status.health = RuleHealth::Ok;
                     rule.status.last_error.clear();
                     output.rule = at;
-                    overlay.add(output.samples.iter().map(|(labels, cell)| (labels.clone(), value_of(*cell))));
+                    overlay
+                        .add(output.samples.iter().map(|(labels, cell)| (labels.clone(), value_of(*cell))));
                     evaluation.rules.push(output);
                 }
                 Err(what) => {
@@ -287,8 +288,7 @@ impl GroupRunner {
             Rule::Recording(rule) => recorded(rule, elements, self.group.limit)?,
             Rule::Alerting(rule) => {
                 self.step_alerts(rule, state, elements, querier, at_ms).await?;
-                let (resend, interval) =
-                    (millis(self.settings.resend_delay), millis(self.settings.interval));
+                let (resend, interval) = (millis(self.settings.resend_delay), millis(self.settings.interval));
                 output.alerts = state.alerting.due(at_ms, resend, interval, &self.generator_url(&rule.expr));
                 if state.restored { state.alerting.series() } else { Vec::new() }
             }
@@ -386,7 +386,9 @@ fn recorded(
             builder.set(Arc::clone(&label.name), Arc::clone(&label.value));
         }
         if out.insert(builder.build(), value).is_some() {
-            return Err("vector contains metrics with the same labelset after applying rule labels".to_owned());
+            return Err(
+                "vector contains metrics with the same labelset after applying rule labels".to_owned()
+            );
         }
     }
     Ok(out.into_iter().collect())
