@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alertmanager::config::AlertmanagerConfig;
+use alertmanager::matcher::MatcherMode;
 use config::Config;
 use testkit::program;
 
@@ -33,7 +34,7 @@ fn check(path: &Path) -> Result<(), String> {
     match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
         "rules.yml" => agent::check::rules(path).map(drop),
         "alertmanager.yml" => {
-            let loaded = AlertmanagerConfig::load(path).map_err(|errors| errors.to_string())?;
+            let loaded = AlertmanagerConfig::load(path, MatcherMode::default()).map_err(|errors| errors.to_string())?;
             nothing_later(loaded.unsupported())
         }
         _ => {
@@ -68,7 +69,11 @@ fn every_file_of_the_readme_loads() {
     let mut found = Vec::new();
     for (at, block) in text.split("```yaml\n").skip(1).enumerate() {
         let block = block.split("```").next().expect("a block ends");
-        let name = block.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a block begins with a name");
+        let name = block
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("# "))
+            .expect("a block begins with a name");
         // Each group of files that names another is one folder; the others do not mind.
         let path = dir.path().join(name);
         assert!(!path.exists(), "block {at} of README.md: {name} is there twice");
@@ -91,13 +96,19 @@ fn units_start_what_there_is() {
         let binary = words.next().expect("a program").rsplit('/').next().expect("a name");
         let help = Command::new(program(binary)).args(["run", "--help"]).output().expect("runs");
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
-        let known: BTreeSet<&str> =
-            help.split(|c: char| c.is_whitespace() || ",[]".contains(c)).filter(|word| word.starts_with("--")).collect();
+        let known: BTreeSet<&str> = help
+            .split(|c: char| c.is_whitespace() || ",[]".contains(c))
+            .filter(|word| word.starts_with("--"))
+            .collect();
         assert_eq!(words.next(), Some("run"), "{}", unit.display());
         for (flag, value) in words.filter_map(|word| word.split_once('=')) {
             assert!(known.contains(flag), "{}: no flag {flag} in {known:?}", unit.display());
             if let Some(name) = value.strip_prefix("/etc/vedette/") {
-                assert!(root().join("deploy/examples").join(name).is_file(), "{}: no example of {name}", unit.display());
+                assert!(
+                    root().join("deploy/examples").join(name).is_file(),
+                    "{}: no example of {name}",
+                    unit.display()
+                );
             }
         }
     }
