@@ -16,9 +16,10 @@ use env::Tasks;
 use model::{Labels, METRIC_NAME, Matcher};
 use parking_lot::{Mutex, RwLock};
 use promql::Engine;
+use receive::{AgentStatus, Agents};
 use rules::{
     ALERT_STATE, ALERTS, Alert, AlertSink, Evaluation, GroupKey, Holder, Missing, Published, Publisher,
-    RuleGroup, RuleManager, RulesParts, StorePublisher,
+    RuleGroup, RuleManager, RuleOutput, RulesParts, StorePublisher,
 };
 use storage::{BoxFuture, Querier, Select, StreamInfo, TimeRange};
 use tower::ServiceExt as _;
@@ -33,6 +34,17 @@ const QUERY_OFFSET: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Evaluations for which an alert must have fired here before it is sent although the writer shows none.
 const FIRED_HERE: u32 = 2;
+/// A resolved alert is sent for so long, as the rules do. Milliseconds.
+const RESOLVED_MS: i64 = 15 * 60_000;
+
+/// What rules at a pair work on.
+pub(crate) struct PairParts {
+    pub(crate) marks: Marks,
+    pub(crate) store: Arc<Store>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) alertmanager: Alertmanager,
+}
 
 /// The running rules of a replica.
 pub(crate) struct PairRules {
@@ -46,11 +58,9 @@ impl PairRules {
         node: &Node,
         loaded: &Loaded,
         external_url: &str,
-        marks: &Marks,
-        store: &Arc<Store>,
-        engine: &Arc<Engine>,
-        alertmanager: &Alertmanager,
+        parts: PairParts,
     ) -> Result<Arc<Self>> {
+        let PairParts { marks, store, engine, alertmanager, .. } = &parts;
         let groups = agent::check::rule_groups(loaded)
             .map_err(|why| anyhow::Error::new(crate::cmd::WrongConfig(why)))?;
         let sink = Arc::new(ToPair {
@@ -58,7 +68,7 @@ impl PairRules {
             external: RwLock::new(loaded.global.external_labels.clone()),
             tasks: node.tasks.clone(),
         });
-        let holder = Arc::new(Reached::default());
+        let holder = Arc::new(Reached { agents: parts.agents.clone(), silent: RwLock::default() });
         node.tasks.spawn(Arc::clone(&holder).follow(store.clone(), node.tasks.clone()));
         let publisher = PairPublisher {
             marks: marks.clone(),
@@ -66,6 +76,7 @@ impl PairRules {
             store: store.clone(),
             sink: sink.clone(),
             fired: Mutex::default(),
+            left: Mutex::default(),
         };
         let parts = RulesParts {
             engine: engine.clone(),
@@ -110,6 +121,8 @@ struct PairPublisher {
     sink: Arc<ToPair>,
     /// For each group the alerts that fire here, and for how many evaluations.
     fired: Mutex<HashMap<GroupKey, BTreeMap<Labels, u32>>>,
+    /// For each group the last word on each alert that this node left to the writer.
+    left: Mutex<HashMap<GroupKey, BTreeMap<Labels, Alert>>>,
 }
 
 impl Publisher for PairPublisher {
@@ -118,6 +131,7 @@ impl Publisher for PairPublisher {
             let long = self.count(group, &evaluation);
             let (name, at_ms) = (group.to_string(), evaluation.at_ms);
             if self.marks.must_publish(&name, at_ms).await {
+                let evaluation = self.take_over(group, evaluation);
                 let mut published = self.writer.publish(group, evaluation).await;
                 if let Err(error) = self.marks.publish(&name, at_ms, &[]) {
                     published.failed.push((0, error.to_string()));
@@ -125,12 +139,14 @@ impl Publisher for PairPublisher {
                 return published;
             }
             self.send_unseen(&evaluation, &long).await;
+            self.leave(group, evaluation);
             Published::default()
         })
     }
 
     fn forget(&self, group: &GroupKey) {
         self.fired.lock().remove(group);
+        self.left.lock().remove(group);
         self.writer.forget(group);
     }
 }
@@ -151,9 +167,36 @@ impl PairPublisher {
         long
     }
 
-    /// Sends alerts that have fired here for long enough and that the writer's `ALERTS` does not show.
+    /// Remembers what the writer is trusted to have sent: the rules here count it as sent.
+    fn leave(&self, group: &GroupKey, evaluation: Evaluation) {
+        let mut left = self.left.lock();
+        let alerts = left.entry(group.clone()).or_default();
+        alerts.retain(|_, alert| {
+            !alert.resolved || evaluation.at_ms.saturating_sub(alert.ends_at_ms) <= RESOLVED_MS
+        });
+        let due = evaluation.rules.into_iter().flat_map(|rule| rule.alerts);
+        alerts.extend(due.map(|alert| (alert.labels.clone(), alert)));
+    }
+
+    /// Adds to an evaluation what was left to a writer that may have died before it sent it.
+    fn take_over(&self, group: &GroupKey, mut evaluation: Evaluation) -> Evaluation {
+        let Some(mut left) = self.left.lock().remove(group) else { return evaluation };
+        for alert in evaluation.rules.iter().flat_map(|rule| &rule.alerts) {
+            left.remove(&alert.labels);
+        }
+        if !left.is_empty() {
+            let alerts = left.into_values().collect();
+            evaluation.rules.push(RuleOutput { rule: usize::MAX, samples: Vec::new(), alerts });
+        }
+        evaluation
+    }
+
+    /// Sends alerts that have fired here for long enough and that the writer's `ALERTS` does not show, and
+    /// those that are over here and that it does not show either: a writer that was started again knows
+    /// nothing of an alert that ended meanwhile.
     async fn send_unseen(&self, evaluation: &Evaluation, long: &HashSet<Labels>) {
-        if long.is_empty() {
+        let over = evaluation.rules.iter().flat_map(|rule| &rule.alerts).any(|alert| alert.resolved);
+        if long.is_empty() && !over {
             return;
         }
         let matchers = vec![Matcher::equal(METRIC_NAME, ALERTS), Matcher::equal(ALERT_STATE, "firing")];
@@ -162,15 +205,16 @@ impl PairPublisher {
         // What cannot be read shows nothing: one page too many is better than none.
         let seen = self.store.select(select).await.map(|set| set.series).unwrap_or_default();
         let seen: HashSet<Labels> = seen.into_iter().map(|series| alert_labels(&series.labels)).collect();
-        let unseen =
-            |alert: &&Alert| !alert.resolved && long.contains(&alert.labels) && !seen.contains(&alert.labels);
+        let unseen = |alert: &&Alert| {
+            (alert.resolved || long.contains(&alert.labels)) && !seen.contains(&alert.labels)
+        };
         let unseen: Vec<Alert> =
             evaluation.rules.iter().flat_map(|rule| &rule.alerts).filter(unseen).cloned().collect();
+        let firing = unseen.iter().filter(|alert| !alert.resolved).count();
+        if firing > 0 {
+            tracing::warn!(alerts = firing, "the writer does not show alerts that fire here; sending them");
+        }
         if !unseen.is_empty() {
-            tracing::warn!(
-                alerts = unseen.len(),
-                "the writer does not show alerts that fire here; sending them"
-            );
             self.sink.send(unseen);
         }
     }
@@ -233,9 +277,15 @@ fn map(labels: &Labels) -> serde_json::Map<String, serde_json::Value> {
     labels.pairs().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
-/// How far each agent's samples have come here: missing data is unknown, not resolved.
-#[derive(Default)]
-struct Reached(RwLock<HashMap<String, i64>>);
+/// An agent that was not heard for so long may have samples that are not here.
+const SILENT: Duration = Duration::from_secs(16);
+
+/// How far the samples of agents that are silent have come here: missing data is unknown, not resolved.
+/// What an agent that is heard has written is here within the query offset.
+struct Reached {
+    agents: Arc<Agents>,
+    silent: RwLock<HashMap<String, i64>>,
+}
 
 impl Reached {
     /// Looks again and again until the tasks are stopped.
@@ -246,7 +296,11 @@ impl Reached {
             let select =
                 Select { matchers, range: TimeRange { start: i64::MAX, end: i64::MAX }, samples_max: 1 };
             if let Ok(set) = store.select(select).await {
-                *self.0.write() = set.coverage.complete_through.into_iter().collect();
+                let heard = |agent: &AgentStatus| agent.silent_for.is_some_and(|silent| silent <= SILENT);
+                let heard: HashSet<String> =
+                    self.agents.list().into_iter().filter(heard).map(|agent| agent.name).collect();
+                let reached = set.coverage.complete_through.into_iter();
+                *self.silent.write() = reached.filter(|(agent, _)| !heard.contains(agent)).collect();
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -261,8 +315,8 @@ impl Holder for Reached {
     /// time; one that was behind already when the alert was last true holds nothing.
     fn hold(&self, missing: &Missing<'_>) -> bool {
         let Some(agent) = missing.labels.get(StreamInfo::AGENT) else { return false };
-        let reached = self.0.read();
-        reached.get(agent).is_some_and(|&through| through < missing.at_ms && through >= missing.last_true_ms)
+        let silent = self.silent.read();
+        silent.get(agent).is_some_and(|&through| through < missing.at_ms && through >= missing.last_true_ms)
     }
 }
 
@@ -280,7 +334,7 @@ mod tests {
         };
         let one = Cell::Value(Number::from_f64(1.0));
         let samples = vec![series("pending", one), series("firing", one), series("firing", Cell::Stale)];
-        let output = rules::RuleOutput { rule: 0, samples, alerts: Vec::new() };
+        let output = RuleOutput { rule: 0, samples, alerts: Vec::new() };
         let evaluation = Evaluation { at_ms: 0, sample_ms: 0, rules: vec![output] };
         let fired: Vec<Labels> = firing_series(&evaluation).collect();
         assert_eq!(fired, [Labels::from_pairs([("alertname", "A")])]);

@@ -30,7 +30,7 @@ use crate::consensus::{Consensus, Machine};
 use crate::grpc::{Grpc, GrpcTls};
 use crate::marks::Marks;
 use crate::members::Members;
-use crate::pair_rules::PairRules;
+use crate::pair_rules::{PairParts, PairRules};
 use crate::reload::{Reloader, refuse_unsupported};
 use crate::roles::Role;
 use crate::settings::{load_settings, pair_hash};
@@ -112,15 +112,14 @@ impl Node {
         let engine = Arc::new(Engine::new(self.engine_options()));
         let rules = match &replica {
             Some(replica) if self.members.roles.has(Role::Rules) => {
-                let started = PairRules::start(
-                    &self,
-                    &loaded,
-                    &external_url,
-                    &replica.marks,
-                    &replica.store,
-                    &engine,
-                    &alertmanager,
-                );
+                let parts = PairParts {
+                    marks: replica.marks.clone(),
+                    store: replica.store.clone(),
+                    engine: engine.clone(),
+                    agents: replica.agents.clone(),
+                    alertmanager: alertmanager.clone(),
+                };
+                let started = PairRules::start(&self, &loaded, &external_url, parts);
                 Some(started.await?)
             }
             _ => None,

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use alertmanager::config::{AlertmanagerConfig, ReceiverConfig};
+use alertmanager::Settings;
+use alertmanager::config::AlertmanagerConfig;
 use alertmanager::matcher::MatcherMode;
-use alertmanager::{Receiver, RouteTree, Settings};
 use config::Loaded;
 
 /// A node without an alertmanager.yml keeps alerts and silences, and sends nothing.
@@ -21,19 +21,7 @@ pub(crate) fn load_settings(path: Option<&Path>, external_url: &str) -> Result<S
         let lines: Vec<String> = loaded.unsupported().iter().map(ToString::to_string).collect();
         return Err(lines.join("\n"));
     }
-    let receiver = |config: &ReceiverConfig| -> Result<Receiver, String> {
-        let integrations = integrations::build(config).map_err(|error| error.to_string())?;
-        Ok(Receiver { name: config.name.as_str().into(), labels: config.labels.clone(), integrations })
-    };
-    Ok(Settings {
-        routes: RouteTree::new(&loaded.route),
-        receivers: loaded.receivers.iter().map(receiver).collect::<Result<_, _>>()?,
-        inhibit_rules: loaded.inhibit_rules.clone(),
-        intervals: loaded.interval_checks(),
-        resolve_timeout: loaded.resolve_timeout,
-        external_url: external_url.to_owned(),
-        original: loaded.redacted_yaml().to_owned(),
-    })
+    Settings::from_config(&loaded, external_url, integrations::build).map_err(|error| error.to_string())
 }
 
 /// A hash over what a pair must have in common: external labels and rules.

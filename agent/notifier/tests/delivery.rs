@@ -10,8 +10,8 @@ use axum::routing::post;
 use discovery::StaticConfig;
 use env::{SystemClock, SystemRandom, Tasks};
 use model::Labels;
-use vedette_notifier::{Alert, AlertmanagerConfig, Notifier, NotifierConfig, NotifierOptions};
 use parking_lot::Mutex;
+use vedette_notifier::{Alert, AlertmanagerConfig, Notifier, NotifierConfig, NotifierOptions};
 
 #[derive(Clone, Default)]
 struct Alertmanager {
