@@ -31,7 +31,7 @@ pub fn config(path: &Path) -> Result<String, String> {
 /// # Errors
 /// Everything that is wrong, each with its place and rule.
 pub fn rules(path: &Path) -> Result<String, String> {
-    let groups = load_rules(path, NameValidation::Utf8, &|_| Ok(())).map_err(|errors| errors.to_string())?;
+    let groups = load_rules(path, NameValidation::Utf8).map_err(|errors| errors.to_string())?;
     let count: usize = groups.iter().map(|group| group.rules.len()).sum();
     Ok(format!("valid, {} groups with {count} rules", groups.len()))
 }
@@ -43,7 +43,7 @@ pub fn rules(path: &Path) -> Result<String, String> {
 pub fn rule_groups(loaded: &Loaded) -> Result<Vec<RuleGroup>, String> {
     let (mut groups, mut wrong) = (Vec::new(), Vec::new());
     for path in loaded.rule_paths() {
-        match load_rules(&path, loaded.global.names, &|_| Ok(())) {
+        match load_rules(&path, loaded.global.names) {
             Ok(found) => groups.extend(found),
             Err(errors) => wrong.push(errors.to_string()),
         }

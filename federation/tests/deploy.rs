@@ -34,7 +34,8 @@ fn check(path: &Path) -> Result<(), String> {
     match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
         "rules.yml" => agent::check::rules(path).map(drop),
         "alertmanager.yml" => {
-            let loaded = AlertmanagerConfig::load(path, MatcherMode::default()).map_err(|errors| errors.to_string())?;
+            let loaded = AlertmanagerConfig::load(path, MatcherMode::default())
+                .map_err(|errors| errors.to_string())?;
             nothing_later(loaded.unsupported())
         }
         _ => {

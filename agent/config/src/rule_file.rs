@@ -36,35 +36,23 @@ static RULE: Schema = Schema::new(
     ],
 );
 
-/// Checks the template of a label or annotation; the error says what is wrong with it.
-pub type TemplateCheck<'c> = &'c dyn Fn(&str) -> Result<(), String>;
-
 /// Reads and checks a rule file.
 ///
 /// # Errors
 /// Everything that is wrong, each with its place and the rule's name.
-pub fn load_rules(
-    path: &Path,
-    names: NameValidation,
-    template: TemplateCheck<'_>,
-) -> Result<Vec<RuleGroup>, ConfigErrors> {
-    parse_rules(&read(path)?, path, names, template)
+pub fn load_rules(path: &Path, names: NameValidation) -> Result<Vec<RuleGroup>, ConfigErrors> {
+    parse_rules(&read(path)?, path, names)
 }
 
 /// Checks `text` as if it stood in `path`.
 ///
 /// # Errors
 /// Everything that is wrong, each with its place and the rule's name.
-pub fn parse_rules(
-    text: &str,
-    path: &Path,
-    names: NameValidation,
-    template: TemplateCheck<'_>,
-) -> Result<Vec<RuleGroup>, ConfigErrors> {
+pub fn parse_rules(text: &str, path: &Path, names: NameValidation) -> Result<Vec<RuleGroup>, ConfigErrors> {
     let name = path.to_string_lossy();
     let file: Arc<str> = Arc::from(name.as_ref());
     let root = yaml::parse(&file, text)?;
-    let mut reader = Reader { check: Checker::new(&file), file: name.into_owned(), names, template };
+    let mut reader = Reader { check: Checker::new(&file), file: name.into_owned(), names };
     reader.check.object(&root, &FILE);
     let mut groups: Vec<RuleGroup> = Vec::new();
     for view in View::of(&root).list("groups") {
@@ -80,14 +68,13 @@ pub fn parse_rules(
     Ok(groups)
 }
 
-struct Reader<'c> {
+struct Reader {
     check: Checker,
     file: String,
     names: NameValidation,
-    template: TemplateCheck<'c>,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn group(&mut self, view: View<'_>) -> RuleGroup {
         let name = view.text_or_empty("name").to_owned();
         if name.is_empty() {
@@ -129,9 +116,6 @@ impl Reader<'_> {
         };
         let name = if parts.alert.is_empty() { &parts.record } else { &parts.alert };
         let title = format!("group {group:?}, rule {name:?}");
-        if !parts.alert.is_empty() {
-            self.templates(view, &title);
-        }
         match Rule::new(parts, labels, self.names) {
             Ok(rule) => Some(rule),
             Err(errors) => {
@@ -139,17 +123,6 @@ impl Reader<'_> {
                     self.check.error(place(view, &error), format!("{title}: {error}"));
                 }
                 None
-            }
-        }
-    }
-
-    fn templates(&mut self, view: View<'_>, title: &str) {
-        for (key, what) in [("labels", "label"), ("annotations", "annotation")] {
-            for entry in view.get(key).map_or(&[][..], Node::entries) {
-                if let Err(error) = (self.template)(entry.value.text().unwrap_or_default()) {
-                    let message = format!("{title}, {what} {:?}: {error}", entry.key);
-                    self.check.error(entry.value.at, message);
-                }
             }
         }
     }

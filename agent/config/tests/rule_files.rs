@@ -16,7 +16,7 @@ fn rule_files_load_or_are_refused() {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).expect("readable");
         let names = NameValidation::Utf8;
-        match (parse_rules(&text, &path, names, &|_| Ok(())), name.ends_with(".bad.yaml")) {
+        match (parse_rules(&text, &path, names), name.ends_with(".bad.yaml")) {
             (Ok(_), true) => wrong.push(format!("{name}: loads")),
             (Err(errors), false) => wrong.push(format!("{name}: refused: {errors}")),
             (Err(errors), true) => println!("{errors}"),
@@ -28,7 +28,6 @@ fn rule_files_load_or_are_refused() {
 
 #[test]
 fn errors_name_the_place_and_the_rule() {
-    let template = |text: &str| if text.contains("{{ nope") { Err("undefined".to_owned()) } else { Ok(()) };
     let text = "\
 groups:
   - name: g
@@ -47,15 +46,14 @@ groups:
   - name: g
     rulez: []
 ";
-    let errors =
-        parse_rules(text, Path::new("r.yml"), NameValidation::Utf8, &template).expect_err("bad").to_string();
+    let errors = parse_rules(text, Path::new("r.yml"), NameValidation::Utf8).expect_err("bad").to_string();
     let wanted = [
         "r.yml:3:14: group \"g\": invalid label name: __name__",
         "r.yml:5:17: group \"g\", rule \"a b{c}\": braces present in the recording rule name; should it be in expr?: a b{c}",
         "r.yml:6:21: group \"g\", rule \"a b{c}\": could not parse expression: ",
         "r.yml:9:14: wrong value for for: not a valid duration string: \"5 m\"; expected a duration like 30s or 1h30m",
         "r.yml:11:20: group \"g\", rule \"Down\": could not parse expression: ",
-        "r.yml:12:32: group \"g\", rule \"Down\", annotation \"summary\": undefined",
+        "r.yml:12:23: group \"g\", rule \"Down\": annotation \"summary\": template: __alert_Down:1: function \"nope\" not defined",
         "r.yml:13:9: group \"g\", rule \"\": one of 'record' or 'alert' must be set",
         "r.yml:14:18: group \"g\", rule \"\": invalid label name: __name__",
         "r.yml:15:11: groupname: \"g\" is repeated in the same file; expected unique names",
@@ -76,7 +74,7 @@ groups:
 #[test]
 fn groups_keep_what_the_file_says() {
     let text = "groups:\n- name: g\n  interval: 30s\n  limit: 5\n  query_offset: 10s\n  labels: {team: x}\n  rules:\n  - {record: a, expr: up, labels: {b: c}}\n  - {alert: A, expr: up == 0, for: 1m, keep_firing_for: 2m}\n";
-    let groups = parse_rules(text, Path::new("r.yml"), NameValidation::Utf8, &|_| Ok(())).expect("good");
+    let groups = parse_rules(text, Path::new("r.yml"), NameValidation::Utf8).expect("good");
     let group = &groups[0];
     assert_eq!((group.interval.map(|i| i.as_secs()), group.limit), (Some(30), 5));
     assert_eq!(group.query_offset.map(|offset| offset.as_secs()), Some(10));
