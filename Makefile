@@ -22,6 +22,7 @@ setup:
 
 setup-test:
 	@.ci/setup.sh test
+	@.ci/ui-driver.sh
 
 ui: setup ## the web UI, compiled into both binaries
 	@.ci/ui.sh

@@ -22,7 +22,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the agent.
-    Run(cmd::run::RunFlags),
+    Run(Box<cmd::run::RunFlags>),
     /// Check files without running anything.
     #[command(subcommand)]
     Check(cmd::check::CheckCommand),
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Err(error) => return cmd::failed(&anyhow::Error::new(error)),
     };
     let outcome = match cli.command {
-        Command::Run(run) => runtime.block_on(cmd::run::run(run, shown)),
+        Command::Run(run) => runtime.block_on(cmd::run::run(*run, shown)),
         Command::Check(check) => cmd::check::check(&check),
     };
     outcome.map_or_else(|error| cmd::failed(&error), |()| ExitCode::SUCCESS)

@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run this node: replica or witness.
-    Run(cmd::run::RunFlags),
+    Run(Box<cmd::run::RunFlags>),
     /// Check files without running anything.
     #[command(subcommand)]
     Check(cmd::check::CheckCommand),
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Run(run) => cmd::run::run(run, flags).await,
+            Command::Run(run) => cmd::run::run(*run, flags).await,
             Command::Check(check) => cmd::check::check(&check),
             Command::Cluster { node, command } => cmd::cluster::cluster(&node, command).await,
             Command::Agents { node, command } => cmd::cluster::agents(&node, command).await,

@@ -8,6 +8,9 @@ use vedette_agent::check;
 
 use super::WrongConfig;
 
+/// What a file is worth, in a sentence; or everything that is wrong with it.
+type Check = fn(&Path) -> Result<String, String>;
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum CheckCommand {
     /// A prometheus.yml with the rule files that it names.
@@ -32,7 +35,7 @@ pub(crate) enum CheckCommand {
 
 #[allow(clippy::print_stdout, reason = "the answer is what was asked for")]
 pub(crate) fn check(command: &CheckCommand) -> Result<()> {
-    let (files, one): (_, fn(&Path) -> Result<String, String>) = match command {
+    let (files, one): (_, Check) = match command {
         CheckCommand::Config { files } => (files, check::config),
         CheckCommand::Rules { files } => (files, check::rules),
         CheckCommand::WebConfig { files } => (files, web_config),

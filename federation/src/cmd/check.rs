@@ -10,6 +10,9 @@ use config::Config;
 
 use super::WrongConfig;
 
+/// What a file is worth, in a sentence; or everything that is wrong with it.
+type Check = fn(&Path) -> Result<String, String>;
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum CheckCommand {
     /// A node's configuration with the rule files and the alertmanager.yml that it names.
@@ -34,7 +37,7 @@ pub(crate) enum CheckCommand {
 
 #[allow(clippy::print_stdout, reason = "the answer is what was asked for")]
 pub(crate) fn check(command: &CheckCommand) -> Result<()> {
-    let (files, one): (_, fn(&Path) -> Result<String, String>) = match command {
+    let (files, one): (_, Check) = match command {
         CheckCommand::Config { files } => (files, node),
         CheckCommand::Rules { files } => (files, agent::check::rules),
         CheckCommand::AlertmanagerConfig { files } => (files, alertmanager),
