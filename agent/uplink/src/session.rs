@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{SharedClock, SharedRandom, Tasks};
-use storage::{Frame, FrameSource, IntervalSet, LayoutId, StreamId, StreamInfo};
+use storage::{Frame, FrameHash, FrameSource, IntervalSet, LayoutId, StreamId, StreamInfo};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
@@ -77,6 +77,7 @@ impl Shipper {
     async fn introduce(&self) -> Result<Connection<'_>, String> {
         let (up, outgoing) = mpsc::channel(16);
         let (stream_infos, own) = (self.source.streams(), self.source.own_stream());
+        let last: Vec<(u64, FrameHash)> = stream_infos.iter().map(|info| self.last_frame(&info.id)).collect();
         let hello = Hello {
             agent: self.config.agent.clone(),
             ha_group: self.config.ha_group.clone(),
@@ -85,6 +86,7 @@ impl Shipper {
             clock_ms: self.clock.now_ms(),
             instance: own.id.epoch,
             streams: stream_infos.clone(),
+            last: last.clone(),
         };
         up.send(Up::Hello(hello).into()).await.map_err(|_| "the connection closed".to_owned())?;
         let mut down = wire::connect(&self.endpoint, self.config.tls.as_ref(), outgoing).await?;
@@ -96,13 +98,21 @@ impl Shipper {
         let Down::Welcome(welcome) = Down::try_from(message).map_err(|error| error.to_string())? else {
             return Err("the first answer was no welcome".to_owned());
         };
-        Ok(self.welcomed(welcome, &stream_infos, up, down))
+        Ok(self.welcomed(welcome, &stream_infos, &last, up, down))
+    }
+
+    /// The number and hash of the last kept frame of a stream; 0 where none is kept.
+    fn last_frame(&self, stream: &StreamId) -> (u64, FrameHash) {
+        let last = self.source.held(stream).last().unwrap_or(0);
+        let frames = self.source.frames(stream, last, 1).unwrap_or_default();
+        frames.first().map_or((0, FrameHash::ROOT), |frame| (frame.key().seq, frame.hash()))
     }
 
     fn welcomed(
         &self,
         welcome: Welcome,
         hello: &[StreamInfo],
+        last: &[(u64, FrameHash)],
         up: UpSender,
         down: DownReceiver,
     ) -> Connection<'_> {
@@ -116,8 +126,10 @@ impl Shipper {
             status.since_ms = self.clock.now_ms();
         });
         let mut shipping = Shipping::default();
-        for (info, received) in hello.iter().zip(&welcome.received) {
-            shipping.received(&info.id, received);
+        for ((info, received), &(last, _)) in hello.iter().zip(&welcome.received).zip(last) {
+            // Beyond our own last frame only a copy of this machine can have written under our name.
+            let theirs = IntervalSet::from_iter(last.checked_add(1).map(|from| from..=u64::MAX));
+            shipping.received(&info.id, &received.difference(&theirs));
         }
         // Whoever starts to listen can apply nothing of a group before its next keyframe.
         self.source.request_keyframes();

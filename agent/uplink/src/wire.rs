@@ -60,6 +60,8 @@ pub struct Hello {
     pub instance: Epoch,
     /// Streams that the agent keeps frames of.
     pub streams: Vec<StreamInfo>,
+    /// The number and hash of the last kept frame of each of these; 0 where none is kept.
+    pub last: Vec<(u64, FrameHash)>,
 }
 
 /// How a replica answers.
@@ -198,6 +200,7 @@ impl From<Up> for v1::Up {
                 clock_ms: hello.clock_ms,
                 instance: epoch_out(hello.instance),
                 streams: hello.streams.iter().map(info_out).collect(),
+                last: hello.last.iter().map(|&(seq, hash)| mark_out(seq, hash)).collect(),
             }),
             Up::Stream(info) => Kind::Stream(info_out(&info)),
             Up::Offer(ids) => Kind::Offer(v1::LayoutOffer { ids: ids_out(&ids) }),
@@ -303,7 +306,16 @@ fn hello_in(hello: v1::Hello) -> Result<Hello, WireError> {
         clock_ms: hello.clock_ms,
         instance: Epoch(u128_in(&hello.instance)?),
         streams: hello.streams.into_iter().map(info_in).collect::<Result<Vec<_>, WireError>>()?,
+        last: hello.last.iter().map(mark_in).collect::<Result<Vec<_>, WireError>>()?,
     })
+}
+
+fn mark_out(seq: u64, hash: FrameHash) -> v1::FrameMark {
+    v1::FrameMark { seq, hash: Bytes::copy_from_slice(&hash.0.to_be_bytes()) }
+}
+
+fn mark_in(mark: &v1::FrameMark) -> Result<(u64, FrameHash), WireError> {
+    Ok((mark.seq, FrameHash(u128_in(&mark.hash)?)))
 }
 
 /// Labels for the wire.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use storage::{Frame, FrameError, IntervalSet, Receipt, StreamId, StreamInfo};
+use storage::{Frame, FrameError, FrameHash, IntervalSet, Receipt, StreamId, StreamInfo};
 use tokio::time::{MissedTickBehavior, interval};
 use uplink::wire::{Down, Hello, Refusal, Up, Welcome};
 
@@ -87,9 +87,9 @@ struct Connection<'a> {
 impl Connection<'_> {
     async fn welcome(&mut self, hello: &Hello) -> Result<(), Hangup> {
         let mut received = Vec::with_capacity(hello.streams.len());
-        for info in &hello.streams {
+        for (at, info) in hello.streams.iter().enumerate() {
             self.open(info.clone())?;
-            received.push(self.receiver.sink.received(&info.id));
+            received.push(self.received_of(&info.id, hello.last.get(at).copied()));
         }
         let welcome = Welcome {
             replica: self.receiver.options.replica.clone(),
@@ -98,6 +98,16 @@ impl Connection<'_> {
             heartbeat: self.receiver.options.heartbeat,
         };
         self.outgoing.send(Down::Welcome(welcome)).await
+    }
+
+    /// What is here of a stream. Where the agent's last frame is another one here, it is left out: the
+    /// agent then offers it, and is told of its copy.
+    fn received_of(&self, stream: &StreamId, last: Option<(u64, FrameHash)>) -> IntervalSet {
+        let received = self.receiver.sink.received(stream);
+        let Some((seq, hash)) = last.filter(|(seq, _)| received.contains(*seq)) else { return received };
+        let frames = self.receiver.source.frames(stream, seq, 1).unwrap_or_default();
+        let other = frames.first().is_some_and(|frame| frame.key().seq == seq && frame.hash() != hash);
+        if other { received.difference(&IntervalSet::from_iter([seq..=seq])) } else { received }
     }
 
     fn open(&mut self, info: StreamInfo) -> Result<(), Hangup> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{SharedClock, Tasks};
-use storage::FrameSink;
+use storage::{FrameSink, FrameSource};
 
 pub use agents::{AgentStatus, Agents, AgentsError, Refused};
 
@@ -42,6 +42,7 @@ impl ReceiveOptions {
 pub struct Receiver {
     options: ReceiveOptions,
     sink: Arc<dyn FrameSink>,
+    source: Arc<dyn FrameSource>,
     agents: Arc<Agents>,
     clock: SharedClock,
     tasks: Tasks,
@@ -49,16 +50,17 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver into `sink`.
+    /// A receiver into `store`.
     #[must_use]
-    pub fn new(
+    pub fn new<S: FrameSink + FrameSource + 'static>(
         options: ReceiveOptions,
-        sink: Arc<dyn FrameSink>,
+        store: Arc<S>,
         agents: Arc<Agents>,
         clock: SharedClock,
         tasks: Tasks,
         registry: &telemetry::Registry,
     ) -> Arc<Self> {
-        Arc::new(Self { options, sink, agents, clock, tasks, metrics: Metrics::register(registry) })
+        let metrics = Metrics::register(registry);
+        Arc::new(Self { options, sink: store.clone(), source: store, agents, clock, tasks, metrics })
     }
 }

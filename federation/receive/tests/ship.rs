@@ -8,8 +8,8 @@ use std::time::Duration;
 use env::{SystemClock, SystemRandom, Tasks};
 use model::{Labels, Matcher, Metadata, Series};
 use storage::{
-    Appender, Cell, FrameSink as _, FrameSource, Layout, LayoutRef, Number, Querier as _, Row, Select, Slot,
-    TimeRange,
+    Appender, Cell, Frame, FrameSink, FrameSource, Layout, LayoutRef, Number, Querier as _, Receipt, Row,
+    Select, Slot, TimeRange,
 };
 use testkit::{Proxy, eventually};
 use tokio::net::TcpListener;
@@ -200,4 +200,28 @@ async fn a_second_live_agent_of_one_name_is_refused_with_the_others_address() {
     assert!(why.contains("\"host\" is connected from 127.0.0.1:"), "{why}");
     assert!(uplink.status()[0].connected && !refused.status()[0].connected);
     assert_eq!(replica.counter("vedette_receive_connections_refused_total"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_stream_another_machine_continued_goes_on_in_a_new_epoch_and_loses_nothing() {
+    let folders: Vec<_> = (0..2).map(|_| tempfile::tempdir().expect("a folder")).collect();
+    let tasks = Tasks::new();
+    let replica = Replica::start(folders[0].path()).await;
+    let agent = store(folders[1].path(), "host", Labels::from_pairs([("agent", "host")]));
+    let layout = layout(&agent);
+    append(&agent, &layout, 0..20).await;
+    // The copy was faster: its first frame has our name and other content.
+    let own = FrameSource::own_stream(&*agent);
+    let first = agent.frames(&own.id, 1, 1).expect("readable").remove(0);
+    let body = first.body().slice(..0);
+    let copy = Frame::new(first.key().clone(), first.prev(), first.range(), Vec::new(), body);
+    replica.store.open_stream(own.clone()).expect("opened");
+    assert!(matches!(FrameSink::append(&*replica.store, copy), Ok(Receipt::Appended(_))));
+
+    let (_uplink, registry) = ship(&agent, "host", &replica.address.to_string(), folders[1].path(), &tasks);
+    until_equal("all rows under the new epoch", &agent, &replica.store).await;
+    assert_ne!(FrameSource::own_stream(&*agent).id, own.id);
+    assert!(registry.encode_text().contains("vedette_uplink_clones_total{replica="));
+    let refused = replica.registry.encode_text();
+    assert!(refused.contains("vedette_receive_frames_refused_total{reason=\"clone\"}"), "{refused}");
 }
