@@ -4,7 +4,7 @@
 # soak-<commit>.txt in the repository's root, or into the folder that VEDETTE_SOAK_DIR names.
 #
 #   .ci/soak.sh                 everything
-#   .ci/soak.sh kills pages     only these files of chaos-tests/tests
+#   .ci/soak.sh page ui         only these files of chaos-tests/tests
 #
 # A failure does not stop the rest; the exit code tells whether there was one.
 set -uo pipefail

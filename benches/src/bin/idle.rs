@@ -2,14 +2,14 @@
 //!
 //! `idle [SECONDS]` (default 300): each program settles for the first half and is measured over the second.
 //! The agent runs twice: once doing exactly what Prometheus does, once watching the host by itself, which
-//! takes node_exporter's place too.
+//! takes node_exporter's place too. The agent is the one built beside this program.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use testkit::{Peer, free_port, peer, program};
+use testkit::{Peer, free_port, peer};
 
 /// Clock ticks a second in /proc; the same on every Linux that Debian ships.
 const TICKS: f64 = 100.0;
@@ -94,8 +94,9 @@ fn measure(time: Duration) -> std::io::Result<()> {
         command.arg(format!("--web.listen-address=127.0.0.1:{}", free_port()));
         command
     };
+    let ours = std::env::current_exe()?.with_file_name("vedette-agent");
     let agent = |config: &Path, data: &str| {
-        let mut command = Command::new(program("vedette-agent"));
+        let mut command = Command::new(&ours);
         command.arg("run");
         let flags = server(Path::new("-"), config, data);
         command.args(flags.get_args());
