@@ -1,0 +1,133 @@
+//! Two real stores over loopback gRPC: each ends with what either has.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{SystemClock, SystemRandom, Tasks};
+use model::{Labels, METRIC_NAME, Matcher, Metadata, Series};
+use storage::{Appender, Cell, Layout, Number, Querier as _, Row, Select, Slot, TimeRange};
+use testkit::{Proxy, eventually};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tsdb::{Store, StoreOptions};
+use vedette_repair::{AgentHeard, Local, Pair, PairOptions};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A replica that hears one agent, named after itself.
+struct News(&'static str);
+
+impl Local for News {
+    fn agents(&self) -> Vec<AgentHeard> {
+        vec![AgentHeard {
+            name: format!("agent-of-{}", self.0),
+            labels: Labels::from_pairs([("agent", self.0)]),
+            ephemeral: false,
+            silent_for: Some(Duration::from_secs(3)),
+            forgotten: false,
+        }]
+    }
+
+    fn learn(&self, _: &[AgentHeard]) {}
+
+    fn config_hash(&self) -> u128 {
+        7
+    }
+}
+
+fn store(dir: &Path, name: &str) -> Arc<Store> {
+    let options = StoreOptions { commit_interval: Duration::from_millis(5), ..StoreOptions::new(dir, name) };
+    Store::open(options, SystemClock::shared(), SystemRandom::shared(), &telemetry::Registry::new())
+        .expect("opened")
+}
+
+async fn append(store: &Store, metric: &str, count: i64) {
+    let slot = Slot { labels: Labels::from_pairs([(METRIC_NAME, metric)]), metadata: Metadata::default() };
+    let layout = Layout::new(Labels::from_pairs([("job", "j")]), vec![slot]).expect("valid");
+    let layout = store.layout(layout).expect("taken");
+    let base = SystemClock::shared().now_ms() / 7_200_000 * 7_200_000;
+    for number in 0..count {
+        let cells = [Cell::Value(Number::from_f64(number as f64))];
+        let row = Row { layout: &layout, timestamp: base + number, cells: &cells };
+        Appender::append(store, row).expect("appended").commit.written().await.expect("written");
+    }
+}
+
+async fn all(store: &Store) -> Vec<Series> {
+    let matchers = vec![Matcher::equal("job", "j")];
+    store
+        .select(Select { matchers, range: TimeRange::ALL, samples_max: 100_000 })
+        .await
+        .expect("readable")
+        .series
+}
+
+fn pair(
+    name: &'static str,
+    twin: &str,
+    endpoint: SocketAddr,
+    store: &Arc<Store>,
+    tasks: &Tasks,
+) -> Arc<Pair> {
+    let options = PairOptions {
+        replica: name.to_owned(),
+        twin: twin.to_owned(),
+        endpoint: endpoint.to_string(),
+        interval: Duration::from_millis(50),
+        silence_max: Duration::from_secs(1),
+        tls: None,
+    };
+    let registry = telemetry::Registry::new();
+    Pair::start(options, store.clone(), Arc::new(News(name)), SystemClock::shared(), tasks, &registry)
+}
+
+fn serve(listener: TcpListener, pair: &Arc<Pair>, tasks: &Tasks) {
+    let (server, stop) = (tonic::transport::Server::builder().add_routes(pair.service()), tasks.token());
+    tasks.spawn(async move {
+        let incoming = TcpListenerStream::new(listener);
+        server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await.expect("served");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_either_has_both_have_also_after_a_cut() {
+    let folders: Vec<_> = (0..2).map(|_| tempfile::tempdir().expect("a folder")).collect();
+    let tasks = Tasks::new();
+    let (a, b) = (store(folders[0].path(), "a"), store(folders[1].path(), "b"));
+    append(&a, "only_a", 150).await;
+    append(&b, "only_b", 10).await;
+    let at_a = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at_b = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let to_a = Proxy::start(&at_a.local_addr().expect("its address").to_string()).await;
+    let to_b = Proxy::start(&at_b.local_addr().expect("its address").to_string()).await;
+    let pair_a = pair("a", "b", to_b.address(), &a, &tasks);
+    let pair_b = pair("b", "a", to_a.address(), &b, &tasks);
+    serve(at_a, &pair_a, &tasks);
+    serve(at_b, &pair_b, &tasks);
+    let equal = |series: usize| {
+        let (a, b) = (a.clone(), b.clone());
+        move || {
+            let (a, b) = (a.clone(), b.clone());
+            async move {
+                let (here, there) = (all(&a).await, all(&b).await);
+                (here.len() == series && here == there).then_some(())
+            }
+        }
+    };
+    eventually("both have both", WAIT, equal(2)).await;
+    let view = pair_a.view();
+    let heard = eventually("a hears b", WAIT, || async { view.heard() }).await;
+    assert!(heard.same_config && heard.agents[0].name == "agent-of-b");
+
+    to_a.cut();
+    to_b.cut();
+    eventually("a no longer hears b", WAIT, || async { view.heard().is_none().then_some(()) }).await;
+    append(&a, "in_the_cut", 30).await;
+    to_a.heal();
+    to_b.heal();
+    eventually("both have what came in the cut", WAIT, equal(3)).await;
+    assert!(pair_b.view().heard().is_some());
+    tasks.shutdown(WAIT).await.expect("stopped");
+}
