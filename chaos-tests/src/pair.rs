@@ -132,6 +132,27 @@ impl Pair {
         .await
     }
 
+    /// What the nodes say of alerts and rules: shown when a page does not come.
+    pub async fn describe(urls: &[String]) -> String {
+        let mut out = String::new();
+        let asked = [
+            "/api/v2/alerts",
+            "/api/v1/rules",
+            "/api/v1/query?query=ALERTS[10s]",
+            "/api/v1/query?query=chaos_switch[10s]",
+            "/api/v1/query?query=vedette_rule_group_evaluated[10s]",
+            "/vedette/cluster.json",
+        ];
+        for url in urls {
+            for path in asked {
+                let said =
+                    testkit::get(&format!("{url}{path}")).await.map_or_else(|e| e.to_string(), |a| a.body);
+                out += &format!("{url}{path}: {said}\n");
+            }
+        }
+        out
+    }
+
     /// A node by its name.
     ///
     /// # Panics

@@ -73,7 +73,7 @@ async fn queries(promtool: &PathBuf, server: &str) {
     let said = client(promtool, &["query", "instant", server, "sum(scrape_number > bool 0)"]).await;
     assert!(said.starts_with("{} => 3 @["), "{server}: {said}");
     let now = chaos_tests::now_ms() / 1000;
-    let (start, end) = (format!("--start={}", now - 60), format!("--end={now}"));
+    let (start, end) = (format!("--start={}", now - 60), format!("--end={}", now + 1));
     let range = ["query", "range", &start, &end, "--step=1s", server, "count(scrape_number)"];
     let said = client(promtool, &range).await;
     assert!(said.starts_with("{} =>\n") && said.contains("3 @["), "{server}: {said}");

@@ -70,7 +70,7 @@ async fn kills(name: &str, lag: Duration, count: usize) {
     for seed in planned.iter().copied().chain(more) {
         tried += 1;
         let run = format!("{tried}");
-        if let Some(open) = one_kill(&mut pair, &exporter, &sink, &run, seed, lag).await {
+        if let Some(open) = one_kill(&mut pair, &agent, &exporter, &sink, &run, seed, lag).await {
             judged.push(Kill { seed, run, open });
         }
         if judged.len() == planned.len() {
@@ -90,6 +90,7 @@ async fn kills(name: &str, lag: Duration, count: usize) {
 /// One alert with one kill; none if the resolution was through before the kill.
 async fn one_kill(
     pair: &mut Pair,
+    agent: &Agent,
     exporter: &NodeExporter,
     sink: &Sink,
     run: &str,
@@ -107,7 +108,7 @@ async fn one_kill(
     line(pair, lag);
 
     exporter.switch(run, true);
-    let urls: Vec<String> = pair.nodes().iter().map(chaos_tests::Node::url).collect();
+    let mut urls: Vec<String> = pair.nodes().iter().map(chaos_tests::Node::url).collect();
     eventually("the alert reaches an alertmanager", Duration::from_secs(60), || async {
         for url in &urls {
             let held = alerts(url).await.unwrap_or_default();
@@ -118,18 +119,21 @@ async fn one_kill(
         None
     })
     .await;
+    urls.push(agent.url());
     report(&format!("seed {seed}, run {run}: kills {leader} {} ms after the alert", kill_after.as_millis()));
 
     let resolution = async {
-        arrives(sink, run, "firing", seed).await;
+        arrives(sink, &urls, run, "firing", seed).await;
         wait(lasts).await;
         exporter.switch(run, false);
-        arrives(sink, run, "resolved", seed).await;
+        arrives(sink, &urls, run, "resolved", seed).await;
     };
     let kill = async {
         wait(kill_after).await;
         let in_time = pages(sink, run, "resolved").is_empty();
         pair.node_mut(leader).kill();
+        // What the survivor lacks it lacks now; a line this slow at both ends would let nobody win.
+        line(pair, Duration::ZERO);
         let open = open_intents(pair.node(leader).data(), &format!("run=\"{run}\"")).expect("its log");
         if restart_first {
             pair.node_mut(leader).launch();
@@ -137,7 +141,6 @@ async fn one_kill(
         in_time.then_some(open)
     };
     let (open, ()) = tokio::join!(kill, resolution);
-    line(pair, Duration::ZERO);
     if !restart_first {
         pair.node_mut(leader).launch();
     }
@@ -146,11 +149,15 @@ async fn one_kill(
     open
 }
 
-async fn arrives(sink: &Sink, run: &str, status: &str, seed: u64) {
-    eventually(&format!("seed {seed}: a page of run {run}, {status}"), PAGED, || async {
-        (!pages(sink, run, status).is_empty()).then_some(())
-    })
-    .await;
+async fn arrives(sink: &Sink, urls: &[String], run: &str, status: &str, seed: u64) {
+    let arrived = tokio::time::timeout(PAGED, async {
+        while pages(sink, run, status).is_empty() {
+            wait(Duration::from_millis(50)).await;
+        }
+    });
+    if arrived.await.is_err() {
+        panic!("seed {seed}: no {status} page of run {run}\n{}", Pair::describe(urls).await);
+    }
 }
 
 /// Pages of one run. A page carries one alert: groups are by run.
