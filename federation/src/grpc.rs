@@ -31,7 +31,7 @@ impl Grpc {
     pub(crate) async fn bind(address: SocketAddr, tls: Option<&GrpcTls>, insecure: bool) -> Result<Self> {
         if tls.is_none() && !address.ip().is_loopback() && !insecure {
             bail!(
-                "--grpc.listen-address={address}: not loopback and without TLS; set vedette.tls in the configuration, \
+                "--grpc.listen-address={address}: not loopback and without TLS; set vedette.pair.tls_config in the configuration, \
                  or say --insecure where the network itself is trusted"
             );
         }

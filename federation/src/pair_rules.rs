@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::rules_status::{rule_options, rules_config, shown, with_external};
-use alertmanager::{Alertmanager, format_time};
+use alertmanager::{Alertmanager, Fingerprint, SharedState, State, format_time};
 use anyhow::Result;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
@@ -44,6 +44,8 @@ pub(crate) struct PairParts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) agents: Arc<Agents>,
     pub(crate) alertmanager: Alertmanager,
+    /// What the alertmanager knows.
+    pub(crate) state: SharedState,
 }
 
 /// The running rules of a replica.
@@ -65,6 +67,7 @@ impl PairRules {
             .map_err(|why| anyhow::Error::new(crate::cmd::WrongConfig(why)))?;
         let sink = Arc::new(ToPair {
             alertmanager: alertmanager.clone(),
+            state: parts.state.clone(),
             external: RwLock::new(loaded.global.external_labels.clone()),
             tasks: node.tasks.clone(),
         });
@@ -240,13 +243,33 @@ fn alert_labels(series: &Labels) -> Labels {
 /// Posts alerts to this node's alertmanager, which any node of the cluster may send from.
 struct ToPair {
     alertmanager: Alertmanager,
+    state: SharedState,
     external: RwLock<Labels>,
     tasks: Tasks,
+}
+
+impl ToPair {
+    /// Whether the alertmanager does not know this yet. Both replicas tell of an alert's end, and again
+    /// when one takes over from the other: once it is known, telling it anew would page anew.
+    fn is_news(&self, alert: &Alert, labels: &Labels) -> bool {
+        let ends_later = |state: &State| {
+            state.alert(Fingerprint::of(labels)).is_some_and(|known| known.ends_at > alert.ends_at_ms)
+        };
+        // Cut off from the quorum, what is known is in the overlay and not in the replicated state.
+        !alert.resolved || self.alertmanager.is_degraded() || self.state.read(ends_later)
+    }
 }
 
 impl AlertSink for ToPair {
     fn send(&self, alerts: Vec<Alert>) {
         let external = self.external.read().clone();
+        let alerts: Vec<Alert> = alerts
+            .into_iter()
+            .filter(|alert| self.is_news(alert, &with_external(&alert.labels, &external)))
+            .collect();
+        if alerts.is_empty() {
+            return;
+        }
         let json = |alert: &Alert| {
             serde_json::json!({
                 "labels": map(&with_external(&alert.labels, &external)),

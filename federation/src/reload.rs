@@ -6,7 +6,7 @@ use agent::lifecycle::{ReloadRequest, ReloadState};
 use alertmanager::Alertmanager;
 use anyhow::Result;
 use api::ConfigStatus;
-use config::{Config, Loaded, Located};
+use config::{Config, Loaded};
 use env::{SharedClock, Tasks};
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
@@ -68,7 +68,7 @@ impl Reloader {
     async fn reload(&self) -> Result<()> {
         let path = self.loaded.read().path.clone();
         let loaded = Config::load(&path).map_err(|errors| WrongConfig(errors.to_string()))?;
-        refuse_unsupported(loaded.unsupported())?;
+        refuse(&loaded)?;
         let groups = agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
         let settings =
             load_settings(loaded.vedette.federation.alertmanager_config.as_deref(), &self.external_url)
@@ -93,13 +93,22 @@ impl ConfigStatus for Reloader {
     }
 }
 
-/// A valid key whose part is not built is refused by `run`, with its place.
-pub(crate) fn refuse_unsupported(places: &[Located]) -> Result<()> {
-    if places.is_empty() {
-        return Ok(());
+/// A valid key whose part a federation node does not have is refused by `run`, with its place.
+pub(crate) fn refuse(loaded: &Loaded) -> Result<()> {
+    let mut lines: Vec<String> = loaded.unsupported().iter().map(ToString::to_string).collect();
+    let mut refuse = |key: &str, instead: &str| {
+        lines.push(format!(
+            "{}: {key} is valid, but a federation node does not have it; {instead}",
+            loaded.path.display()
+        ));
+    };
+    if !loaded.scrape_configs.is_empty() {
+        refuse("scrape_configs", "expected them in an agent's configuration");
     }
-    let lines: Vec<String> = places.iter().map(ToString::to_string).collect();
-    Err(WrongConfig(lines.join("\n")).into())
+    if !loaded.notifier.alertmanagers.is_empty() {
+        refuse("alerting", "a node's rules alert through its own vedette.alertmanager_config");
+    }
+    if lines.is_empty() { Ok(()) } else { Err(WrongConfig(lines.join("\n")).into()) }
 }
 
 /// What a witness answers queries from.

@@ -31,7 +31,7 @@ use crate::grpc::{Grpc, GrpcTls};
 use crate::marks::Marks;
 use crate::members::Members;
 use crate::pair_rules::{PairParts, PairRules};
-use crate::reload::{Reloader, refuse_unsupported};
+use crate::reload::{Reloader, refuse};
 use crate::roles::Role;
 use crate::settings::{load_settings, pair_hash};
 use crate::watchers::{LocalNews, Watchers};
@@ -64,7 +64,7 @@ impl Node {
     /// Runs until a signal or a request to quit.
     pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
         let loaded = Config::load(&flags.config_file).map_err(|errors| WrongConfig(errors.to_string()))?;
-        refuse_unsupported(loaded.unsupported())?;
+        refuse(&loaded)?;
         let members = Members::find(&loaded, flags.node_name.clone(), flags.roles.clone())
             .map_err(|error| WrongConfig(error.to_string()))?;
         let node = Self {
@@ -107,7 +107,7 @@ impl Node {
         grpc.serve(services, &self.tasks)?;
 
         let external_url = self.flags.web.external_url_or(self.web_address());
-        let alertmanager = self.alertmanager(&loaded, &external_url, &raft, state)?;
+        let alertmanager = self.alertmanager(&loaded, &external_url, &raft, state.clone())?;
         let reload = ReloadState::new(&self.clock, &self.registry);
         let engine = Arc::new(Engine::new(self.engine_options()));
         let rules = match &replica {
@@ -118,6 +118,7 @@ impl Node {
                     engine: engine.clone(),
                     agents: replica.agents.clone(),
                     alertmanager: alertmanager.clone(),
+                    state: state.clone(),
                 };
                 let started = PairRules::start(&self, &loaded, &external_url, parts);
                 Some(started.await?)

@@ -11,6 +11,8 @@ use axum::Router;
 use axum::routing::post;
 use clap::Args;
 use env::Tasks;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use web::{UiInfo, WebOptions, WebServer};
@@ -63,11 +65,11 @@ pub(crate) async fn run(flags: DemoFlags) -> Result<()> {
         children.push((member.name, start(member, &flags.agent, &dir)?));
     }
     say(&dir);
-    let why = wait(&mut children).await?;
+    wait(&mut children, &dir).await?;
     stop(&mut children).await;
     // The sink ends with this process; its last page has been printed.
     let _ = tasks.shutdown(Duration::from_millis(500)).await;
-    why.map_or(Ok(()), |name| bail!("{name} ended by itself; its log is {}", log(&dir, name).display()))
+    Ok(())
 }
 
 fn prepare(dir: &Path) -> Result<PathBuf> {
@@ -168,21 +170,27 @@ fn say(dir: &Path) {
     println!("Pages that arrive at the webhook are printed below. The tour is in README.md.");
 }
 
-/// Waits for Ctrl-C, SIGTERM, or a process that ends by itself, whose name it gives.
-async fn wait(children: &mut [(&'static str, Child)]) -> Result<Option<&'static str>> {
+/// Waits for Ctrl-C or SIGTERM. A process that ends by itself, or is killed to see what happens, is
+/// named; the others go on, as they would on machines of their own.
+#[allow(clippy::print_stdout, reason = "the operator is told")]
+async fn wait(children: &mut [(&'static str, Child)], dir: &Path) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let ended = futures_util::future::select_all(children.iter_mut().map(|(name, child)| {
-        Box::pin(async move {
-            let _ = child.wait().await;
-            *name
-        })
-    }));
-    tokio::select! {
-        _ = interrupt.recv() => Ok(None),
-        _ = terminate.recv() => Ok(None),
-        (name, ..) = ended => Ok(Some(name)),
+    let mut ends: FuturesUnordered<_> =
+        children.iter_mut().map(|(name, child)| async move { (*name, child.wait().await) }).collect();
+    let mut left = ends.len();
+    while left > 0 {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            Some((name, status)) = ends.next() => {
+                left -= 1;
+                let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                println!("{name} ended ({how}); its log is {}", log(dir, name).display());
+            }
+        }
     }
+    bail!("every process has ended")
 }
 
 /// SIGTERM to all, the agent first; SIGKILL to what is left at the deadline.
