@@ -121,6 +121,8 @@ fn foreign_prometheus(folder: &Folder, program: &std::path::Path, managers: &[St
         format!("--config.file={}", config.display()),
         format!("--storage.tsdb.path={}", folder.path().join("foreign.data").display()),
         format!("--web.listen-address=127.0.0.1:{}", free_port()),
+        // Its first alert is due before it has found its alertmanagers.
+        "--rules.alert.resend-delay=1s".to_owned(),
     ];
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Process::start(program, &arguments, &folder.path().join("foreign.log")).expect("Debian's Prometheus")
