@@ -167,6 +167,7 @@ impl Connection<'_> {
         metrics.received.inc();
         let key = frame.key().clone();
         if *key.stream.agent != self.agent {
+            metrics.refuse("foreign");
             return Err(Hangup::Invalid(format!(
                 "agent {:?} may not ship stream {}",
                 self.agent, key.stream
