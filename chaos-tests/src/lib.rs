@@ -1,6 +1,6 @@
 //! Real processes under faults: the harness. One test file per promise stands in `tests/`.
 //!
-//! Tests run at CI size unless `VEDETTE_SOAK` is set (see [`size`]). `VEDETTE_SEED` repeats one seed, and
+//! Tests run at CI size unless `VEDETTE_SOAK` is set (see `size`). `VEDETTE_SEED` repeats one seed, and
 //! `VEDETTE_KEEP` leaves each test's folder behind.
 
 mod agent;

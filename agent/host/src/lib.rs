@@ -1,7 +1,7 @@
 //! This machine's own metrics, under node_exporter's names and labels.
 //!
 //! Reads `/proc` and asks the kernel; knows no HTTP: pages become rows of an [`storage::Appender`].
-//! Start reading at [`Host::run`]; each file of [`collectors`] is one of node_exporter's collectors.
+//! Start reading at [`Host::run`]; each file of `collectors` is one of node_exporter's collectors.
 
 mod collectors;
 mod page;

@@ -3,7 +3,7 @@
 //! The store is the buffer: there is no second queue. A replica's own account of what it received is
 //! the truth; what is kept here per replica is a hint that survives restarts. Knows `storage`;
 //! never knows the federation, which it meets only over `proto`.
-//! Start reading at [`Uplink::start`]; [`session`] is one connection's life.
+//! Start reading at [`Uplink::start`]; `session` is one connection's life.
 
 mod config;
 mod cursor;

@@ -3,7 +3,7 @@
 //! At least once on the wire, exactly once in the store: the store's interval set, which it recovers
 //! with the frames themselves, is the only account of what was received. Knows `storage` and the
 //! uplink's wire format; never knows who reads.
-//! Start reading at [`Receiver::serve`]; [`Agents`] is who was heard, and when.
+//! Start reading at `Receiver::serve`; [`Agents`] is who was heard, and when.
 
 mod agents;
 mod connection;
