@@ -250,10 +250,12 @@ struct ToPair {
 
 impl ToPair {
     /// Whether the alertmanager does not know this yet. Both replicas tell of an alert's end, and again
-    /// when one takes over from the other: once it is known, telling it anew would page anew.
+    /// when one takes over from the other: once it is known, telling it anew would page anew. What is not
+    /// known here at all is told: this node's state may be behind, and an end that nobody was told the
+    /// beginning of pages nobody.
     fn is_news(&self, alert: &Alert, labels: &Labels) -> bool {
         let ends_later = |state: &State| {
-            state.alert(Fingerprint::of(labels)).is_some_and(|known| known.ends_at > alert.ends_at_ms)
+            state.alert(Fingerprint::of(labels)).is_none_or(|known| known.ends_at > alert.ends_at_ms)
         };
         // Cut off from the quorum, what is known is in the overlay and not in the replicated state.
         !alert.resolved || self.alertmanager.is_degraded() || self.state.read(ends_later)
