@@ -37,6 +37,11 @@ const FIRED_HERE: u32 = 2;
 /// A resolved alert is sent for so long, as the rules do. Milliseconds.
 const RESOLVED_MS: i64 = 15 * 60_000;
 
+/// Posts of one batch of alerts, at most; the rules send what is left again.
+const POSTS_MAX: usize = 30;
+/// Time between two posts.
+const POST_PAUSE: Duration = Duration::from_secs(1);
+
 /// What rules at a pair work on.
 pub(crate) struct PairParts {
     pub(crate) marks: Marks,
@@ -267,35 +272,69 @@ impl AlertSink for ToPair {
         let external = self.external.read().clone();
         let alerts: Vec<Alert> = alerts
             .into_iter()
-            .filter(|alert| self.is_news(alert, &with_external(&alert.labels, &external)))
+            .map(|alert| Alert { labels: with_external(&alert.labels, &external), ..alert })
+            .filter(|alert| self.is_news(alert, &alert.labels))
             .collect();
         if alerts.is_empty() {
             return;
         }
-        let json = |alert: &Alert| {
-            serde_json::json!({
-                "labels": map(&with_external(&alert.labels, &external)),
-                "annotations": map(&alert.annotations),
-                "startsAt": format_time(alert.starts_at_ms),
-                "endsAt": format_time(alert.ends_at_ms),
-                "generatorURL": alert.generator_url,
-            })
-        };
-        let body = serde_json::Value::Array(alerts.iter().map(json).collect()).to_string();
-        let router = self.alertmanager.router();
+        let (alertmanager, state, tasks) =
+            (self.alertmanager.clone(), self.state.clone(), self.tasks.clone());
         self.tasks.spawn(async move {
-            let request = Request::builder()
-                .method(Method::POST)
-                .uri("/api/v2/alerts")
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Body::from(body));
-            let Ok(request) = request else { return };
-            let Ok(answer) = router.oneshot(request).await;
-            if !answer.status().is_success() {
-                tracing::warn!(status = %answer.status(), "the alertmanager did not take all alerts; they are sent again");
+            tokio::select! {
+                () = tell(&alertmanager, &state, alerts) => {}
+                () = tasks.stopping() => {}
             }
         });
     }
+}
+
+/// Posts alerts until they are taken. An end is told again while the alertmanager still shows the alert
+/// that it ends: a post may be lost with the leader that took it, or overtaken by an older one.
+async fn tell(alertmanager: &Alertmanager, state: &SharedState, mut alerts: Vec<Alert>) {
+    for _ in 0..POSTS_MAX {
+        let taken = post(alertmanager, &alerts).await;
+        tokio::time::sleep(POST_PAUSE).await;
+        if taken {
+            let goes_on = |alert: &Alert, known: &State| {
+                let known = known.alert(Fingerprint::of(&alert.labels));
+                known.is_some_and(|known| {
+                    // One that began after this end is another alert.
+                    known.ends_at > alert.ends_at_ms && known.starts_at <= alert.ends_at_ms
+                })
+            };
+            alerts.retain(|alert| alert.resolved && state.read(|known| goes_on(alert, known)));
+        }
+        if alerts.is_empty() {
+            return;
+        }
+    }
+    tracing::warn!(alerts = alerts.len(), "the alertmanager did not take alerts; they are sent again");
+}
+
+/// Whether the alertmanager took the alerts; what it refuses for good counts as taken.
+async fn post(alertmanager: &Alertmanager, alerts: &[Alert]) -> bool {
+    let json = |alert: &Alert| {
+        serde_json::json!({
+            "labels": map(&alert.labels),
+            "annotations": map(&alert.annotations),
+            "startsAt": format_time(alert.starts_at_ms),
+            "endsAt": format_time(alert.ends_at_ms),
+            "generatorURL": alert.generator_url,
+        })
+    };
+    let body = serde_json::Value::Array(alerts.iter().map(json).collect()).to_string();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/api/v2/alerts")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body));
+    let Ok(request) = request else { return true };
+    let Ok(answer) = alertmanager.router().oneshot(request).await;
+    if answer.status().is_client_error() {
+        tracing::error!(status = %answer.status(), "the alertmanager refused alerts of a rule");
+    }
+    !answer.status().is_server_error()
 }
 
 fn map(labels: &Labels) -> serde_json::Map<String, serde_json::Value> {
