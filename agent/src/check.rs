@@ -20,7 +20,7 @@ pub fn config(path: &Path) -> Result<String, String> {
         loaded.rule_paths().len(),
         groups.len()
     );
-    for place in loaded.unsupported() {
+    for place in loaded.unsupported().iter().chain(loaded.moot()) {
         said.push_str(&format!("\n  {place}"));
     }
     Ok(said)
@@ -34,6 +34,13 @@ pub fn rules(path: &Path) -> Result<String, String> {
     let groups = load_rules(path, NameValidation::Utf8).map_err(|errors| errors.to_string())?;
     let count: usize = groups.iter().map(|group| group.rules.len()).sum();
     Ok(format!("valid, {} groups with {count} rules", groups.len()))
+}
+
+/// Tells whoever reads the log of keys that Prometheus reads and that have no effect here.
+pub fn warn_moot(loaded: &Loaded) {
+    for place in loaded.moot() {
+        tracing::warn!("{place}");
+    }
 }
 
 /// Every rule group that a configuration names.

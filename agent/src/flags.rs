@@ -5,7 +5,14 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::ApiOptions;
 use clap::Args;
+use config::{Loaded, StorageSection};
+use promql::EngineOptions;
+use web::{UiInfo, WebOptions};
+
+/// Requests in progress are given so long when the process stops.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Where and how to listen for HTTP.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +44,20 @@ pub struct WebFlags {
 }
 
 impl WebFlags {
+    /// How to listen.
+    #[must_use]
+    pub fn options(&self, listen: Vec<SocketAddr>, ui: UiInfo) -> WebOptions {
+        WebOptions {
+            config_file: self.web_config_file.clone(),
+            max_connections: self.max_connections,
+            read_timeout: self.read_timeout,
+            route_prefix: self.prefix(),
+            external_url: self.external_url.clone(),
+            drain_timeout: DRAIN,
+            ..WebOptions::new(listen, ui)
+        }
+    }
+
     /// The path that all routes live under.
     #[must_use]
     pub fn prefix(&self) -> String {
@@ -122,6 +143,66 @@ pub struct LogFlags {
     /// How a line looks: logfmt, json.
     #[arg(long = "log.format", default_value = "logfmt")]
     pub format: telemetry::LogFormat,
+}
+
+impl StorageFlags {
+    /// How long samples are kept: the file's word before the flag's.
+    #[must_use]
+    pub fn retention_time(&self, file: &StorageSection) -> Duration {
+        file.retention_time.unwrap_or(self.retention_time)
+    }
+
+    /// Bytes that the store may use: the file's word before the flag's.
+    #[must_use]
+    pub fn retention_size(&self, file: &StorageSection) -> u64 {
+        file.retention_size.unwrap_or(self.retention_size)
+    }
+}
+
+/// What both programs' `run` takes.
+#[derive(Args, Clone, Debug)]
+pub struct CommonFlags {
+    /// Listening for HTTP.
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// Keeping samples.
+    #[command(flatten)]
+    pub storage: StorageFlags,
+    /// Queries.
+    #[command(flatten)]
+    pub query: QueryFlags,
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleFlags,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+impl CommonFlags {
+    /// How queries are evaluated. A subquery without a step takes the rules' interval.
+    #[must_use]
+    pub fn engine_options(&self, loaded: &Loaded) -> EngineOptions {
+        EngineOptions {
+            lookback_delta: self.query.lookback_delta,
+            max_samples: self.query.max_samples,
+            timeout: self.query.timeout,
+            max_concurrent: self.query.max_concurrency,
+            subquery_step: loaded.global.evaluation_interval,
+            ..EngineOptions::default()
+        }
+    }
+
+    /// How the query API answers.
+    #[must_use]
+    pub fn api_options(&self) -> ApiOptions {
+        ApiOptions {
+            lookback: self.query.lookback_delta,
+            samples_max: self.query.max_samples,
+            cors_origin: self.web.cors_origin.clone(),
+            ..ApiOptions::default()
+        }
+    }
 }
 
 /// Reads `15s`, `5m`, `15d`.

@@ -2,6 +2,7 @@
 //! rooms that must not know each other.
 
 pub mod check;
+pub mod cli;
 pub mod flags;
 pub mod lifecycle;
 mod maintain;

@@ -96,6 +96,31 @@ impl Life {
     }
 }
 
+/// Answers requests for a reload until the tasks are stopped; `reload` takes everything or nothing.
+pub async fn serve_reloads(
+    mut requests: mpsc::Receiver<ReloadRequest>,
+    state: Arc<ReloadState>,
+    clock: SharedClock,
+    tasks: Tasks,
+    reload: impl Fn() -> BoxFuture<'static, anyhow::Result<()>>,
+) {
+    loop {
+        let request = tokio::select! {
+            request = requests.recv() => request,
+            () = tasks.stopping() => return,
+        };
+        let Some(request) = request else { return };
+        let outcome = reload().await.map_err(|error| format!("{error:#}"));
+        state.record(outcome.is_ok(), clock.now_ms());
+        match &outcome {
+            Ok(()) => tracing::info!("Completed loading of configuration file"),
+            Err(error) => tracing::error!(%error, "the configuration could not be loaded; the old one stays"),
+        }
+        // Whoever asked may be gone.
+        let _ = request.send(outcome);
+    }
+}
+
 impl Lifecycle for Life {
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::SeqCst)

@@ -9,20 +9,18 @@ use config::{Loaded, Located};
 use env::{SharedClock, SharedRandom, Tasks};
 use host::HostConfig;
 use model::Labels;
-use notifier::Notifier;
+use notifier::{Notifier, NotifierConfig, PairConfig};
 use parking_lot::{Mutex, RwLock};
 use rules::{RuleGroup, RuleManager};
 use scrape::ScrapeManager;
 use serde::Serialize;
 use storage::{FrameSource, StreamInfo};
 use telemetry::Registry;
-use tokio::sync::mpsc;
 use tsdb::Store;
 use uplink::{TlsFiles, Uplink, UplinkConfig};
-use vedette_agent::lifecycle::{ReloadRequest, ReloadState};
+use vedette_agent::cli::WrongConfig;
 use vedette_agent::rules_status::rules_config;
 
-use crate::cmd::WrongConfig;
 use crate::cmd::run::RunFlags;
 use crate::run::{Agent, load};
 
@@ -59,40 +57,15 @@ impl Reloader {
         self.shipping.apply(&loaded).await
     }
 
-    /// Answers requests for a reload until the tasks are stopped.
-    pub(crate) async fn serve(
-        self: Arc<Self>,
-        mut requests: mpsc::Receiver<ReloadRequest>,
-        state: Arc<ReloadState>,
-        clock: SharedClock,
-        tasks: Tasks,
-    ) {
-        loop {
-            let request = tokio::select! {
-                request = requests.recv() => request,
-                () = tasks.stopping() => return,
-            };
-            let Some(request) = request else { return };
-            let outcome = self.reload().await.map_err(|error| format!("{error:#}"));
-            state.record(outcome.is_ok(), clock.now_ms());
-            match &outcome {
-                Ok(()) => tracing::info!("Completed loading of configuration file"),
-                Err(error) => {
-                    tracing::error!(%error, "the configuration could not be loaded; the old one stays")
-                }
-            }
-            // Whoever asked may be gone.
-            let _ = request.send(outcome);
-        }
-    }
-
-    async fn reload(&self) -> Result<()> {
+    /// Reads every file first, and only then tells the parts.
+    pub(crate) async fn reload(&self) -> Result<()> {
         let loaded = load(self.flags.config_file.as_deref())?;
         let groups = vedette_agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
         // These two refuse what they cannot run before they change anything.
-        self.notifier.apply(loaded.notifier.clone())?;
+        let name = &self.shipping.name;
+        self.notifier.apply(notifier_config(&loaded, name))?;
         if let Err(error) = self.scrape.apply(loaded.scrape_configs.clone()).await {
-            let old = self.loaded.read().notifier.clone();
+            let old = notifier_config(&self.loaded.read(), name);
             self.notifier.apply(old)?;
             return Err(error.into());
         }
@@ -172,7 +145,7 @@ impl Shipping {
     pub(crate) fn new(agent: &Agent, store: Arc<Store>) -> Self {
         Self {
             name: agent.name.clone(),
-            dir: agent.flags.storage.path.join("uplink"),
+            dir: agent.flags.common.storage.path.join("uplink"),
             store,
             clock: agent.clock.clone(),
             random: agent.random.clone(),
@@ -232,6 +205,15 @@ impl Shipping {
             cursor_dir: self.dir.clone(),
         })
     }
+}
+
+/// Who is told of alerts: those under `alerting`, and the pair, which is told also whose they are.
+pub(crate) fn notifier_config(loaded: &Loaded, name: &str) -> NotifierConfig {
+    let link = loaded.vedette.agent.federation.as_ref();
+    let pair = link
+        .filter(|link| !link.alertmanagers.is_empty())
+        .map(|link| PairConfig { alertmanagers: link.alertmanagers.clone(), agent: name.to_owned() });
+    NotifierConfig { pair, ..loaded.notifier.clone() }
 }
 
 /// Labels of everything that leaves this agent: `external_labels`, and `agent` unless they set it.

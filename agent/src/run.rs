@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use api::{AlertmanagerStatus, ApiOptions, ApiParts, ApiState};
+use api::{AlertmanagerStatus, ApiParts, ApiState};
 use axum::Router;
 use axum::routing::get;
 use config::{Config, Loaded};
 use env::{SharedClock, SharedRandom, SystemClock, SystemRandom, Tasks};
 use host::Host;
 use notifier::{Notifier, NotifierOptions};
-use promql::{Engine, EngineOptions};
+use promql::Engine;
 use rules::RuleManager;
 use scrape::{ScrapeIdentity, ScrapeManager};
+use storage::BoxFuture;
 use telemetry::Registry;
 use tsdb::{Store, StoreOptions};
-use vedette_agent::lifecycle::{Life, ReloadState};
+use vedette_agent::cli::WrongConfig;
+use vedette_agent::lifecycle::{Life, ReloadState, serve_reloads};
 use vedette_agent::process::Process;
 use vedette_agent::rules_status::{ShownRules, ToNotifier, rule_options};
 use vedette_agent::store_status::ShownStore;
@@ -27,7 +29,6 @@ use vedette_agent::targets::ShownTargets;
 use vedette_agent::{maintain, signals};
 use web::{UiInfo, WebOptions, WebServer};
 
-use crate::cmd::WrongConfig;
 use crate::cmd::run::RunFlags;
 use crate::reload::{Reloader, Shipping, refuse_unsupported};
 
@@ -67,15 +68,15 @@ impl Agent {
 
     async fn start(self, loaded: Loaded, shown: BTreeMap<String, String>) -> Result<()> {
         let groups = vedette_agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
-        let (life, requests) = Life::new(self.flags.web.enable_lifecycle, self.tasks.clone());
+        let (life, requests) = Life::new(self.flags.common.web.enable_lifecycle, self.tasks.clone());
         signals::watch(&life, &self.tasks).context("signals")?;
         let store = self.store(&loaded)?;
-        let engine = Arc::new(Engine::new(self.engine_options(&loaded)));
-        let external_url = self.flags.web.external_url_or(self.web_address());
+        let engine = Arc::new(Engine::new(self.flags.common.engine_options(&loaded)));
+        let external_url = self.flags.common.web.external_url_or(self.web_address());
 
         let options = NotifierOptions {
-            capacity: self.flags.rules.queue_capacity,
-            ..NotifierOptions::new(self.flags.storage.path.join("notifier"))
+            capacity: self.flags.common.rules.queue_capacity,
+            ..NotifierOptions::new(self.flags.common.storage.path.join("notifier"))
         };
         let notifier = Notifier::new(
             options,
@@ -84,9 +85,9 @@ impl Agent {
             self.tasks.clone(),
             &self.registry,
         );
-        notifier.apply(loaded.notifier.clone())?;
+        notifier.apply(crate::reload::notifier_config(&loaded, &self.name))?;
         let rules = Arc::new(RuleManager::new(
-            rule_options(&self.flags.rules, &external_url, Duration::ZERO),
+            rule_options(&self.flags.common.rules, &external_url, Duration::ZERO),
             engine.clone(),
             store.clone(),
             store.clone(),
@@ -119,7 +120,11 @@ impl Agent {
         let (housekeeping, tasks) = (store.clone(), self.tasks.clone());
         self.tasks.spawn(async move { maintain(housekeeping, MAINTAIN, tasks).await });
         self.tasks.spawn(bound.serve());
-        self.tasks.spawn(reloader.clone().serve(requests, reload, self.clock.clone(), self.tasks.clone()));
+        let again = move || -> BoxFuture<'static, Result<()>> {
+            let reloader = reloader.clone();
+            Box::pin(async move { reloader.reload().await })
+        };
+        self.tasks.spawn(serve_reloads(requests, reload, self.clock.clone(), self.tasks.clone(), again));
         life.set_ready();
         tracing::info!("Server is ready to receive web requests.");
         self.tasks.stopping().await;
@@ -127,19 +132,19 @@ impl Agent {
     }
 
     fn web_address(&self) -> SocketAddr {
-        self.flags.web.listen.first().copied().unwrap_or_else(|| ([0, 0, 0, 0], 9090).into())
+        self.flags.common.web.listen.first().copied().unwrap_or_else(|| ([0, 0, 0, 0], 9090).into())
     }
 
     fn retention(&self) -> String {
-        model::format_duration(self.flags.storage.retention_time)
+        model::format_duration(self.flags.common.storage.retention_time)
     }
 
     fn store(&self, loaded: &Loaded) -> Result<Arc<Store>> {
         let options = StoreOptions {
             external: crate::reload::external(loaded, &self.name),
-            retention_time: loaded.storage.retention_time.unwrap_or(self.flags.storage.retention_time),
-            retention_size: loaded.storage.retention_size.unwrap_or(self.flags.storage.retention_size),
-            ..StoreOptions::new(&self.flags.storage.path, &self.name)
+            retention_time: self.flags.common.storage.retention_time(&loaded.storage),
+            retention_size: self.flags.common.storage.retention_size(&loaded.storage),
+            ..StoreOptions::new(&self.flags.common.storage.path, &self.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
         let status = store.status();
@@ -150,17 +155,6 @@ impl Agent {
             "the log is read"
         );
         Ok(store)
-    }
-
-    fn engine_options(&self, loaded: &Loaded) -> EngineOptions {
-        EngineOptions {
-            lookback_delta: self.flags.query.lookback_delta,
-            max_samples: self.flags.query.max_samples,
-            timeout: self.flags.query.timeout,
-            max_concurrent: self.flags.query.max_concurrency,
-            subquery_step: loaded.global.evaluation_interval,
-            ..EngineOptions::default()
-        }
     }
 
     fn scrape_manager(&self, loaded: &Loaded, store: &Arc<Store>) -> ScrapeManager {
@@ -194,12 +188,7 @@ impl Agent {
             rules: Some(Arc::new(ShownRules(rules.clone()))),
             alertmanagers: Some(Arc::new(ShownAlertmanagers(notifier.clone()))),
             store: Some(Arc::new(ShownStore(store.clone()))),
-            options: ApiOptions {
-                lookback: self.flags.query.lookback_delta,
-                samples_max: self.flags.query.max_samples,
-                cors_origin: self.flags.web.cors_origin.clone(),
-                ..ApiOptions::default()
-            },
+            options: self.flags.common.api_options(),
         };
         let api = api::router(ApiState::new(parts, &self.registry).context("--web.cors.origin")?);
         let (name, links) = (self.name.clone(), reloader.clone());
@@ -211,19 +200,11 @@ impl Agent {
     }
 
     fn web_options(&self) -> WebOptions {
-        let flags = &self.flags.web;
+        let flags = &self.flags.common.web;
         let listen = if flags.listen.is_empty() { vec![self.web_address()] } else { flags.listen.clone() };
         let pages = ["graph", "targets", "alerts", "cluster"];
         let ui = UiInfo { binary: "agent".to_owned(), pages: pages.into_iter().map(str::to_owned).collect() };
-        WebOptions {
-            config_file: flags.web_config_file.clone(),
-            max_connections: flags.max_connections,
-            read_timeout: flags.read_timeout,
-            route_prefix: flags.prefix(),
-            external_url: flags.external_url.clone(),
-            drain_timeout: Duration::from_secs(2),
-            ..WebOptions::new(listen, ui)
-        }
+        flags.options(listen, ui)
     }
 
     fn watch_host(&self, reloader: &Reloader, store: &Arc<Store>) {
@@ -254,6 +235,7 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Loaded> {
     };
     let loaded = loaded.map_err(|errors| WrongConfig(errors.to_string()))?;
     refuse_unsupported(loaded.unsupported())?;
+    vedette_agent::check::warn_moot(&loaded);
     Ok(loaded)
 }
 

@@ -13,11 +13,13 @@ mod reload;
 mod roles;
 mod run;
 mod settings;
+mod to_pair;
 mod watchers;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use agent::cli;
+use clap::{Parser, Subcommand};
 
 /// Vedette's federation: replica pairs, global alerts.
 #[derive(Parser, Debug)]
@@ -53,35 +55,25 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Before any TLS: every part then agrees on one provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let matches = Cli::command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
-    };
-    let flags = matches
-        .subcommand()
-        .and_then(|(name, matches)| Some(agent::flags::shown(Cli::command().find_subcommand(name)?, matches)))
-        .unwrap_or_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return cmd::failed(&anyhow::Error::new(error)),
-    };
-    let outcome = runtime.block_on(async {
-        match cli.command {
-            Command::Run(run) => cmd::run::run(*run, flags).await,
-            Command::Check(check) => cmd::check::check(&check),
-            Command::Cluster { node, command } => cmd::cluster::cluster(&node, command).await,
-            Command::Agents { node, command } => cmd::cluster::agents(&node, command).await,
-            Command::Demo(demo) => cmd::demo::run(demo).await,
-        }
-    });
-    outcome.map_or_else(|error| cmd::failed(&error), |()| ExitCode::SUCCESS)
+    let (Cli { command }, shown) = cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    cli::exit(runtime.map_err(anyhow::Error::new).and_then(|runtime| {
+        runtime.block_on(async {
+            match command {
+                Command::Run(run) => cmd::run::run(*run, shown).await,
+                Command::Check(check) => cmd::check::check(&check),
+                Command::Cluster { node, command } => cmd::cluster::cluster(&node, command).await,
+                Command::Agents { node, command } => cmd::cluster::agents(&node, command).await,
+                Command::Demo(demo) => cmd::demo::run(demo).await,
+            }
+        })
+    }))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

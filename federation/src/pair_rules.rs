@@ -6,11 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::rules_status::{rule_options, rules_config, shown, with_external};
-use alertmanager::{Alertmanager, Fingerprint, SharedState, State, format_time};
+use agent::rules_status::{rule_options, rules_config, shown};
+use alertmanager::{Alertmanager, SharedState};
 use anyhow::Result;
-use axum::body::Body;
-use axum::http::{Method, Request, header};
 use config::Loaded;
 use env::Tasks;
 use model::{Labels, METRIC_NAME, Matcher};
@@ -22,11 +20,11 @@ use rules::{
     RuleGroup, RuleManager, RuleOutput, RulesParts, StorePublisher,
 };
 use storage::{BoxFuture, Querier, Select, StreamInfo, TimeRange};
-use tower::ServiceExt as _;
 use tsdb::Store;
 
 use crate::marks::Marks;
 use crate::run::Node;
+use crate::to_pair::{Known, ToPair};
 
 /// Samples of the last moments may still be on their way: the uplink's flush interval and 5 s.
 const QUERY_OFFSET: Duration = Duration::from_secs(6);
@@ -36,11 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FIRED_HERE: u32 = 2;
 /// A resolved alert is sent for so long, as the rules do. Milliseconds.
 const RESOLVED_MS: i64 = 15 * 60_000;
-
-/// Posts of one batch of alerts, at most; the rules send what is left again.
-const POSTS_MAX: usize = 30;
-/// Time between two posts.
-const POST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What rules at a pair work on.
 pub(crate) struct PairParts {
@@ -69,13 +62,10 @@ impl PairRules {
     ) -> Result<Arc<Self>> {
         let PairParts { marks, store, engine, alertmanager, .. } = &parts;
         let groups = agent::check::rule_groups(loaded)
-            .map_err(|why| anyhow::Error::new(crate::cmd::WrongConfig(why)))?;
-        let sink = Arc::new(ToPair {
-            alertmanager: alertmanager.clone(),
-            state: parts.state.clone(),
-            external: RwLock::new(loaded.global.external_labels.clone()),
-            tasks: node.tasks.clone(),
-        });
+            .map_err(|why| anyhow::Error::new(agent::cli::WrongConfig(why)))?;
+        let known = Known { alertmanager: alertmanager.clone(), state: parts.state.clone() };
+        let external = loaded.global.external_labels.clone();
+        let sink = Arc::new(ToPair::new(Arc::new(known), external, node.tasks.clone()));
         let holder = Arc::new(Reached { agents: parts.agents.clone(), silent: RwLock::default() });
         node.tasks.spawn(Arc::clone(&holder).follow(store.clone(), node.tasks.clone()));
         let publisher = PairPublisher {
@@ -94,7 +84,8 @@ impl PairRules {
             clock: node.clock.clone(),
             tasks: node.tasks.clone(),
         };
-        let options = rule_options(&node.flags.rules, external_url, loaded.vedette.federation.rules_hold);
+        let options =
+            rule_options(&node.flags.common.rules, external_url, loaded.vedette.federation.rules_hold);
         let rules = Self { manager: RuleManager::with_parts(options, parts, &node.registry), sink };
         rules.apply(loaded, groups).await;
         Ok(Arc::new(rules))
@@ -109,7 +100,7 @@ impl PairRules {
                 group.file = relative.display().to_string();
             }
         }
-        *self.sink.external.write() = loaded.global.external_labels.clone();
+        self.sink.set_external(loaded.global.external_labels.clone());
         let offset = loaded.vedette.federation.rules_query_offset.unwrap_or(QUERY_OFFSET);
         self.manager.apply(rules_config(loaded, groups, offset)).await;
     }
@@ -243,102 +234,6 @@ fn firing_series(evaluation: &Evaluation) -> impl Iterator<Item = Labels> + '_ {
 /// From a series of `ALERTS` to the alert that it stands for.
 fn alert_labels(series: &Labels) -> Labels {
     series.filtered(|name| name != METRIC_NAME && name != ALERT_STATE)
-}
-
-/// Posts alerts to this node's alertmanager, which any node of the cluster may send from.
-struct ToPair {
-    alertmanager: Alertmanager,
-    state: SharedState,
-    external: RwLock<Labels>,
-    tasks: Tasks,
-}
-
-impl ToPair {
-    /// Whether the alertmanager does not know this yet. Both replicas tell of an alert's end, and again
-    /// when one takes over from the other: once it is known, telling it anew would page anew. What is not
-    /// known here at all is told: this node's state may be behind, and an end that nobody was told the
-    /// beginning of pages nobody.
-    fn is_news(&self, alert: &Alert, labels: &Labels) -> bool {
-        let ends_later = |state: &State| {
-            state.alert(Fingerprint::of(labels)).is_none_or(|known| known.ends_at > alert.ends_at_ms)
-        };
-        // Cut off from the quorum, what is known is in the overlay and not in the replicated state.
-        !alert.resolved || self.alertmanager.is_degraded() || self.state.read(ends_later)
-    }
-}
-
-impl AlertSink for ToPair {
-    fn send(&self, alerts: Vec<Alert>) {
-        let external = self.external.read().clone();
-        let alerts: Vec<Alert> = alerts
-            .into_iter()
-            .map(|alert| Alert { labels: with_external(&alert.labels, &external), ..alert })
-            .filter(|alert| self.is_news(alert, &alert.labels))
-            .collect();
-        if alerts.is_empty() {
-            return;
-        }
-        let (alertmanager, state, tasks) =
-            (self.alertmanager.clone(), self.state.clone(), self.tasks.clone());
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = tell(&alertmanager, &state, alerts) => {}
-                () = tasks.stopping() => {}
-            }
-        });
-    }
-}
-
-/// Posts alerts until they are taken. An end is told again while the alertmanager still shows the alert
-/// that it ends: a post may be lost with the leader that took it, or overtaken by an older one.
-async fn tell(alertmanager: &Alertmanager, state: &SharedState, mut alerts: Vec<Alert>) {
-    for _ in 0..POSTS_MAX {
-        let taken = post(alertmanager, &alerts).await;
-        tokio::time::sleep(POST_PAUSE).await;
-        if taken {
-            let goes_on = |alert: &Alert, known: &State| {
-                let known = known.alert(Fingerprint::of(&alert.labels));
-                known.is_some_and(|known| {
-                    // One that began after this end is another alert.
-                    known.ends_at > alert.ends_at_ms && known.starts_at <= alert.ends_at_ms
-                })
-            };
-            alerts.retain(|alert| alert.resolved && state.read(|known| goes_on(alert, known)));
-        }
-        if alerts.is_empty() {
-            return;
-        }
-    }
-    tracing::warn!(alerts = alerts.len(), "the alertmanager did not take alerts; they are sent again");
-}
-
-/// Whether the alertmanager took the alerts; what it refuses for good counts as taken.
-async fn post(alertmanager: &Alertmanager, alerts: &[Alert]) -> bool {
-    let json = |alert: &Alert| {
-        serde_json::json!({
-            "labels": map(&alert.labels),
-            "annotations": map(&alert.annotations),
-            "startsAt": format_time(alert.starts_at_ms),
-            "endsAt": format_time(alert.ends_at_ms),
-            "generatorURL": alert.generator_url,
-        })
-    };
-    let body = serde_json::Value::Array(alerts.iter().map(json).collect()).to_string();
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri("/api/v2/alerts")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::from(body));
-    let Ok(request) = request else { return true };
-    let Ok(answer) = alertmanager.router().oneshot(request).await;
-    if answer.status().is_client_error() {
-        tracing::error!(status = %answer.status(), "the alertmanager refused alerts of a rule");
-    }
-    !answer.status().is_server_error()
-}
-
-fn map(labels: &Labels) -> serde_json::Map<String, serde_json::Value> {
-    labels.pairs().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
 /// An agent that was not heard for so long may have samples that are not here.

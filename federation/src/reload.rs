@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use agent::lifecycle::{ReloadRequest, ReloadState};
+use agent::cli::WrongConfig;
 use alertmanager::Alertmanager;
 use anyhow::Result;
 use api::ConfigStatus;
 use config::{Config, Loaded};
-use env::{SharedClock, Tasks};
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet};
-use tokio::sync::mpsc;
 
-use crate::cmd::WrongConfig;
 use crate::pair_rules::PairRules;
 use crate::settings::{load_settings, pair_hash};
 
@@ -37,35 +34,8 @@ impl Reloader {
         Arc::new(Self { loaded: RwLock::new(loaded), alertmanager, rules, external_url, config_hash })
     }
 
-    /// Answers requests for a reload until the tasks are stopped.
-    pub(crate) async fn serve(
-        self: Arc<Self>,
-        mut requests: mpsc::Receiver<ReloadRequest>,
-        state: Arc<ReloadState>,
-        clock: SharedClock,
-        tasks: Tasks,
-    ) {
-        loop {
-            let request = tokio::select! {
-                request = requests.recv() => request,
-                () = tasks.stopping() => return,
-            };
-            let Some(request) = request else { return };
-            let outcome = self.reload().await.map_err(|error| error.to_string());
-            state.record(outcome.is_ok(), clock.now_ms());
-            match &outcome {
-                Ok(()) => tracing::info!("Completed loading of configuration file"),
-                Err(error) => {
-                    tracing::error!(%error, "the configuration could not be loaded; the old one stays")
-                }
-            }
-            // Whoever asked may be gone.
-            let _ = request.send(outcome);
-        }
-    }
-
     /// Reads every file first, and only then tells the parts.
-    async fn reload(&self) -> Result<()> {
+    pub(crate) async fn reload(&self) -> Result<()> {
         let path = self.loaded.read().path.clone();
         let loaded = Config::load(&path).map_err(|errors| WrongConfig(errors.to_string()))?;
         refuse(&loaded)?;
@@ -108,6 +78,7 @@ pub(crate) fn refuse(loaded: &Loaded) -> Result<()> {
     if !loaded.notifier.alertmanagers.is_empty() {
         refuse("alerting", "a node's rules alert through its own vedette.alertmanager_config");
     }
+    agent::check::warn_moot(loaded);
     if lines.is_empty() { Ok(()) } else { Err(WrongConfig(lines.join("\n")).into()) }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::lifecycle::{Life, ReloadState};
+use agent::cli::WrongConfig;
+use agent::lifecycle::{Life, ReloadState, serve_reloads};
 use agent::process::Process;
 use agent::signals;
 use agent::store_status::ShownStore;
@@ -14,17 +15,17 @@ use api::{ApiOptions, ApiParts, ApiState};
 use axum::Router;
 use config::{Config, Loaded, PeerTls};
 use env::{SharedClock, SharedRandom, SystemClock, SystemRandom, Tasks};
-use promql::{Engine, EngineOptions};
+use promql::Engine;
 use raft::{Peer, Raft, RaftOptions};
 use receive::{Agents, ReceiveOptions, Receiver};
 use repair::{Pair, PairOptions};
+use storage::BoxFuture;
 use telemetry::Registry;
 use tonic::service::Routes;
 use tsdb::{Store, StoreOptions};
 use web::{UiInfo, WebOptions, WebServer};
 
 use crate::admin::{self, Admin};
-use crate::cmd::WrongConfig;
 use crate::cmd::run::RunFlags;
 use crate::consensus::{Consensus, Machine};
 use crate::grpc::{Grpc, GrpcTls};
@@ -88,10 +89,10 @@ impl Node {
             client_ca: tls.ca.clone(),
         });
         let grpc = Grpc::bind(self.flags.grpc, grpc_tls.as_ref(), self.flags.insecure).await?;
-        let (life, requests) = Life::new(self.flags.web.enable_lifecycle, self.tasks.clone());
+        let (life, requests) = Life::new(self.flags.common.web.enable_lifecycle, self.tasks.clone());
         signals::watch(&life, &self.tasks).context("signals")?;
-        std::fs::create_dir_all(&self.flags.storage.path)
-            .with_context(|| self.flags.storage.path.display().to_string())?;
+        std::fs::create_dir_all(&self.flags.common.storage.path)
+            .with_context(|| self.flags.common.storage.path.display().to_string())?;
 
         let config_hash = Arc::new(parking_lot::Mutex::new(pair_hash(&loaded)));
         let replica = if self.members.roles.has(Role::Store) {
@@ -106,10 +107,10 @@ impl Node {
         services.extend(replica.iter().flat_map(|replica| replica.services.clone()));
         grpc.serve(services, &self.tasks)?;
 
-        let external_url = self.flags.web.external_url_or(self.web_address());
+        let external_url = self.flags.common.web.external_url_or(self.web_address());
         let alertmanager = self.alertmanager(&loaded, &external_url, &raft, state.clone())?;
         let reload = ReloadState::new(&self.clock, &self.registry);
-        let engine = Arc::new(Engine::new(self.engine_options()));
+        let engine = Arc::new(Engine::new(self.flags.common.engine_options(&loaded)));
         let rules = match &replica {
             Some(replica) if self.members.roles.has(Role::Rules) => {
                 let parts = PairParts {
@@ -143,28 +144,22 @@ impl Node {
         }
         life.set_ready();
         self.tasks.spawn(bound.serve());
-        self.tasks.spawn(reloader.serve(requests, reload, self.clock.clone(), self.tasks.clone()));
+        let again = move || -> BoxFuture<'static, Result<()>> {
+            let reloader = reloader.clone();
+            Box::pin(async move { reloader.reload().await })
+        };
+        self.tasks.spawn(serve_reloads(requests, reload, self.clock.clone(), self.tasks.clone(), again));
         self.background(replica.as_ref());
         self.wait(&raft).await?;
         self.stop(&raft, replica).await
     }
 
     fn web_address(&self) -> std::net::SocketAddr {
-        self.flags.web.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 9093).into())
+        self.flags.common.web.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 9093).into())
     }
 
     fn retention(&self) -> String {
-        model::format_duration(self.flags.storage.retention_time)
-    }
-
-    fn engine_options(&self) -> EngineOptions {
-        EngineOptions {
-            lookback_delta: self.flags.query.lookback_delta,
-            max_samples: self.flags.query.max_samples,
-            timeout: self.flags.query.timeout,
-            max_concurrent: self.flags.query.max_concurrency,
-            ..EngineOptions::default()
-        }
+        model::format_duration(self.flags.common.storage.retention_time)
     }
 
     /// Store, receiver and the line to the twin.
@@ -174,15 +169,18 @@ impl Node {
         tls: Option<&PeerTls>,
         config_hash: &Arc<parking_lot::Mutex<u128>>,
     ) -> Result<Replica> {
-        let dir = self.flags.storage.path.join("store");
+        let dir = self.flags.common.storage.path.join("store");
         let options = StoreOptions {
-            retention_time: loaded.storage.retention_time.unwrap_or(self.flags.storage.retention_time),
-            retention_size: loaded.storage.retention_size.unwrap_or(self.flags.storage.retention_size),
+            retention_time: self.flags.common.storage.retention_time(&loaded.storage),
+            retention_size: self.flags.common.storage.retention_size(&loaded.storage),
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
-        let agents =
-            Arc::new(Agents::load(&self.flags.storage.path, ReceiveOptions::HEARTBEAT, self.clock.clone())?);
+        let agents = Arc::new(Agents::load(
+            &self.flags.common.storage.path,
+            ReceiveOptions::HEARTBEAT,
+            self.clock.clone(),
+        )?);
         let options = ReceiveOptions {
             replica: self.members.name.clone(),
             heartbeat: ReceiveOptions::HEARTBEAT,
@@ -232,8 +230,11 @@ impl Node {
     ) -> Result<Raft> {
         let advertise = self.flags.advertise.clone().or_else(|| self.members.grpc.clone());
         let advertise = advertise.unwrap_or_else(|| grpc.address.to_string());
-        let mut options =
-            RaftOptions::new(self.flags.storage.path.join("raft"), self.members.name.clone(), advertise);
+        let mut options = RaftOptions::new(
+            self.flags.common.storage.path.join("raft"),
+            self.members.name.clone(),
+            advertise,
+        );
         options.cluster_label = pair.unwrap_or_default();
         options.peers = self
             .members
@@ -274,7 +275,8 @@ impl Node {
     ) -> Result<Alertmanager> {
         let settings = load_settings(loaded.vedette.federation.alertmanager_config.as_deref(), external_url)
             .map_err(|why| anyhow::Error::new(WrongConfig(why)))?;
-        let mut options = Options::new(&self.members.name, self.flags.storage.path.join("alertmanager"));
+        let mut options =
+            Options::new(&self.members.name, self.flags.common.storage.path.join("alertmanager"));
         options.sends = self.members.roles.has(Role::Alertmanager);
         options.peer_timeout = self.flags.peer_timeout;
         let consensus = Consensus::new(Arc::clone(raft), &self.tasks);
@@ -326,11 +328,8 @@ impl Node {
             store: replica
                 .map(|replica| Arc::new(ShownStore(replica.store.clone())) as Arc<dyn api::StoreStatus>),
             options: ApiOptions {
-                lookback: self.flags.query.lookback_delta,
-                samples_max: self.flags.query.max_samples,
-                cors_origin: self.flags.web.cors_origin.clone(),
                 app_name: "Vedette federation".to_owned(),
-                ..ApiOptions::default()
+                ..self.flags.common.api_options()
             },
         };
         let api = api::router(ApiState::new(parts, &self.registry).context("--web.cors.origin")?);
@@ -338,7 +337,7 @@ impl Node {
     }
 
     fn web_options(&self) -> WebOptions {
-        let flags = &self.flags.web;
+        let flags = &self.flags.common.web;
         let listen = if flags.listen.is_empty() { vec![self.web_address()] } else { flags.listen.clone() };
         let pages = if self.members.roles.has(Role::Store) {
             vec!["graph", "alerts", "silences", "cluster"]
@@ -347,15 +346,7 @@ impl Node {
         };
         let ui =
             UiInfo { binary: "federation".to_owned(), pages: pages.into_iter().map(str::to_owned).collect() };
-        WebOptions {
-            config_file: flags.web_config_file.clone(),
-            max_connections: flags.max_connections,
-            read_timeout: flags.read_timeout,
-            route_prefix: flags.prefix(),
-            external_url: flags.external_url.clone(),
-            drain_timeout: Duration::from_secs(2),
-            ..WebOptions::new(listen, ui)
-        }
+        flags.options(listen, ui)
     }
 
     fn background(&self, replica: Option<&Replica>) {

@@ -24,7 +24,13 @@ pub(crate) fn read(
     }
 }
 
-fn group(view: View<'_>, names: NameValidation, base: &Path, check: &mut Checker) -> AlertmanagerConfig {
+/// One entry of a list of alertmanagers.
+pub(crate) fn group(
+    view: View<'_>,
+    names: NameValidation,
+    base: &Path,
+    check: &mut Checker,
+) -> AlertmanagerConfig {
     let discovery = job::discovery(view, base, check);
     if !discovery.files.is_empty() {
         check.later(view.key_at("file_sd_configs"), "file_sd_configs", "finding alertmanagers through files");

@@ -40,6 +40,7 @@ pub struct Loaded {
     pub vedette: VedetteConfig,
     patterns: Vec<(Located, PathBuf)>,
     unsupported: Vec<Located>,
+    moot: Vec<Located>,
     redacted: String,
 }
 
@@ -82,8 +83,9 @@ impl Config {
         let notifier =
             alerting::read(view.map("alerting"), &global.external_labels, global.names, base, &mut check);
         relabel_writes(view, &global, &mut check);
-        let vedette = VedetteConfig::read(view.map("vedette"), base, &mut check);
+        let vedette = VedetteConfig::read(view.map("vedette"), global.names, base, &mut check);
         let redacted = yaml::redacted(&root, check.secrets());
+        let moot = check.take_moot();
         let mut unsupported = check.finish()?;
         unsupported.extend(jobs.included(view, &global, base)?);
         Ok(Loaded {
@@ -96,6 +98,7 @@ impl Config {
             notifier,
             vedette,
             unsupported,
+            moot,
             redacted,
         })
     }
@@ -106,6 +109,12 @@ impl Loaded {
     #[must_use]
     pub fn unsupported(&self) -> &[Located] {
         &self.unsupported
+    }
+
+    /// Valid keys that Prometheus reads and that have no effect here, in order of place.
+    #[must_use]
+    pub fn moot(&self) -> &[Located] {
+        &self.moot
     }
 
     /// The file as YAML with every secret as `<secret>`.

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::Matcher;
+use model::{Matcher, NameValidation};
+use notifier::AlertmanagerConfig;
 use yaml::{Checker, View};
+
+use crate::alerting;
 
 /// `vedette`, whole: one file may serve either binary, each reads its section.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,8 @@ pub struct FederationLink {
     pub flush_interval: Duration,
     /// `local_only`: selectors of series that are not shipped.
     pub local_only: Vec<Vec<Matcher>>,
+    /// `alertmanagers`: the pair's nodes as alertmanagers; alerts to them carry the label `agent`.
+    pub alertmanagers: Vec<AlertmanagerConfig>,
 }
 
 /// Files of mutual TLS, PEM, absolute or below the configuration's folder.
@@ -110,7 +115,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 const RULES_HOLD: Duration = Duration::from_secs(3600);
 
 impl VedetteConfig {
-    pub(crate) fn read(view: View<'_>, base: &Path, check: &mut Checker) -> Self {
+    pub(crate) fn read(view: View<'_>, names: NameValidation, base: &Path, check: &mut Checker) -> Self {
         let text = |key: &str| view.text(key).map(str::to_owned);
         let host = view.map("host");
         let rules = view.map("rules");
@@ -119,7 +124,7 @@ impl VedetteConfig {
             agent: AgentSection {
                 ephemeral: view.flag("ephemeral").unwrap_or(false),
                 ha_group: text("ha_group"),
-                federation: link(view.map("federation"), base, check),
+                federation: link(view.map("federation"), names, base, check),
                 host: HostSection {
                     enabled: host.flag("enabled").unwrap_or(true),
                     interval: host.duration("interval"),
@@ -144,7 +149,7 @@ impl VedetteConfig {
     }
 }
 
-fn link(view: View<'_>, base: &Path, check: &mut Checker) -> Option<FederationLink> {
+fn link(view: View<'_>, names: NameValidation, base: &Path, check: &mut Checker) -> Option<FederationLink> {
     view.node()?;
     let mut local_only = Vec::new();
     for node in view.items("local_only") {
@@ -159,6 +164,10 @@ fn link(view: View<'_>, base: &Path, check: &mut Checker) -> Option<FederationLi
         tls: peer_tls(view.map("tls_config"), base),
         flush_interval: view.duration("flush_interval").unwrap_or(FLUSH_INTERVAL),
         local_only,
+        alertmanagers: view
+            .list("alertmanagers")
+            .map(|entry| alerting::group(entry, names, base, check))
+            .collect(),
     })
 }
 

@@ -92,6 +92,10 @@ fn an_agents_file_becomes_checked_types() {
     let link = agent.federation.as_ref().expect("a pair");
     assert_eq!((link.endpoints.len(), link.flush_interval), (2, Duration::from_secs(2)));
     assert_eq!(link.local_only.len(), 2);
+    assert_eq!(link.alertmanagers[0].statics[0].targets, ["a:9093", "b:9093"]);
+    let moot: Vec<&str> =
+        loaded.moot().iter().map(|place| place.message.split(' ').next().unwrap_or("")).collect();
+    assert_eq!(moot, ["gogc", "chunk_encoding", "stale_series_compaction_threshold"]);
     assert_eq!(agent.host.collectors, ["cpu", "loadavg"]);
     let shown = loaded.redacted_yaml();
     assert!(!shown.contains("hunter2") && shown.contains("password: <secret>"), "{shown}");
@@ -111,7 +115,7 @@ fn a_federations_file_becomes_checked_types() {
 
 #[test]
 fn what_is_not_built_is_named_with_its_place() {
-    let text = "scrape_configs:\n  - job_name: a\n    scrape_native_histograms: true\n    always_scrape_classic_histograms: false\n    consul_sd_configs: [{server: \"c:1\"}]\nremote_write:\n  - url: http://x\n";
+    let text = "storage: {exemplars: {max_exemplars: 9}}\nscrape_configs:\n  - job_name: a\n    scrape_native_histograms: true\n    always_scrape_classic_histograms: false\n    consul_sd_configs: [{server: \"c:1\"}]\nremote_write:\n  - url: http://x\n";
     let loaded = Config::parse(text, Path::new("f.yml")).expect("valid");
     let places: Vec<String> = loaded
         .unsupported()
@@ -120,7 +124,10 @@ fn what_is_not_built_is_named_with_its_place() {
             format!("{}:{} {}", note.at.line, note.at.column, note.message.split(' ').next().unwrap_or(""))
         })
         .collect();
-    assert_eq!(places, ["3:5 scrape_native_histograms", "5:5 consul_sd_configs", "6:1 remote_write"]);
+    assert_eq!(
+        places,
+        ["1:23 max_exemplars", "4:5 scrape_native_histograms", "6:5 consul_sd_configs", "7:1 remote_write"]
+    );
 }
 
 #[test]

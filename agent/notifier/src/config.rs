@@ -82,7 +82,7 @@ pub struct NotifierConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairConfig {
     /// How they are reached.
-    pub alertmanagers: AlertmanagerConfig,
+    pub alertmanagers: Vec<AlertmanagerConfig>,
     /// Value of the label `agent`, which alerts get unless `external_labels` sets it; an alert's own
     /// `agent` becomes `exported_agent`.
     pub agent: String,

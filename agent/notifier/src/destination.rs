@@ -31,7 +31,10 @@ pub(crate) struct Destination {
 pub(crate) fn destinations(config: &NotifierConfig) -> Result<BTreeMap<String, Destination>, NotifierError> {
     let mut out = BTreeMap::new();
     let plain = config.alertmanagers.iter().map(|one| (one, None));
-    let pair = config.pair.iter().map(|pair| (&pair.alertmanagers, Some(pair.agent.clone())));
+    let pair = config
+        .pair
+        .iter()
+        .flat_map(|pair| pair.alertmanagers.iter().map(|one| (one, Some(pair.agent.clone()))));
     for (one, agent) in plain.chain(pair) {
         for url in urls(one) {
             let client = Client::new(&one.http)
@@ -121,7 +124,7 @@ mod tests {
         let config = NotifierConfig {
             external_labels: Labels::from_pairs([("site", "x"), ("alertname", "never")]),
             alertmanagers: vec![one("plain:1")],
-            pair: Some(PairConfig { alertmanagers: one("pair:1"), agent: "host".to_owned() }),
+            pair: Some(PairConfig { alertmanagers: vec![one("pair:1")], agent: "host".to_owned() }),
             ..NotifierConfig::default()
         };
         let destinations = destinations(&config).expect("valid");

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Subcommand;
 use vedette_agent::check;
-
-use super::WrongConfig;
+use vedette_agent::cli::WrongConfig;
 
 /// What a file is worth, in a sentence; or everything that is wrong with it.
 type Check = fn(&Path) -> Result<String, String>;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use telemetry::LogOptions;
-use vedette_agent::flags::{LogFlags, QueryFlags, RuleFlags, StorageFlags, WebFlags};
+use vedette_agent::flags::CommonFlags;
 
 use crate::run::Agent;
 
@@ -19,19 +19,11 @@ pub(crate) struct RunFlags {
     #[arg(long = "node-name", value_name = "NAME")]
     pub(crate) node_name: Option<String>,
     #[command(flatten)]
-    pub(crate) web: WebFlags,
-    #[command(flatten)]
-    pub(crate) storage: StorageFlags,
-    #[command(flatten)]
-    pub(crate) query: QueryFlags,
-    #[command(flatten)]
-    pub(crate) rules: RuleFlags,
-    #[command(flatten)]
-    pub(crate) log: LogFlags,
+    pub(crate) common: CommonFlags,
 }
 
 pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
-    telemetry::init_logging(LogOptions { level: flags.log.level, format: flags.log.format })
+    telemetry::init_logging(LogOptions { level: flags.common.log.level, format: flags.common.log.format })
         .context("logging")?;
     Agent::run(flags, shown).await
 }

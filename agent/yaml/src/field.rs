@@ -8,13 +8,14 @@ pub struct Field {
     pub(crate) name: &'static str,
     pub(crate) kind: Type,
     pub(crate) later: Option<&'static str>,
+    pub(crate) moot: Option<&'static str>,
     pub(crate) empty_item: Option<&'static str>,
 }
 
 /// The key `name` with values of `kind`.
 #[must_use]
 pub const fn field(name: &'static str, kind: Type) -> Field {
-    Field { name, kind, later: None, empty_item: None }
+    Field { name, kind, later: None, moot: None, empty_item: None }
 }
 
 impl Field {
@@ -23,6 +24,14 @@ impl Field {
     #[must_use]
     pub const fn later(mut self, what: &'static str) -> Self {
         self.later = Some(what);
+        self
+    }
+
+    /// Valid and read by the program that the file was written for, but there is nothing here that it could
+    /// set: `why` says what stands in its place. Whoever wrote it is told, and the file loads.
+    #[must_use]
+    pub const fn moot(mut self, why: &'static str) -> Self {
+        self.moot = Some(why);
         self
     }
 

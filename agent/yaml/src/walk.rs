@@ -1,4 +1,5 @@
-//! Walks a tree along a schema and collects what is wrong, what is not built yet and what is secret.
+//! Walks a tree along a schema and collects what is wrong, what is not built yet, what has no effect and
+//! what is secret.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Checker {
     file: Arc<str>,
     errors: Vec<Located>,
     later: Vec<Located>,
+    moot: Vec<Located>,
     secrets: HashSet<Position>,
 }
 
@@ -26,7 +28,13 @@ impl Checker {
     /// Nothing found yet in `file`.
     #[must_use]
     pub fn new(file: &Arc<str>) -> Self {
-        Self { file: Arc::clone(file), errors: Vec::new(), later: Vec::new(), secrets: HashSet::new() }
+        Self {
+            file: Arc::clone(file),
+            errors: Vec::new(),
+            later: Vec::new(),
+            moot: Vec::new(),
+            secrets: HashSet::new(),
+        }
     }
 
     /// Notes an error, on one line.
@@ -43,6 +51,13 @@ impl Checker {
             "{key} is valid, but {what} is not available in this version; expected a configuration without it"
         );
         self.later.push(Located { file: Arc::clone(&self.file), at, message });
+    }
+
+    /// Takes the valid keys that have no effect here, in order of place.
+    #[must_use]
+    pub fn take_moot(&mut self) -> Vec<Located> {
+        self.moot.sort_by_key(|note| note.at);
+        std::mem::take(&mut self.moot)
     }
 
     /// Marks a value that must not be shown.
@@ -117,6 +132,10 @@ impl Checker {
         let good = self.field(field, &entry.value);
         if let Some(what) = field.later.filter(|_| good && !is_off(field.kind, &entry.value)) {
             self.later(entry.at, field.name, what);
+        }
+        if let Some(why) = field.moot.filter(|_| good) {
+            let message = format!("{} has no effect here: {why}", field.name);
+            self.moot.push(Located { file: Arc::clone(&self.file), at: entry.at, message });
         }
     }
 

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use agent::cli::WrongConfig;
 use alertmanager::config::AlertmanagerConfig;
 use alertmanager::matcher::MatcherMode;
 use anyhow::Result;
 use clap::Subcommand;
 use config::Config;
-
-use super::WrongConfig;
 
 /// What a file is worth, in a sentence; or everything that is wrong with it.
 type Check = fn(&Path) -> Result<String, String>;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent::flags::{LogFlags, QueryFlags, RuleFlags, StorageFlags, WebFlags, duration, listen_address};
+use agent::flags::{CommonFlags, duration, listen_address};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use telemetry::LogOptions;
@@ -49,19 +49,11 @@ pub(crate) struct RunFlags {
     #[arg(long = "cluster.peer-timeout", default_value = "15s", value_parser = duration)]
     pub(crate) peer_timeout: Duration,
     #[command(flatten)]
-    pub(crate) web: WebFlags,
-    #[command(flatten)]
-    pub(crate) storage: StorageFlags,
-    #[command(flatten)]
-    pub(crate) query: QueryFlags,
-    #[command(flatten)]
-    pub(crate) rules: RuleFlags,
-    #[command(flatten)]
-    pub(crate) log: LogFlags,
+    pub(crate) common: CommonFlags,
 }
 
 pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
-    telemetry::init_logging(LogOptions { level: flags.log.level, format: flags.log.format })
+    telemetry::init_logging(LogOptions { level: flags.common.log.level, format: flags.common.log.format })
         .context("logging")?;
     Node::run(flags, shown).await
 }

@@ -17,7 +17,7 @@ pub(super) static ALERTING: Schema = Schema::new(
     ],
 );
 
-static ALERTMANAGERS: Schema = Schema::new(
+pub(super) static ALERTMANAGERS: Schema = Schema::new(
     "alertmanagers",
     &[
         field("timeout", Type::Duration),

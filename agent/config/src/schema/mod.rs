@@ -34,7 +34,10 @@ pub(crate) static FILE: Schema = Schema::new(
 )
 .verify(file);
 
-static RUNTIME: Schema = Schema::new("runtime", &[field("gogc", Type::Int(i64::MIN, i64::MAX))]);
+static RUNTIME: Schema = Schema::new(
+    "runtime",
+    &[field("gogc", Type::Int(i64::MIN, i64::MAX)).moot("memory is not collected as garbage")],
+);
 
 /// Limits and formats that `global` sets and a job may override.
 static SHARED: Schema = Schema::new(

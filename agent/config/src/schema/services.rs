@@ -328,13 +328,17 @@ static TSDB: Schema = Schema::new(
     "tsdb",
     &[
         field("out_of_order_time_window", Type::Duration).later("out-of-order ingestion"),
-        field("stale_series_compaction_threshold", Type::Float),
-        field("chunk_encoding", Type::Object(&ENCODING)),
+        field("stale_series_compaction_threshold", Type::Float)
+            .moot("a series without new samples costs no memory until the next window"),
+        field("chunk_encoding", Type::Object(&ENCODING)).moot("values are kept as decimals"),
         field("retention", Type::Object(&RETENTION)),
     ],
 );
 
-static EXEMPLARS: Schema = Schema::new("exemplars", &[field("max_exemplars", Type::Int(i64::MIN, i64::MAX))]);
+static EXEMPLARS: Schema = Schema::new(
+    "exemplars",
+    &[field("max_exemplars", Type::Int(i64::MIN, i64::MAX)).later("keeping exemplars")],
+);
 
 pub(super) static STORAGE: Schema = Schema::new(
     "storage",

@@ -2,6 +2,8 @@
 
 use yaml::{Checker, Schema, Type, View, field};
 
+use super::alerting::ALERTMANAGERS;
+
 /// Files of a mutual TLS connection.
 static PEER_TLS: Schema = Schema::new(
     "tls_config",
@@ -32,6 +34,8 @@ static FEDERATION: Schema = Schema::new(
         field("tls_config", Type::Object(&PEER_TLS)),
         field("flush_interval", Type::Duration),
         field("local_only", Type::TEXTS).later("keeping series local"),
+        field("alertmanagers", Type::List(&Type::Object(&ALERTMANAGERS)))
+            .empty_item("empty or null alertmanagers section"),
     ],
 )
 .verify(federation);

@@ -1,0 +1,37 @@
+//! What both programs do between their command line and a subcommand.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::flags;
+
+/// A configuration is wrong: exit code 2, as for wrong flags.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongConfig(pub String);
+
+/// Reads the command line, or explains it and exits; also gives the subcommand's flags as they were
+/// called, defaults included, for the status page.
+#[must_use]
+pub fn parse<C: Parser>() -> (C, BTreeMap<String, String>) {
+    // Before any TLS: every part then agrees on one provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let matches = C::command().get_matches();
+    let cli = C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let shown = matches
+        .subcommand()
+        .and_then(|(name, matches)| Some(flags::shown(C::command().find_subcommand(name)?, matches)))
+        .unwrap_or_default();
+    (cli, shown)
+}
+
+/// The exit code of a command, its last words said.
+#[allow(clippy::print_stderr, reason = "the last words of a command")]
+#[must_use]
+pub fn exit(outcome: Result<(), anyhow::Error>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    eprintln!("{error:#}");
+    if error.is::<WrongConfig>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
