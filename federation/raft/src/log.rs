@@ -10,6 +10,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use futures_util::{Stream, StreamExt, stream};
 use openraft::alias::LogIdOf;
@@ -49,7 +50,20 @@ struct Shared {
     db: RwLock<Option<Arc<DB>>>,
     ends: Mutex<Ends>,
     sync: mpsc::Sender<Waiter>,
+    thread: Option<JoinHandle<()>>,
     fatal: watch::Sender<Option<String>>,
+}
+
+impl Drop for Shared {
+    /// Waits until the folder is closed: whoever drops the last store may open it again, and a process that
+    /// ends does not take RocksDB's statics from under a thread that still closes.
+    fn drop(&mut self) {
+        self.sync = mpsc::channel(1).0;
+        *self.db.get_mut() = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that syncs the raft log had panicked");
+        }
+    }
 }
 
 /// Both ends of the log, so that asking for them reads nothing.
@@ -75,12 +89,18 @@ impl LogStore {
         let ends = read_ends(&db).map_err(|error| wrong(error.to_string()))?;
         let (sync, waiting) = mpsc::channel(SYNC_QUEUE);
         let (thread_db, thread_fatal) = (db.clone(), fatal.clone());
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("raft-log-sync".to_owned())
             .spawn(move || sync_loop(thread_db, waiting, &thread_fatal))
             .map_err(|error| wrong(format!("sync thread: {error}")))?;
-        let shared =
-            Shared { dir: dir.to_owned(), db: RwLock::new(Some(db)), ends: Mutex::new(ends), sync, fatal };
+        let shared = Shared {
+            dir: dir.to_owned(),
+            db: RwLock::new(Some(db)),
+            ends: Mutex::new(ends),
+            sync,
+            thread: Some(thread),
+            fatal,
+        };
         Ok(Self(Arc::new(shared)))
     }
 

@@ -96,6 +96,14 @@ async fn a_closed_log_refuses_and_can_be_opened_again() {
     assert_eq!(again.read_vote().await.expect("read"), None);
 }
 
+#[test]
+fn a_store_that_is_dropped_has_closed_its_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for _ in 0..30 {
+        drop(open(folder.path()));
+    }
+}
+
 #[tokio::test]
 async fn a_read_is_bounded_by_bytes_but_never_empty() {
     let folder = tempfile::tempdir().expect("a folder");
