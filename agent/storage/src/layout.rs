@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use model::{Labels, Metadata};
 
@@ -23,6 +24,10 @@ impl fmt::Display for LayoutId {
     }
 }
 
+/// The 128-bit hash of a layout's slots: equal exporters have equal shapes, whatever their target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShapeId(pub u128);
+
 /// One column of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -36,8 +41,9 @@ pub struct Slot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     id: LayoutId,
+    shape: ShapeId,
     target: Labels,
-    slots: Vec<Slot>,
+    slots: Arc<[Slot]>,
 }
 
 impl Layout {
@@ -66,14 +72,32 @@ impl Layout {
             }
         }
         drop(seen);
-        let id = Self::hash(&target, &slots);
-        Ok(Self { id, target, slots })
+        let (id, shape) = Self::hash(&target, &slots);
+        Ok(Self { id, shape, target, slots: slots.into() })
     }
 
     /// The id: the same for the same content.
     #[must_use]
     pub fn id(&self) -> LayoutId {
         self.id
+    }
+
+    /// The id of its slots alone.
+    #[must_use]
+    pub fn shape(&self) -> ShapeId {
+        self.shape
+    }
+
+    /// The columns, to be shared with other layouts of this shape.
+    #[must_use]
+    pub fn shared_slots(&self) -> &Arc<[Slot]> {
+        &self.slots
+    }
+
+    /// The same layout over slots that another layout of its shape has already; others change nothing.
+    #[must_use]
+    pub fn sharing(self, slots: &Arc<[Slot]>) -> Self {
+        if *self.slots == **slots { Self { slots: Arc::clone(slots), ..self } } else { self }
     }
 
     /// Labels that all series of the layout share.
@@ -98,30 +122,36 @@ impl Layout {
         builder.build()
     }
 
-    /// XXH3-128 over every text in order, each preceded by its length.
-    fn hash(target: &Labels, slots: &[Slot]) -> LayoutId {
-        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-        let mut text = |text: &str| {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        };
-        let mut labels = |labels: &Labels| {
-            text(&labels.len().to_string());
-            for (name, value) in labels.pairs() {
-                text(name);
-                text(value);
+    /// XXH3-128 over every text in order, each preceded by its length: once over all of it, once over the
+    /// slots alone.
+    fn hash(target: &Labels, slots: &[Slot]) -> (LayoutId, ShapeId) {
+        let mut of_all = xxhash_rust::xxh3::Xxh3::new();
+        put_labels(&mut of_all, target);
+        let mut of_slots = xxhash_rust::xxh3::Xxh3::new();
+        for slot in slots {
+            put_labels(&mut of_all, &slot.labels);
+            put_labels(&mut of_slots, &slot.labels);
+        }
+        for slot in slots {
+            for text in [slot.metadata.metric_type.as_str(), &slot.metadata.unit, &slot.metadata.help] {
+                put_text(&mut of_all, text);
+                put_text(&mut of_slots, text);
             }
-        };
-        labels(target);
-        for slot in slots {
-            labels(&slot.labels);
         }
-        for slot in slots {
-            text(slot.metadata.metric_type.as_str());
-            text(&slot.metadata.unit);
-            text(&slot.metadata.help);
-        }
-        LayoutId(hasher.digest128())
+        (LayoutId(of_all.digest128()), ShapeId(of_slots.digest128()))
+    }
+}
+
+fn put_text(hasher: &mut xxhash_rust::xxh3::Xxh3, text: &str) {
+    hasher.update(&(text.len() as u64).to_le_bytes());
+    hasher.update(text.as_bytes());
+}
+
+fn put_labels(hasher: &mut xxhash_rust::xxh3::Xxh3, labels: &Labels) {
+    put_text(hasher, &labels.len().to_string());
+    for (name, value) in labels.pairs() {
+        put_text(hasher, name);
+        put_text(hasher, value);
     }
 }
 

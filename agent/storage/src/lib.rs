@@ -22,7 +22,7 @@ pub use coverage::{Coverage, Gap};
 pub use error::{AppendError, FrameError, QueryError};
 pub use frame::{Frame, FrameHash, FrameKey, FrameSink, FrameSource, Receipt};
 pub use interval::IntervalSet;
-pub use layout::{Layout, LayoutId, Slot};
+pub use layout::{Layout, LayoutId, ShapeId, Slot};
 pub use number::Number;
 pub use query::{BoxFuture, LabelQuery, Querier, Select, SeriesSet, TimeRange};
 pub use stream::{Epoch, StreamId, StreamInfo};

@@ -1,19 +1,31 @@
-//! The head: the windows before, around and after now, in memory.
+//! The head: the windows before, around and after now, in memory, and the groups in them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use storage::{Frame, Layout};
+use model::Labels;
+use storage::{Frame, Layout, LayoutId, TimeRange};
 
-use crate::series::{Newest, SeriesTable};
+use crate::group::{Group, GroupKey};
+use crate::layouts::Layouts;
+use crate::rows::{Applied, Point};
 use crate::streams::{StreamNo, Streams};
-use crate::window::{Applied, SeriesNo, WINDOW_MS, Window, window_of};
+use crate::target::{Target, Targets};
+use crate::window::{WINDOW_MS, Window, window_of};
 
-/// The windows in memory and their series.
+/// Pairs of layouts of which it is remembered which series they share, at most.
+const LINKS_MAX: usize = 4_096;
+
+/// The windows in memory and their groups.
 #[derive(Debug)]
 pub(crate) struct Head {
-    pub(crate) table: SeriesTable,
     pub(crate) windows: BTreeMap<i64, Window>,
+    groups: HashMap<GroupKey, HeadGroup>,
+    /// Groups by the labels that all their series have.
+    common: HashMap<Labels, Common>,
+    targets: Targets,
+    links: HashMap<(LayoutId, LayoutId), Link>,
     /// The window that holds now.
     current: i64,
     /// Bytes that rows may still take up while they wait for the row they build on.
@@ -21,11 +33,32 @@ pub(crate) struct Head {
     waiting_max: usize,
 }
 
+/// Pairs of slots of two layouts that are one series.
+type Link = Arc<[(u32, u32)]>;
+
+/// A group that a window or the own node uses.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadGroup {
+    pub(crate) group: Arc<Group>,
+    /// Of the own node's groups.
+    pub(crate) target: Option<Arc<Target>>,
+}
+
+#[derive(Debug, Default)]
+struct Common {
+    groups: Vec<Arc<Group>>,
+    /// Series of the first so many groups.
+    counted: (usize, usize),
+}
+
 impl Head {
     pub(crate) fn new(now_ms: i64, waiting_max: usize) -> Self {
         Self {
-            table: SeriesTable::default(),
             windows: BTreeMap::new(),
+            groups: HashMap::new(),
+            common: HashMap::new(),
+            targets: Targets::default(),
+            links: HashMap::new(),
             current: window_of(now_ms),
             waiting_left: waiting_max,
             waiting_max,
@@ -52,25 +85,62 @@ impl Head {
     }
 
     /// Moves on (or back) to the window that holds `now_ms`. Gives the windows that must be loaded.
-    pub(crate) fn turn(&mut self, now_ms: i64, in_use: &HashSet<SeriesNo>) -> Vec<i64> {
+    pub(crate) fn turn(&mut self, now_ms: i64, in_use: &HashSet<GroupKey>) -> Vec<i64> {
         let before = self.span();
         self.current = window_of(now_ms);
         let span = self.span();
         self.windows.retain(|start, _| span.contains(start));
-        let mut alive = in_use.clone();
-        for window in self.windows.values() {
-            alive.extend(window.series.keys());
+        let mut kept = in_use.clone();
+        kept.extend(self.windows.values().flat_map(|window| window.groups.keys().copied()));
+        self.groups.retain(|key, _| kept.contains(key));
+        self.targets.tidy(|key| kept.contains(key));
+        self.links.clear();
+        self.common.clear();
+        for known in self.groups.values() {
+            self.common.entry(known.group.common()).or_default().groups.push(Arc::clone(&known.group));
         }
-        self.table.retain(&alive);
         let waiting: usize = self.windows.values().map(Window::waiting_bytes).sum();
         self.waiting_left = self.waiting_max.saturating_sub(waiting);
         span.into_iter().filter(|start| !before.contains(start)).collect()
+    }
+
+    /// A stream's layout as a group.
+    pub(crate) fn group(
+        &mut self,
+        streams: &Streams,
+        layouts: &Layouts,
+        stream: StreamNo,
+        layout: &Arc<Layout>,
+    ) -> Option<HeadGroup> {
+        let entry = match self.groups.entry((stream, layout.id())) {
+            Entry::Occupied(known) => return Some(known.get().clone()),
+            Entry::Vacant(entry) => entry,
+        };
+        let shape = Arc::clone(layouts.shape(layout)?);
+        let group = Arc::new(Group::new(stream, streams.get(stream), Arc::clone(layout), shape));
+        let target = group.is_own().then(|| self.targets.get(layout.target()));
+        if let Some(target) = &target {
+            target.add_group(group.key());
+        }
+        self.common.entry(group.common()).or_default().groups.push(Arc::clone(&group));
+        Some(entry.insert(HeadGroup { group, target }).clone())
+    }
+
+    /// A group that is known.
+    pub(crate) fn find(&self, key: &GroupKey) -> Option<&HeadGroup> {
+        self.groups.get(key)
+    }
+
+    /// The groups of a window.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.values().map(|known| &known.group)
     }
 
     /// Applies a frame, if its window is in memory.
     pub(crate) fn apply(
         &mut self,
         streams: &Streams,
+        all: &Layouts,
         stream: StreamNo,
         frame: &Frame,
         layouts: &[Arc<Layout>],
@@ -79,21 +149,62 @@ impl Head {
         if !self.covers(start) {
             return Applied::default();
         }
-        let (window, table) = (self.windows.entry(start).or_default(), &mut self.table);
-        let mut resolve = |layout: &Arc<Layout>| table.of_layout(streams, stream, layout);
-        window.apply_frame(streams, stream, frame, layouts, &mut self.waiting_left, &mut resolve)
-    }
-
-    /// Finds anew what the own node wrote last to each series of a window.
-    pub(crate) fn find_newest(&mut self, streams: &Streams, start: i64) {
-        let Some(window) = self.windows.get(&start) else { return };
-        for (series, point) in window.newest(|stream| streams.get(stream).own) {
-            if let Some(entry) = self.table.get_mut(series)
-                && entry.newest.is_none_or(|newest| newest.timestamp < point.timestamp)
+        for layout in layouts {
+            if let Some(known) = self.group(streams, all, stream, layout)
+                && let Some(target) = known.target
             {
-                entry.newest = Some(Newest { timestamp: point.timestamp, bits: point.bits });
+                target.came_to(frame.range().end);
             }
         }
+        let window = self.windows.entry(start).or_default();
+        window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |_| true)
+    }
+
+    /// For each slot of an own group the newest sample of its series, where there is one from `timestamp` on.
+    pub(crate) fn newest_since(&mut self, own: &HeadGroup, timestamp: i64) -> HashMap<u32, Point> {
+        let mut newest: HashMap<u32, Point> = HashMap::new();
+        let Some(target) = &own.target else { return newest };
+        let range = TimeRange { start: timestamp, end: i64::MAX };
+        for key in target.groups_since(timestamp) {
+            let Some(other) = self.groups.get(&key).map(|known| Arc::clone(&known.group)) else { continue };
+            let link = self.link(&own.group, &other);
+            if link.is_empty() {
+                continue;
+            }
+            let slots: Vec<u32> = link.iter().map(|(_, theirs)| *theirs).collect();
+            for window in self.windows.range(window_of(timestamp)..).map(|(_, window)| window) {
+                let Some(rows) = window.groups.get(&key) else { continue };
+                let mut points = vec![Vec::new(); slots.len()];
+                rows.lock().read(&slots, range, &mut points);
+                for (&(own, _), points) in link.iter().zip(&points) {
+                    let Some(&last) = points.last() else { continue };
+                    let known = newest.entry(own).or_insert(last);
+                    if known.timestamp < last.timestamp {
+                        *known = last;
+                    }
+                }
+            }
+        }
+        newest
+    }
+
+    /// The slots of two own groups that are one series.
+    fn link(&mut self, one: &Group, other: &Group) -> Link {
+        let (a, b) = (&one.layout, &other.layout);
+        if a.id() == b.id() {
+            return (0..a.slots().len() as u32).map(|slot| (slot, slot)).collect();
+        }
+        if let Some(known) = self.links.get(&(a.id(), b.id())) {
+            return Arc::clone(known);
+        }
+        let theirs: HashMap<Labels, u32> = (0..b.slots().len() as u32).map(|slot| (other.series(slot), slot)).collect();
+        let shared = |slot| Some((slot, *theirs.get(&one.series(slot))?));
+        let link: Link = (0..a.slots().len() as u32).filter_map(shared).collect();
+        if self.links.len() >= LINKS_MAX {
+            self.links.clear();
+        }
+        self.links.insert((a.id(), b.id()), Arc::clone(&link));
+        link
     }
 
     /// Samples in memory.
@@ -101,11 +212,31 @@ impl Head {
         self.windows.values().map(|window| window.samples).sum()
     }
 
+    /// Series in memory. Groups of one target may share some; those of several targets hardly ever do, and
+    /// such series are counted once for each.
+    pub(crate) fn series(&mut self) -> usize {
+        self.common.values_mut().map(Common::series).sum()
+    }
+
     /// Oldest and newest time in memory.
     pub(crate) fn times(&self) -> Option<(i64, i64)> {
-        let points = || self.windows.values().flat_map(|window| window.series.values());
-        let first = points().filter_map(|points| points.first()).map(|point| point.timestamp).min()?;
-        let last = points().filter_map(|points| points.last()).map(|point| point.timestamp).max()?;
-        Some((first, last))
+        let all = || self.windows.values().filter_map(Window::times);
+        Some((all().map(|times| times.0).min()?, all().map(|times| times.1).max()?))
+    }
+}
+
+impl Common {
+    fn series(&mut self) -> usize {
+        if self.counted.0 != self.groups.len() {
+            let count = match self.groups.as_slice() {
+                [only] => only.slots(),
+                all => {
+                    let slots = all.iter().flat_map(|group| group.layout.slots());
+                    slots.map(|slot| &slot.labels).collect::<HashSet<_>>().len()
+                }
+            };
+            self.counted = (self.groups.len(), count);
+        }
+        self.counted.1
     }
 }

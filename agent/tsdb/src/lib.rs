@@ -5,7 +5,11 @@
 //! described in FORMAT.md.
 
 mod bytes;
+mod codec;
+mod found;
+mod group;
 mod head;
+mod layouts;
 mod metrics;
 mod open;
 mod options;
@@ -14,14 +18,15 @@ mod query;
 mod record;
 mod retention;
 mod row;
+mod rows;
 mod segments;
-mod series;
 mod sink;
 mod source;
 mod state;
 mod status;
 mod store;
 mod streams;
+mod target;
 mod window;
 mod writer;
 

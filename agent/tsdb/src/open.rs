@@ -5,10 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use log::{Location, Log, LogOptions, Record};
-use storage::{Epoch, Frame, Gap, IntervalSet, Layout, LayoutId, StreamId, StreamInfo, TimeRange};
+use storage::{Epoch, Frame, Gap, IntervalSet, StreamId, StreamInfo, TimeRange};
 
 use crate::bytes::Malformed;
 use crate::head::Head;
+use crate::layouts::Layouts;
 use crate::metrics::Metrics;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
@@ -24,7 +25,7 @@ struct Replay {
     /// First window of the head.
     head_from: i64,
     streams: Streams,
-    layouts: HashMap<LayoutId, Arc<Layout>>,
+    layouts: Layouts,
     segments: Segments,
     /// Of the head's windows.
     in_head: Vec<(StreamNo, Frame)>,
@@ -48,7 +49,7 @@ pub(crate) fn open(
         node: Arc::clone(&options.node_name),
         head_from: window_of(now_ms).saturating_sub(WINDOW_MS),
         streams: Streams::default(),
-        layouts: HashMap::new(),
+        layouts: Layouts::default(),
         segments: Segments::new(),
         in_head: Vec::new(),
         deferred: Vec::new(),
@@ -93,8 +94,7 @@ impl Replay {
                 self.open_stream(record::stream(payload)?);
             }
             record::LAYOUT => {
-                let layout = record::layout(payload)?;
-                self.layouts.entry(layout.id()).or_insert_with(|| Arc::new(layout));
+                self.layouts.add(record::layout(payload)?);
             }
             record::FRAME => self.take_frame(found)?,
             record::CHECKPOINT => {
@@ -140,7 +140,7 @@ impl Replay {
     fn place(&mut self, at: Location, frame: &Frame) -> bool {
         let (seq, range) = (frame.key().seq, frame.range());
         let Some(no) = self.streams.find(&frame.key().stream) else { return false };
-        if !frame.layouts().iter().all(|id| self.layouts.contains_key(id)) {
+        if !frame.layouts().iter().all(|id| self.layouts.has(*id)) {
             return false;
         }
         self.segments.entry(at.segment).or_default().add(no, seq, range, frame.layouts());
@@ -207,13 +207,10 @@ impl Replay {
         self.in_head.sort_by_key(|(no, frame)| (*no, frame.key().seq));
         for (no, frame) in std::mem::take(&mut self.in_head) {
             let layouts: Option<Vec<_>> =
-                frame.layouts().iter().map(|id| self.layouts.get(id).cloned()).collect();
+                frame.layouts().iter().map(|id| self.layouts.get(*id).cloned()).collect();
             let Some(layouts) = layouts else { continue };
-            let applied = head.apply(&self.streams, no, &frame, &layouts);
+            let applied = head.apply(&self.streams, &self.layouts, no, &frame, &layouts);
             metrics.rows_corrupt.inc_by(applied.bad_rows);
-        }
-        for start in head.span() {
-            head.find_newest(&self.streams, start);
         }
         head
     }

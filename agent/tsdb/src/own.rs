@@ -7,11 +7,12 @@ use bytes::Bytes;
 use model::Labels;
 use storage::{AppendError, Cell, Frame, FrameHash, FrameKey, Layout, LayoutId, LayoutRef, Row, TimeRange};
 
-use crate::row::RowState;
-use crate::series::Newest;
+use crate::group::GroupKey;
+use crate::head::HeadGroup;
+use crate::rows::{NextRow, Rows};
 use crate::state::{State, Ticket};
 use crate::streams::StreamNo;
-use crate::window::{Origin, SeriesNo, WINDOW_MS, cell_bits, window_of};
+use crate::window::{Origin, SharedRows, WINDOW_MS, cell_bits, window_of};
 
 /// Bytes of a body after which the open frame is closed early.
 const BODY_FULL: usize = 64 << 10;
@@ -38,11 +39,11 @@ pub(crate) struct Own {
 
 #[derive(Debug)]
 struct Group {
-    layout: Arc<Layout>,
-    series: Arc<[SeriesNo]>,
-    row: RowState,
-    /// Start of the last row's window.
-    window: Option<i64>,
+    known: HeadGroup,
+    /// The last row's window and what it holds of the group.
+    rows: Option<(i64, SharedRows)>,
+    /// Number of the last row.
+    number: u64,
     /// Start of the window in which it was registered or had its last row.
     used: i64,
     rows_since_key: u32,
@@ -107,71 +108,83 @@ impl Own {
         self.open.as_ref().map_or(0, |open| open.body.len())
     }
 
-    /// Forgets groups that nobody used in the windows that stay; gives the series of the others.
-    pub(crate) fn retire(&mut self, now_ms: i64) -> HashSet<SeriesNo> {
+    /// Forgets groups that nobody used in the windows that stay; gives the others.
+    pub(crate) fn retire(&mut self, now_ms: i64) -> HashSet<GroupKey> {
         let oldest = window_of(now_ms).saturating_sub(WINDOW_MS);
         self.groups.retain(|_, group| group.used >= oldest);
         let groups = &self.groups;
         self.tokens.retain(|_, token| groups.contains_key(token));
-        self.groups.values().flat_map(|group| group.series.iter().copied()).collect()
+        self.groups.values().map(|group| group.known.group.key()).collect()
     }
 }
 
 impl State {
     /// Makes a layout known to the own stream.
-    pub(crate) fn own_layout(&mut self, layout: Layout) -> LayoutRef {
+    pub(crate) fn own_layout(&mut self, layout: Layout) -> Option<LayoutRef> {
         if let Some(&token) = self.own.tokens.get(&layout.id())
             && let Some(group) = self.own.groups.get(&token)
         {
-            return LayoutRef::new(Arc::clone(&group.layout), token);
+            return Some(LayoutRef::new(Arc::clone(&group.known.group.layout), token));
         }
-        let id = layout.id();
-        let layout = Arc::clone(self.layouts.entry(id).or_insert_with(|| Arc::new(layout)));
-        let series = self.head.table.of_layout(&self.streams, self.own.stream, &layout);
+        let layout = self.layouts.add(layout);
+        let known = self.head.group(&self.streams, &self.layouts, self.own.stream, &layout)?;
         let token = self.own.next_token;
         self.own.next_token += 1;
-        let row = RowState::empty(layout.slots().len());
         let group = Group {
-            layout: Arc::clone(&layout),
-            series,
-            row,
-            window: None,
+            known,
+            rows: None,
+            number: 0,
             used: self.head.span()[1],
             rows_since_key: 0,
             keyframes: self.own.keyframes,
         };
         self.own.groups.insert(token, group);
-        self.own.tokens.insert(id, token);
-        LayoutRef::new(layout, token)
+        self.own.tokens.insert(layout.id(), token);
+        Some(LayoutRef::new(layout, token))
     }
 
     /// Appends a row of the own node, sample by sample as Prometheus would take it.
     pub(crate) fn own_append(&mut self, row: Row<'_>, newest_allowed: i64) -> Result<Verdict, AppendError> {
         let token = row.layout.token();
-        let group = self.own.groups.get(&token).filter(|group| group.layout.id() == row.layout.layout().id());
-        let group = group.ok_or(AppendError::Relayout)?;
-        let slots = group.series.len();
+        let id = row.layout.layout().id();
+        let group = self.own.groups.get(&token).filter(|group| group.known.group.layout.id() == id);
+        let known = group.ok_or(AppendError::Relayout)?.known.clone();
+        let slots = known.group.slots();
         if row.cells.len() != slots {
             return Err(AppendError::Width { cells: row.cells.len(), slots });
         }
         let in_bounds = row.timestamp <= newest_allowed && row.timestamp >= self.head.span()[0];
+        let in_order = known.target.as_ref().is_some_and(|target| target.is_news(row.timestamp));
+        let mut verdict = if in_bounds && in_order {
+            let present = row.cells.iter().filter(|cell| **cell != Cell::Absent).count();
+            Verdict { appended: present, ..Verdict::default() }
+        } else {
+            return Ok(self.own_append_checked(token, &known, row, in_bounds));
+        };
+        if verdict.appended > 0 {
+            (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, row.cells);
+        }
+        Ok(verdict)
+    }
+
+    /// The same for a row that some of its series may not take: each is looked at.
+    fn own_append_checked(&mut self, token: u64, known: &HeadGroup, row: Row<'_>, in_bounds: bool) -> Verdict {
+        let newest =
+            if in_bounds { self.head.newest_since(known, row.timestamp) } else { HashMap::new() };
         let mut verdict = Verdict::default();
         let mut cells = row.cells.to_vec();
-        let series = Arc::clone(&group.series);
-        for (cell, &series) in cells.iter_mut().zip(series.iter()) {
+        for (slot, cell) in (0..).zip(cells.iter_mut()) {
             let Some(bits) = cell_bits(*cell) else { continue };
-            let entry = self.head.table.get(series);
-            let newest = entry.and_then(|entry| entry.newest);
-            let rejected = match newest {
+            let rejected = match newest.get(&slot) {
                 _ if !in_bounds => &mut verdict.out_of_bounds,
                 Some(newest) if newest.timestamp > row.timestamp => &mut verdict.out_of_order,
-                Some(newest) if newest.timestamp == row.timestamp && newest.bits == bits => {
+                Some(newest) if newest.bits == bits => {
                     // Said twice: it is there already.
                     *cell = Cell::Absent;
                     continue;
                 }
-                Some(newest) if newest.timestamp == row.timestamp => &mut verdict.duplicates,
-                _ => {
+                Some(_) => &mut verdict.duplicates,
+                None => {
                     verdict.appended += 1;
                     continue;
                 }
@@ -179,13 +192,13 @@ impl State {
             *rejected += 1;
             *cell = Cell::Absent;
             if verdict.first_rejected.is_none() {
-                verdict.first_rejected = entry.map(|entry| entry.labels.clone());
+                verdict.first_rejected = Some(known.group.series(slot));
             }
         }
         if verdict.appended > 0 {
             (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, &cells);
         }
-        Ok(verdict)
+        verdict
     }
 
     /// Puts a row into the open frame and, where its window is there, into the head. Gives the
@@ -197,35 +210,37 @@ impl State {
             self.seal();
             sealed = true;
         }
-        let own = &mut self.own;
+        let (own, head) = (&mut self.own, &mut self.head);
         let Some(group) = own.groups.get_mut(&token) else { return (own.position - 1, sealed) };
-        let open = own.open.get_or_insert_with(|| OpenFrame {
-            window,
-            range: TimeRange { start: timestamp, end: timestamp },
-            layouts: Vec::new(),
-            positions: HashMap::new(),
-            body: Vec::new(),
-            rows: 0,
-        });
-        let layout = *open.positions.entry(group.layout.id()).or_insert_with(|| {
-            open.layouts.push(Arc::clone(&group.layout));
-            open.layouts.len() - 1
-        });
-        let keyframe = group.window != Some(window)
-            || group.rows_since_key >= KEYFRAME_ROWS
-            || group.keyframes != own.keyframes;
-        group.row.encode_next(keyframe, layout, timestamp, cells, &mut open.body);
+        let layout = Arc::clone(&group.known.group.layout);
+        let open = own.open.get_or_insert_with(|| OpenFrame::new(timestamp));
+        let position = open.position(&layout);
+        let rows = match &group.rows {
+            Some((start, rows)) if *start == window => Arc::clone(rows),
+            _ if head.covers(window) => head.windows.entry(window).or_default().rows(own.stream, &layout),
+            // Nobody reads it here: the frame is what counts.
+            _ => Arc::new(parking_lot::Mutex::new(Rows::new(layout.slots().len()))),
+        };
+        let turned = group.rows.as_ref().is_none_or(|(start, _)| *start != window);
+        let due = turned || group.rows_since_key >= KEYFRAME_ROWS || group.keyframes != own.keyframes;
+        let next = NextRow { keyframe: due, layout: position, timestamp, cells };
+        let origin = Origin { seq: own.next_seq, row: open.rows };
+        let keyframe = rows.lock().append(group.number, next, origin, &mut open.body);
+        group.rows = Some((window, rows));
+        group.number += 1;
         group.rows_since_key = if keyframe { 1 } else { group.rows_since_key + 1 };
         group.keyframes = own.keyframes;
-        group.window = Some(window);
         group.used = group.used.max(window);
+        if let Some(target) = &group.known.target {
+            target.came_to(timestamp);
+        }
         open.range.start = open.range.start.min(timestamp);
         open.range.end = open.range.end.max(timestamp);
-        let origin = Origin { stream: own.stream, seq: own.next_seq, row: open.rows };
         open.rows += 1;
+        if let Some(window) = head.windows.get_mut(&window) {
+            window.samples += cells.iter().filter(|cell| **cell != Cell::Absent).count();
+        }
         let (position, full) = (own.position, open.body.len() >= BODY_FULL);
-        let series = Arc::clone(&group.series);
-        self.put_into_head(&series, timestamp, cells, origin);
         if full {
             self.seal();
         }
@@ -246,22 +261,25 @@ impl State {
         own.position += 1;
         self.take_frame(stream, frame, open.layouts, ticket);
     }
+}
 
-    fn put_into_head(&mut self, series: &[SeriesNo], timestamp: i64, cells: &[Cell], origin: Origin) {
-        let start = window_of(timestamp);
-        if !self.head.covers(start) {
-            return;
+impl OpenFrame {
+    fn new(timestamp: i64) -> Self {
+        Self {
+            window: window_of(timestamp),
+            range: TimeRange { start: timestamp, end: timestamp },
+            layouts: Vec::new(),
+            positions: HashMap::new(),
+            body: Vec::new(),
+            rows: 0,
         }
-        let window = self.head.windows.entry(start).or_default();
-        let origin = window.origin(origin);
-        for (cell, &series) in cells.iter().zip(series) {
-            let Some(bits) = cell_bits(*cell) else { continue };
-            window.put(&self.streams, series, timestamp, bits, origin);
-            if let Some(entry) = self.head.table.get_mut(series)
-                && entry.newest.is_none_or(|newest| newest.timestamp < timestamp)
-            {
-                entry.newest = Some(Newest { timestamp, bits });
-            }
-        }
+    }
+
+    /// The place of a layout in the frame's table.
+    fn position(&mut self, layout: &Arc<Layout>) -> usize {
+        *self.positions.entry(layout.id()).or_insert_with(|| {
+            self.layouts.push(Arc::clone(layout));
+            self.layouts.len() - 1
+        })
     }
 }

@@ -1,16 +1,17 @@
 //! Answering: the head for the windows in memory, the log for all others, window by window.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Labels, Matcher, Sample, Series};
+use model::{Labels, Matcher};
 use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet, TimeRange};
 
-use crate::series::SeriesTable;
+use crate::found::{Found, Source};
+use crate::group::{Group, GroupKey, Matching};
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::streams::{Place, Stream, StreamNo};
-use crate::window::{Point, Window, window_of};
+use crate::window::{SharedRows, Window, window_of};
 
 /// What a limited list says, as Prometheus does.
 const TRUNCATED: &str = "results truncated due to limit";
@@ -75,97 +76,51 @@ impl Store {
     }
 }
 
-/// Samples by series, as they are found.
-struct Found {
-    series: BTreeMap<Labels, Vec<Sample>>,
-    samples: usize,
-    samples_max: usize,
-}
-
-impl Found {
-    fn add(&mut self, labels: &Labels, points: &[Point]) -> Result<(), QueryError> {
-        if points.is_empty() {
-            return Ok(());
-        }
-        self.samples += points.len();
-        self.check(0)?;
-        let samples = points.iter().map(|point| Sample::new(point.timestamp, f64::from_bits(point.bits)));
-        match self.series.get_mut(labels) {
-            Some(known) => known.extend(samples),
-            None => drop(self.series.insert(labels.clone(), samples.collect())),
-        }
-        Ok(())
-    }
-
-    fn check(&self, more: usize) -> Result<(), QueryError> {
-        if self.samples.saturating_add(more) <= self.samples_max {
-            return Ok(());
-        }
-        let max = self.samples_max;
-        Err(QueryError::Limit(format!(
-            "query processing would load too many samples into memory in query execution (limit {max})"
-        )))
-    }
-}
-
 impl Inner {
     fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
         let (windows, coverage) = {
             let state = self.state.read();
             (state.windows_in(select.range), state.coverage(select.range))
         };
-        let mut found = Found { series: BTreeMap::new(), samples: 0, samples_max: select.samples_max };
+        let mut found = Found::new(select.samples_max);
         for start in windows {
-            if !self.select_head(select, start, &mut found)? {
-                self.select_log(select, start, &mut found)?;
+            let sources = self.state.read().head_sources(select, start);
+            match sources {
+                Some(sources) => found.read(&sources, select.range)?,
+                None => found.read(&self.log_sources(select, start)?, select.range)?,
             }
+            found.close_window();
         }
-        let series = found.series.into_iter().map(|(labels, samples)| Series { labels, samples }).collect();
-        Ok(SeriesSet { series, coverage })
+        Ok(SeriesSet { series: found.finish(), coverage })
     }
 
-    /// Adds a window's samples from the head; `false` when the head does not have that window.
-    fn select_head(&self, select: &Select, start: i64, found: &mut Found) -> Result<bool, QueryError> {
-        let state = self.state.read();
-        if !state.head.answers(start) {
-            return Ok(false);
-        }
-        let Some(window) = state.head.windows.get(&start) else { return Ok(true) };
-        for (series, labels) in state.head.table.matching(&select.matchers) {
-            if let Some(points) = window.series.get(&series) {
-                found.add(labels, within(points, select.range))?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// Adds a window's samples from the log: a head window built for this one question.
-    fn select_log(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+    /// A window's matching groups out of the log: rows that are put together for this one question.
+    fn log_sources(&self, select: &Select, start: i64) -> Result<Vec<Source>, QueryError> {
         let plan = self.state.read().plan_window(start);
         let frames =
             plan.read(start, &self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
-        let mut table = SeriesTable::filtered(select.matchers.clone());
-        let mut window = Window::within(select.range);
+        let mut matching = Matching::new(&select.matchers);
+        let mut window = Window::default();
+        let mut wanted: HashMap<GroupKey, Option<Source>> = HashMap::new();
         for frame in frames {
             let state = self.state.read();
             let Some((stream, layouts)) = state.resolve(&frame) else { continue };
-            let mut resolve = |layout: &Arc<_>| table.of_layout(&state.streams, stream, layout);
-            window.apply_frame(
-                &state.streams,
-                stream,
-                &frame,
-                &layouts,
-                &mut usize::MAX.clone(),
-                &mut resolve,
-            );
-            found.check(window.samples)?;
-        }
-        for (series, entry) in table.iter() {
-            if let Some(points) = window.series.get(&series) {
-                found.add(&entry.labels, within(points, select.range))?;
+            for layout in &layouts {
+                wanted.entry((stream, layout.id())).or_insert_with(|| {
+                    let shape = Arc::clone(state.layouts.shape(layout)?);
+                    let known = state.streams.get(stream);
+                    let group = Arc::new(Group::new(stream, known, Arc::clone(layout), shape));
+                    let slots = matching.slots(&group);
+                    (!slots.is_empty()).then(|| Source { group, slots, rows: window.rows(stream, layout) })
+                });
             }
+            drop(state);
+            let is_wanted = |layout: &storage::Layout| {
+                wanted.get(&(stream, layout.id())).is_some_and(Option::is_some)
+            };
+            window.apply_frame(stream, &frame, &layouts, &mut usize::MAX.clone(), is_wanted);
         }
-        Ok(())
+        Ok(wanted.into_values().flatten().collect())
     }
 
     /// A list cut to its limit, and its coverage.
@@ -181,6 +136,22 @@ impl Inner {
 }
 
 impl State {
+    /// A window's matching groups in the head; none when the head does not have that window.
+    fn head_sources(&self, select: &Select, start: i64) -> Option<Vec<Source>> {
+        if !self.head.answers(start) {
+            return None;
+        }
+        let mut matching = Matching::new(&select.matchers);
+        let groups = self.head.windows.get(&start).into_iter().flat_map(|window| &window.groups);
+        let source = |(key, rows): (&GroupKey, &SharedRows)| {
+            let group = &self.head.find(key)?.group;
+            let slots = matching.slots(group);
+            let (group, rows) = (Arc::clone(group), Arc::clone(rows));
+            (!slots.is_empty()).then_some(Source { group, slots, rows })
+        };
+        Some(groups.filter_map(source).collect())
+    }
+
     /// The label sets that pass and may have samples in the range.
     fn series_in(&self, query: &LabelQuery) -> BTreeSet<Labels> {
         let passes = |labels: &Labels| {
@@ -188,24 +159,26 @@ impl State {
             query.matcher_sets.is_empty() || query.matcher_sets.iter().any(all)
         };
         let mut found = BTreeSet::new();
-        for (&start, window) in &self.head.windows {
-            if !self.head.answers(start) {
-                continue;
-            }
-            for (series, points) in &window.series {
-                if within(points, query.range).is_empty() {
+        let sets: &[Vec<Matcher>] = if query.matcher_sets.is_empty() { &[Vec::new()] } else { &query.matcher_sets };
+        for matchers in sets {
+            let mut matching = Matching::new(matchers);
+            for (&start, window) in &self.head.windows {
+                if !self.head.answers(start) {
                     continue;
                 }
-                if let Some(entry) = self.head.table.get(*series)
-                    && !found.contains(&entry.labels)
-                    && passes(&entry.labels)
-                {
-                    found.insert(entry.labels.clone());
+                for (key, rows) in &window.groups {
+                    let Some(known) = self.head.find(key) else { continue };
+                    let slots = matching.slots(&known.group);
+                    if slots.is_empty() {
+                        continue;
+                    }
+                    let held = rows.lock().held(&slots, query.range);
+                    found.extend(held.into_iter().map(|slot| known.group.series(slot)));
                 }
             }
         }
         for (stream, layout) in self.layouts_in_log(query.range) {
-            let Some(layout) = self.layouts.get(&layout) else { continue };
+            let Some(layout) = self.layouts.get(layout) else { continue };
             let owner = self.streams.get(stream);
             let shown = (0..layout.slots().len()).map(|slot| owner.shown(layout.series(slot)));
             found.extend(shown.filter(|labels| passes(labels)));
@@ -263,11 +236,4 @@ impl State {
         // A frame that is no longer listed is older than the head.
         stream.recent.get(first.end()).map_or(self.head.span()[0], |entry| entry.range.end)
     }
-}
-
-/// The points of a range.
-fn within(points: &[Point], range: TimeRange) -> &[Point] {
-    let from = points.partition_point(|point| point.timestamp < range.start);
-    let to = points.partition_point(|point| point.timestamp <= range.end);
-    &points[from..to.max(from)]
 }

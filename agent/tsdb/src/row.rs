@@ -39,6 +39,26 @@ impl Slot {
         if self.kind == Kind::Raw { (0, 0) } else { (self.value, self.exponent) }
     }
 
+    /// The decimal that a delta is added to, as a cell that leads to remembering it.
+    fn remembered(&self) -> Cell {
+        match self.decimal() {
+            (0, 0) => Cell::Absent,
+            (mantissa, exponent) => Cell::Value(Number::Decimal { mantissa, exponent }),
+        }
+    }
+
+    /// Whether it says just this already: what most slots of most rows do.
+    fn says(&self, cell: Cell) -> bool {
+        match cell {
+            Cell::Absent => self.kind == Kind::Absent,
+            Cell::Stale => self.kind == Kind::Stale,
+            Cell::Value(Number::Raw(bits)) => self.kind == Kind::Raw && self.value == bits as i64,
+            Cell::Value(Number::Decimal { mantissa, exponent }) => {
+                self.kind == Kind::Decimal && self.value == mantissa && self.exponent == exponent
+            }
+        }
+    }
+
     fn set(self, token: Token) -> Result<Self, Malformed> {
         let (mantissa, exponent) = self.decimal();
         let decimal = |mantissa: i64, exponent| {
@@ -103,7 +123,7 @@ impl RowState {
         Self { number: 0, timestamp: 0, slots: vec![Slot::default(); slots] }
     }
 
-    /// Appends the next row to `out` and becomes that row. `cells` has one cell a slot.
+    /// Appends the next row to `out` and becomes that row; gives its changes. `cells` has one cell a slot.
     pub(crate) fn encode_next(
         &mut self,
         keyframe: bool,
@@ -111,45 +131,78 @@ impl RowState {
         timestamp: i64,
         cells: &[Cell],
         out: &mut Vec<u8>,
-    ) {
+    ) -> Vec<u8> {
         if keyframe {
-            self.slots.fill(Slot::default());
+            self.reset();
         }
-        let mut changed = vec![0u8; self.slots.len().div_ceil(8)];
-        let (mut escapes, mut escape_count, mut last) = (Vec::new(), 0, 0);
-        let mut deltas = Vec::new();
-        for (at, (slot, &cell)) in self.slots.iter_mut().zip(cells).enumerate() {
-            let token = slot.token(cell);
-            // Every token comes from a valid cell, so it can be applied.
-            let Ok(next) = slot.set(token) else { continue };
-            if next == *slot {
-                continue;
-            }
-            *slot = next;
-            changed[at / 8] |= 1 << (at % 8);
-            if let Token::Delta(delta) = token {
-                put_zigzag(&mut deltas, delta);
-            } else {
-                put_varint(&mut escapes, (at - last) as u64);
-                put_escape(&mut escapes, token);
-                (escape_count, last) = (escape_count + 1, at);
-            }
-        }
-        let mut row = Vec::with_capacity(changed.len() + escapes.len() + deltas.len() + 16);
+        let changes = encode_cells(&mut self.slots, cells);
+        let mut row = Vec::with_capacity(changes.len() + 16);
         put_varint(&mut row, layout as u64);
         put_varint(&mut row, self.number + 1);
         put_varint(&mut row, u64::from(!keyframe));
         let since = if keyframe { 0 } else { self.timestamp };
         put_zigzag(&mut row, timestamp.wrapping_sub(since));
-        row.extend_from_slice(&changed);
-        put_varint(&mut row, escape_count);
-        row.extend_from_slice(&escapes);
-        row.extend_from_slice(&deltas);
-        put_varint(out, row.len() as u64);
+        put_varint(out, (row.len() + changes.len()) as u64);
         out.extend_from_slice(&row);
+        out.extend_from_slice(&changes);
         self.number += 1;
         self.timestamp = timestamp;
+        changes
     }
+
+    /// Goes back to what a keyframe builds on.
+    pub(crate) fn reset(&mut self) {
+        self.slots.fill(Slot::default());
+    }
+
+    /// Applies the changed cells of the next row.
+    pub(crate) fn apply(&mut self, cells: &[u8]) -> Result<(), Malformed> {
+        let slots = &mut self.slots;
+        walk(cells, slots.len(), |at, token| {
+            slots[at] = slots[at].set(token)?;
+            Ok(())
+        })
+    }
+
+    /// Changes that lead from a reset row to this one, to be applied one after the other: the decimals that
+    /// slots remember, then what they say.
+    pub(crate) fn snapshot(&self) -> [Vec<u8>; 2] {
+        let mut slots = vec![Slot::default(); self.slots.len()];
+        let remembered: Vec<Cell> = self.slots.iter().map(Slot::remembered).collect();
+        let said: Vec<Cell> = self.slots.iter().map(Slot::cell).collect();
+        [encode_cells(&mut slots, &remembered), encode_cells(&mut slots, &said)]
+    }
+}
+
+/// Brings `slots` to what `cells` say, and gives the changes as a row carries them.
+fn encode_cells(slots: &mut [Slot], cells: &[Cell]) -> Vec<u8> {
+    let mut out = vec![0u8; slots.len().div_ceil(8)];
+    let (mut escapes, mut escape_count, mut last) = (Vec::new(), 0, 0);
+    let mut deltas = Vec::new();
+    for (at, (slot, &cell)) in slots.iter_mut().zip(cells).enumerate() {
+        if slot.says(cell) {
+            continue;
+        }
+        let token = slot.token(cell);
+        // Every token comes from a valid cell, so it can be applied.
+        let Ok(next) = slot.set(token) else { continue };
+        if next == *slot {
+            continue;
+        }
+        *slot = next;
+        out[at / 8] |= 1 << (at % 8);
+        if let Token::Delta(delta) = token {
+            put_zigzag(&mut deltas, delta);
+        } else {
+            put_varint(&mut escapes, (at - last) as u64);
+            put_escape(&mut escapes, token);
+            (escape_count, last) = (escape_count + 1, at);
+        }
+    }
+    put_varint(&mut out, escape_count);
+    out.extend_from_slice(&escapes);
+    out.extend_from_slice(&deltas);
+    out
 }
 
 /// A row whose cells have not been decoded.

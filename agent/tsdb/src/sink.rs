@@ -24,13 +24,13 @@ impl FrameSink for Store {
     fn add_layout(&self, layout: Layout) -> Result<(), FrameError> {
         let mut state = self.inner.state.write();
         self.inner.check_open(&state).map_err(FrameError::Unavailable)?;
-        state.layouts.entry(layout.id()).or_insert_with(|| Arc::new(layout));
+        state.layouts.add(layout);
         Ok(())
     }
 
     fn unknown_layouts(&self, ids: &[LayoutId]) -> Vec<LayoutId> {
         let state = self.inner.state.read();
-        ids.iter().copied().filter(|id| !state.layouts.contains_key(id)).collect()
+        ids.iter().copied().filter(|id| !state.layouts.has(*id)).collect()
     }
 
     fn append(&self, frame: Frame) -> Result<Receipt, FrameError> {
@@ -113,7 +113,7 @@ impl Inner {
         let stream = state.streams.find(id).ok_or_else(|| FrameError::UnknownStream(id.to_string()))?;
         let mut layouts = Vec::with_capacity(frame.layouts().len());
         for &id in frame.layouts() {
-            match state.layouts.get(&id) {
+            match state.layouts.get(id) {
                 Some(layout) => layouts.push(Arc::clone(layout)),
                 None => return Ok(Known::Without(id)),
             }

@@ -54,7 +54,7 @@ impl FrameSource for Store {
     }
 
     fn find_layout(&self, id: LayoutId) -> Option<Arc<Layout>> {
-        self.inner.state.read().layouts.get(&id).cloned()
+        self.inner.state.read().layouts.get(id).cloned()
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
@@ -156,7 +156,7 @@ impl Inner {
                 if frame.key().seq <= after {
                     continue;
                 }
-                let token = state.own_layout((*layout).clone()).token();
+                let Some(token) = state.own_layout((*layout).clone()).map(|layout| layout.token()) else { continue };
                 let cells: Vec<_> = row.slots.iter().map(|slot| slot.cell()).collect();
                 state.put_own_row(token, row.timestamp, &cells);
                 count += 1;

@@ -3,13 +3,15 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use storage::{Frame, FrameHash, Gap, IntervalSet, Layout, LayoutId, StreamInfo, TimeRange};
+use storage::{Frame, FrameHash, Gap, IntervalSet, Layout, StreamInfo, TimeRange};
 
 use crate::head::Head;
+use crate::layouts::Layouts;
 use crate::own::Own;
+use crate::rows::Applied;
 use crate::segments::{FrameFiles, Segments};
 use crate::streams::{Entry, Place, StreamNo, Streams};
-use crate::window::{Applied, window_of};
+use crate::window::window_of;
 
 /// What waits to be written.
 #[derive(Clone, Debug)]
@@ -40,7 +42,7 @@ pub(crate) enum Ticket {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) streams: Streams,
-    pub(crate) layouts: HashMap<LayoutId, Arc<Layout>>,
+    pub(crate) layouts: Layouts,
     pub(crate) head: Head,
     pub(crate) own: Own,
     pub(crate) queue: VecDeque<Queued>,
@@ -75,7 +77,7 @@ impl State {
         let applied = match ticket {
             // Own rows are put into the head one by one, as they are appended.
             Ticket::Own(_) => Applied::default(),
-            Ticket::Received(_) => self.head.apply(&self.streams, stream, &frame, &layouts),
+            Ticket::Received(_) => self.head.apply(&self.streams, &self.layouts, stream, &frame, &layouts),
         };
         let frame = Arc::new(frame);
         let known = self.streams.get_mut(stream);
@@ -121,17 +123,16 @@ impl State {
         };
         for frame in frames {
             if let Some((stream, layouts)) = self.resolve(&frame) {
-                self.head.apply(&self.streams, stream, &frame, &layouts);
+                self.head.apply(&self.streams, &self.layouts, stream, &frame, &layouts);
             }
         }
-        self.head.find_newest(&self.streams, start);
     }
 
     /// A frame's stream and layouts, where all are known.
     pub(crate) fn resolve(&self, frame: &Frame) -> Option<(StreamNo, Vec<Arc<Layout>>)> {
         let stream = self.streams.find(&frame.key().stream)?;
         let layouts =
-            frame.layouts().iter().map(|id| self.layouts.get(id).cloned()).collect::<Option<_>>()?;
+            frame.layouts().iter().map(|id| self.layouts.get(*id).cloned()).collect::<Option<_>>()?;
         Some((stream, layouts))
     }
 

@@ -1,8 +1,8 @@
 //! What a store tells about itself: its size, and which names and labels it holds most of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use model::METRIC_NAME;
+use model::{Labels, METRIC_NAME};
 
 use crate::state::State;
 use crate::store::{Inner, Store};
@@ -59,11 +59,15 @@ impl Store {
     /// What the head holds most of, at most `limit` entries a list.
     #[must_use]
     pub fn cardinality(&self, limit: usize) -> Cardinality {
-        let state = self.inner.state.read();
+        let all: HashSet<Labels> = {
+            let state = self.inner.state.read();
+            let groups = state.head.groups();
+            groups.flat_map(|group| (0..group.slots() as u32).map(|slot| group.series(slot))).collect()
+        };
         let mut metrics: HashMap<&str, u64> = HashMap::new();
         let mut pairs: HashMap<(&str, &str), u64> = HashMap::new();
-        for (_, entry) in state.head.table.iter() {
-            for (name, value) in entry.labels.pairs() {
+        for labels in &all {
+            for (name, value) in labels.pairs() {
                 if name == METRIC_NAME {
                     *metrics.entry(value).or_default() += 1;
                 }
@@ -89,10 +93,11 @@ impl Store {
 impl Inner {
     pub(crate) fn status(&self) -> Status {
         let segments = self.writer.lock().log.segments();
+        let series = self.state.write().head.series() as u64;
         let state = self.state.read();
         let times = state.head.times();
         Status {
-            series: state.head.table.len() as u64,
+            series,
             samples: state.head.samples() as u64,
             min_time: times.map(|times| times.0),
             max_time: times.map(|times| times.1),
@@ -109,8 +114,6 @@ impl Inner {
         metrics.max_time.set(status.max_time.unwrap_or_default());
         metrics.segments.set(status.segments as i64);
         metrics.bytes.set(status.bytes as i64);
-        let conflicts: u64 = self.state.read().head.windows.values().map(|window| window.conflicts).sum();
-        metrics.conflicts.set(conflicts as i64);
     }
 }
 
@@ -135,7 +138,7 @@ impl State {
                 }
             }
         }
-        self.layouts.retain(|id, _| used.contains(id));
+        self.layouts.retain(&used);
     }
 }
 

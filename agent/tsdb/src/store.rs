@@ -149,7 +149,8 @@ impl Appender for Store {
         self.inner.turn_if_due();
         let mut state = self.inner.state.write();
         self.inner.check_open(&state).map_err(AppendError::Unavailable)?;
-        Ok(state.own_layout(layout))
+        let unknown = || AppendError::Unavailable("the layout's shape is not known".to_owned());
+        state.own_layout(layout).ok_or_else(unknown)
     }
 
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {

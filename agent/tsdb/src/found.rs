@@ -1,0 +1,119 @@
+//! Putting a query's series together from the groups that hold them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Labels, STALE_NAN_BITS, Sample, Series};
+use storage::{QueryError, Rank, StreamId, TimeRange, wins};
+
+use crate::group::Group;
+use crate::rows::Point;
+use crate::window::SharedRows;
+
+/// A group with slots that pass.
+pub(crate) struct Source {
+    pub(crate) group: Arc<Group>,
+    pub(crate) slots: Arc<[u32]>,
+    pub(crate) rows: SharedRows,
+}
+
+/// Samples by series, as they are found, window by window.
+pub(crate) struct Found {
+    series: BTreeMap<Labels, Vec<Sample>>,
+    /// Of the window that is read: what each group has of a series.
+    window: BTreeMap<Labels, Vec<Part>>,
+    samples: usize,
+    samples_max: usize,
+}
+
+struct Part {
+    group: Arc<Group>,
+    points: Vec<Point>,
+}
+
+impl Found {
+    pub(crate) fn new(samples_max: usize) -> Self {
+        Self { series: BTreeMap::new(), window: BTreeMap::new(), samples: 0, samples_max }
+    }
+
+    /// Adds a window's sources.
+    pub(crate) fn read(&mut self, sources: &[Source], range: TimeRange) -> Result<(), QueryError> {
+        for Source { group, slots, rows } in sources {
+            let mut points = vec![Vec::new(); slots.len()];
+            rows.lock().read(slots, range, &mut points);
+            for (&slot, points) in slots.iter().zip(points).filter(|(_, points)| !points.is_empty()) {
+                self.samples += points.len();
+                let part = Part { group: Arc::clone(group), points };
+                self.window.entry(group.series(slot)).or_default().push(part);
+            }
+            if self.samples > self.samples_max {
+                return Err(QueryError::Limit(format!(
+                    "query processing would load too many samples into memory in query execution (limit {})",
+                    self.samples_max
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// No more sources of this window come.
+    pub(crate) fn close_window(&mut self) {
+        for (labels, parts) in std::mem::take(&mut self.window) {
+            let series = self.series.entry(labels).or_default();
+            let (count, before) = (parts.iter().map(|part| part.points.len()).sum::<usize>(), series.len());
+            match parts.as_slice() {
+                [only] if is_strict(&only.points) => series.extend(only.points.iter().map(Point::sample)),
+                _ => series.extend(merged(&parts).iter().map(Point::sample)),
+            }
+            // What lost a conflict is no sample.
+            self.samples -= count - (series.len() - before);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Vec<Series> {
+        self.series.into_iter().map(|(labels, samples)| Series { labels, samples }).collect()
+    }
+}
+
+impl Point {
+    fn sample(&self) -> Sample {
+        Sample::new(self.timestamp, f64::from_bits(self.bits))
+    }
+}
+
+/// Whether each point is after the one before.
+fn is_strict(points: &[Point]) -> bool {
+    points.windows(2).all(|pair| pair[0].timestamp < pair[1].timestamp)
+}
+
+/// One point for each time: of one stream the first in sequence, of several the one that [`wins`].
+fn merged(parts: &[Part]) -> Vec<Point> {
+    let mut all: Vec<(&StreamId, Point)> = parts
+        .iter()
+        .flat_map(|part| part.points.iter().map(|&point| (part.group.stream_id(), point)))
+        .collect();
+    all.sort_by(|(a, left), (b, right)| {
+        (left.timestamp, a, left.sequence).cmp(&(right.timestamp, b, right.sequence))
+    });
+    let mut out: Vec<(&StreamId, Point)> = Vec::with_capacity(all.len());
+    let mut stream_before = None;
+    for (stream, point) in all {
+        let same_time = out.last().is_some_and(|(_, last)| last.timestamp == point.timestamp);
+        // Only the first of each stream takes part.
+        let first_of_stream = !same_time || stream_before != Some(stream);
+        stream_before = Some(stream);
+        match out.last_mut() {
+            Some(best) if same_time => {
+                if first_of_stream && wins(&rank(stream, &point), &rank(best.0, &best.1)) {
+                    *best = (stream, point);
+                }
+            }
+            _ => out.push((stream, point)),
+        }
+    }
+    out.into_iter().map(|(_, point)| point).collect()
+}
+
+fn rank<'a>(stream: &'a StreamId, point: &Point) -> Rank<'a> {
+    Rank { stream, sequence: point.sequence, stale: point.bits == STALE_NAN_BITS }
+}

@@ -1,0 +1,180 @@
+//! Groups: a stream's layout, whose slots are series under the stream's outside labels; and which slots of
+//! which groups pass a query's matchers, found by target and shape, never series by series.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::{Labels, Matcher};
+use storage::{Layout, LayoutId, ShapeId, StreamId, StreamInfo};
+
+use crate::layouts::Shape;
+use crate::streams::{Stream, StreamNo};
+
+/// Names a group in this process.
+pub(crate) type GroupKey = (StreamNo, LayoutId);
+
+/// One group.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) stream: StreamNo,
+    pub(crate) layout: Arc<Layout>,
+    shape: Arc<Shape>,
+    info: Arc<StreamInfo>,
+    /// Whether this store's node wrote it: then external labels are not shown.
+    own: bool,
+}
+
+/// Where a label's value is decided.
+enum Decided<'a> {
+    /// All slots have this one.
+    Group(&'a str),
+    /// A slot's own, or this one.
+    Slot(&'a str),
+    /// By names of several labels: the whole set must be looked at.
+    Series,
+}
+
+impl Group {
+    pub(crate) fn new(stream: StreamNo, known: &Stream, layout: Arc<Layout>, shape: Arc<Shape>) -> Self {
+        Self { stream, layout, shape, info: Arc::clone(&known.info), own: known.own }
+    }
+
+    pub(crate) fn key(&self) -> GroupKey {
+        (self.stream, self.layout.id())
+    }
+
+    /// Whether this store's node wrote it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    pub(crate) fn stream_id(&self) -> &StreamId {
+        &self.info.id
+    }
+
+    /// How many columns there are.
+    pub(crate) fn slots(&self) -> usize {
+        self.layout.slots().len()
+    }
+
+    /// A slot's series as this store shows it.
+    pub(crate) fn series(&self, slot: u32) -> Labels {
+        let series = self.layout.series(slot as usize);
+        if self.own { series } else { self.info.outside(&series) }
+    }
+
+    /// Labels that all of its series have, except where a slot has one of that name itself: what tells groups
+    /// apart that cannot share a series.
+    pub(crate) fn common(&self) -> Labels {
+        let target = self.layout.target();
+        if self.own { target.clone() } else { self.info.outside(target) }
+    }
+
+    fn decided<'a>(&'a self, name: &str) -> Decided<'a> {
+        let target = self.layout.target();
+        let outside = if self.own { None } else { Some(&self.info.external) };
+        let agent = outside.and_then(|labels| labels.get(StreamInfo::AGENT));
+        match (agent, name) {
+            (Some(agent), StreamInfo::AGENT) => Decided::Group(agent),
+            (Some(_), StreamInfo::EXPORTED_AGENT) => Decided::Series,
+            _ => match target.get(name) {
+                Some(value) => Decided::Group(value),
+                None => Decided::Slot(outside.map_or("", |labels| labels.value(name))),
+            },
+        }
+    }
+}
+
+/// Finds the slots that pass all of some matchers; equal shapes are looked at once.
+pub(crate) struct Matching<'a> {
+    matchers: &'a [Matcher],
+    seen: HashMap<(ShapeId, Vec<(usize, String)>), Arc<[u32]>>,
+}
+
+impl<'a> Matching<'a> {
+    pub(crate) fn new(matchers: &'a [Matcher]) -> Self {
+        Self { matchers, seen: HashMap::new() }
+    }
+
+    /// The slots of a group that pass, in order.
+    pub(crate) fn slots(&mut self, group: &Group) -> Arc<[u32]> {
+        let (mut by_slot, mut by_series) = (Vec::new(), Vec::new());
+        for (at, matcher) in self.matchers.iter().enumerate() {
+            match group.decided(matcher.name()) {
+                Decided::Group(value) if matcher.matches(value) => {}
+                Decided::Group(_) => return Arc::from([]),
+                Decided::Slot(other) => by_slot.push((at, other)),
+                Decided::Series => by_series.push(matcher),
+            }
+        }
+        let slots = self.by_slot(group, &by_slot);
+        if by_series.is_empty() {
+            return slots;
+        }
+        let passes = |&&slot: &&u32| {
+            let series = group.series(slot);
+            by_series.iter().all(|matcher| matcher.matches_labels(&series))
+        };
+        slots.iter().filter(passes).copied().collect()
+    }
+
+    fn by_slot(&mut self, group: &Group, conditions: &[(usize, &str)]) -> Arc<[u32]> {
+        let defaults = conditions.iter().map(|&(at, other)| (at, other.to_owned())).collect();
+        let found = self.seen.entry((group.layout.shape(), defaults)).or_insert_with(|| {
+            let conditions: Vec<_> =
+                conditions.iter().map(|&(at, other)| (&self.matchers[at], other)).collect();
+            group.shape.matching(&conditions)
+        });
+        Arc::clone(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{METRIC_NAME, MatchOp, Metadata};
+    use proptest::prelude::*;
+    use storage::{Epoch, Slot, StreamId};
+
+    use super::*;
+    use crate::layouts::Layouts;
+    use crate::streams::Streams;
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        let name = prop::sample::select(vec!["agent", "exported_agent", "a", "b", "c"]);
+        let value = prop::sample::select(vec!["", "1", "2"]);
+        prop::collection::vec((name, value), 0..4).prop_map(Labels::from_pairs)
+    }
+
+    proptest! {
+        /// Matching by target and shape is matching series by series.
+        #[test]
+        fn what_passes_is_what_the_series_say(
+            target in labels(), external in labels(), slots in prop::collection::vec(labels(), 1..5),
+            own: bool,
+            asked in prop::collection::vec((prop::sample::select(vec!["agent", "exported_agent", "a", "b", "d"]),
+                prop::sample::select(vec!["", "1", "2", "1|2"]), 0..4usize), 0..3),
+        ) {
+            let slots = slots.into_iter().enumerate().map(|(at, labels)| {
+                let mut labels = labels.filtered(|name| !target.has(name)).to_builder();
+                labels.set(METRIC_NAME, format!("m{at}"));
+                Slot { labels: labels.build(), metadata: Metadata::default() }
+            });
+            let mut layouts = Layouts::default();
+            let layout = layouts.add(Layout::new(target.clone(), slots.collect()).expect("valid"));
+            let shape = Arc::clone(layouts.shape(&layout).expect("known"));
+            let mut streams = Streams::default();
+            let id = StreamId { agent: "x".into(), epoch: Epoch(1) };
+            let no = streams.open(StreamInfo { id, minted_ms: 0, external }, own);
+            let group = Group::new(no, streams.get(no), layout, shape);
+            let op = |at| [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex][at];
+            let matchers: Vec<_> =
+                asked.into_iter().map(|(name, value, at)| Matcher::new(name, op(at), value).expect("valid")).collect();
+            let naive: Vec<u32> = (0..group.slots() as u32)
+                .filter(|&slot| matchers.iter().all(|matcher| matcher.matches_labels(&group.series(slot))))
+                .collect();
+            let mut matching = Matching::new(&matchers);
+            prop_assert_eq!(&*matching.slots(&group), &naive[..]);
+            prop_assert_eq!(&*matching.slots(&group), &naive[..], "from memory");
+        }
+    }
+}
