@@ -5,6 +5,7 @@
 //! described in FORMAT.md.
 
 mod bytes;
+pub mod codec;
 mod head;
 mod metrics;
 mod open;
