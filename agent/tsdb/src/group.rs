@@ -85,10 +85,13 @@ impl Group {
     }
 }
 
+/// A shape, and the matchers that its slots decide, each with what counts where a slot lacks the label.
+type Asked = (ShapeId, Vec<(usize, String)>);
+
 /// Finds the slots that pass all of some matchers; equal shapes are looked at once.
 pub(crate) struct Matching<'a> {
     matchers: &'a [Matcher],
-    seen: HashMap<(ShapeId, Vec<(usize, String)>), Arc<[u32]>>,
+    seen: HashMap<Asked, Arc<[u32]>>,
 }
 
 impl<'a> Matching<'a> {

@@ -197,7 +197,8 @@ impl Head {
         if let Some(known) = self.links.get(&(a.id(), b.id())) {
             return Arc::clone(known);
         }
-        let theirs: HashMap<Labels, u32> = (0..b.slots().len() as u32).map(|slot| (other.series(slot), slot)).collect();
+        let theirs: HashMap<Labels, u32> =
+            (0..b.slots().len() as u32).map(|slot| (other.series(slot), slot)).collect();
         let shared = |slot| Some((slot, *theirs.get(&one.series(slot))?));
         let link: Link = (0..a.slots().len() as u32).filter_map(shared).collect();
         if self.links.len() >= LINKS_MAX {

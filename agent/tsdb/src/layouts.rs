@@ -32,7 +32,9 @@ impl Shape {
     pub(crate) fn matching(&self, conditions: &[(&Matcher, &str)]) -> Arc<[u32]> {
         let passes = |&at: &u32| {
             let labels = &self.slots[at as usize].labels;
-            conditions.iter().all(|(matcher, other)| matcher.matches(labels.get(matcher.name()).unwrap_or(other)))
+            conditions
+                .iter()
+                .all(|(matcher, other)| matcher.matches(labels.get(matcher.name()).unwrap_or(other)))
         };
         let named = conditions.iter().find(|(matcher, other)| {
             matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal && *other != matcher.value()

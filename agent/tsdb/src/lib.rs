@@ -5,7 +5,7 @@
 //! described in FORMAT.md.
 
 mod bytes;
-mod codec;
+pub mod codec;
 mod found;
 mod group;
 mod head;

@@ -168,9 +168,14 @@ impl State {
     }
 
     /// The same for a row that some of its series may not take: each is looked at.
-    fn own_append_checked(&mut self, token: u64, known: &HeadGroup, row: Row<'_>, in_bounds: bool) -> Verdict {
-        let newest =
-            if in_bounds { self.head.newest_since(known, row.timestamp) } else { HashMap::new() };
+    fn own_append_checked(
+        &mut self,
+        token: u64,
+        known: &HeadGroup,
+        row: Row<'_>,
+        in_bounds: bool,
+    ) -> Verdict {
+        let newest = if in_bounds { self.head.newest_since(known, row.timestamp) } else { HashMap::new() };
         let mut verdict = Verdict::default();
         let mut cells = row.cells.to_vec();
         for (slot, cell) in (0..).zip(cells.iter_mut()) {

@@ -115,9 +115,8 @@ impl Inner {
                 });
             }
             drop(state);
-            let is_wanted = |layout: &storage::Layout| {
-                wanted.get(&(stream, layout.id())).is_some_and(Option::is_some)
-            };
+            let is_wanted =
+                |layout: &storage::Layout| wanted.get(&(stream, layout.id())).is_some_and(Option::is_some);
             window.apply_frame(stream, &frame, &layouts, &mut usize::MAX.clone(), is_wanted);
         }
         Ok(wanted.into_values().flatten().collect())
@@ -159,7 +158,8 @@ impl State {
             query.matcher_sets.is_empty() || query.matcher_sets.iter().any(all)
         };
         let mut found = BTreeSet::new();
-        let sets: &[Vec<Matcher>] = if query.matcher_sets.is_empty() { &[Vec::new()] } else { &query.matcher_sets };
+        let sets: &[Vec<Matcher>] =
+            if query.matcher_sets.is_empty() { &[Vec::new()] } else { &query.matcher_sets };
         for matchers in sets {
             let mut matching = Matching::new(matchers);
             for (&start, window) in &self.head.windows {

@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
-use crate::codec::Tile;
+use crate::codec::{CodecError, Tile, TileBuilder};
 use crate::row::{self, RawRow, RowState};
 use crate::window::{Origin, cell_bits};
 
@@ -84,7 +83,7 @@ struct At {
 struct Run {
     rows: Vec<At>,
     /// Of the first rows, in order.
-    tiles: Vec<Arc<Tile>>,
+    tiles: Vec<Tile>,
     /// The rest.
     open: Vec<OpenRow>,
     /// The number of the last row in its group.
@@ -108,7 +107,13 @@ impl Rows {
 
     /// Encodes the own node's next row, the one after number `before`, into a frame's body and keeps it. It is
     /// a keyframe where it must be one, or where the row before is not here.
-    pub(crate) fn append(&mut self, before: u64, next: NextRow<'_>, origin: Origin, body: &mut Vec<u8>) -> bool {
+    pub(crate) fn append(
+        &mut self,
+        before: u64,
+        next: NextRow<'_>,
+        origin: Origin,
+        body: &mut Vec<u8>,
+    ) -> bool {
         let mut row = self.tails.pop().unwrap_or_else(|| RowState::empty(self.slots));
         self.tails.clear();
         let keyframe = next.keyframe || row.number != before || before == 0;
@@ -129,8 +134,7 @@ impl Rows {
         left: &mut usize,
         applied: &mut Applied,
     ) {
-        let mut next =
-            Waiting { number: raw.number, time: raw.time, cells: raw.cells.into(), range, origin };
+        let mut next = Waiting { number: raw.number, time: raw.time, cells: raw.cells.into(), range, origin };
         let mut state = match raw.base {
             None => None,
             Some(number) => match self.tails.iter().position(|tail| tail.number == number) {
@@ -205,7 +209,8 @@ impl Rows {
     fn keep(&mut self, row: &RowState, base: Option<u64>, changes: Box<[u8]>, origin: Origin) {
         let at = At { timestamp: row.timestamp, sequence: (origin.seq, origin.row) };
         let before = |run: &&mut Run| run.rows.last().is_some_and(|last| last.timestamp < row.timestamp);
-        let latest = self.runs.iter_mut().filter(before).max_by_key(|run| run.rows.last().map(|at| at.timestamp));
+        let latest =
+            self.runs.iter_mut().filter(before).max_by_key(|run| run.rows.last().map(|at| at.timestamp));
         let run = match latest {
             Some(run) => run,
             None => {
@@ -246,7 +251,10 @@ impl Run {
             }
             for (&slot, out) in slots.iter().zip(out.iter_mut()) {
                 cells.clear();
-                tile.column(slot as usize, &mut cells);
+                // What was encoded here decodes.
+                if tile.cells(slot as usize, &mut cells).is_err() {
+                    continue;
+                }
                 let points = rows[from..to].iter().zip(&cells[from..to]);
                 out.extend(points.filter_map(|(at, &cell)| at.point(cell)));
             }
@@ -283,6 +291,18 @@ impl Run {
 
     /// Turns the open rows into a tile, and small tiles into one.
     fn seal(&mut self, width: usize) {
+        let sealed = self.sealed(width).and_then(|tile| {
+            self.open.clear();
+            self.tiles.push(tile);
+            self.join_tiles(width)
+        });
+        if let Err(error) = sealed {
+            // The rows stay as they are: larger, and read just as well.
+            tracing::warn!(%error, "rows of the head cannot be sealed");
+        }
+    }
+
+    fn sealed(&self, width: usize) -> Result<Tile, CodecError> {
         let rows = self.open.len();
         let mut columns = vec![Cell::Absent; width * rows];
         self.replay(width, |position, row| {
@@ -291,22 +311,38 @@ impl Run {
             }
             true
         });
-        self.open.clear();
-        self.tiles.push(Arc::new(Tile::encode(rows, &columns)));
+        let mut builder = TileBuilder::default();
+        builder.begin(&self.timestamps(self.rows.len() - rows..self.rows.len()))?;
+        columns.chunks_exact(rows).try_for_each(|column| builder.column(column))?;
+        builder.finish()
+    }
+
+    fn join_tiles(&mut self, width: usize) -> Result<(), CodecError> {
         let small = self.tiles.iter().rev().take_while(|tile| tile.rows() < TILE_ROWS).count();
         let first = self.tiles.len() - small;
-        let total: usize = self.tiles[first..].iter().map(|tile| tile.rows()).sum();
-        if total < TILE_ROWS {
-            return;
+        let rows: usize = self.tiles[first..].iter().map(Tile::rows).sum();
+        if rows < TILE_ROWS {
+            return Ok(());
         }
-        columns.clear();
+        let start: usize = self.tiles[..first].iter().map(Tile::rows).sum();
+        let mut builder = TileBuilder::default();
+        builder.begin(&self.timestamps(start..start + rows))?;
+        let mut column = Vec::with_capacity(rows);
         for slot in 0..width {
+            column.clear();
             for tile in &self.tiles[first..] {
-                tile.column(slot, &mut columns);
+                tile.cells(slot, &mut column)?;
             }
+            builder.column(&column)?;
         }
+        let joined = builder.finish()?;
         self.tiles.truncate(first);
-        self.tiles.push(Arc::new(Tile::encode(total, &columns)));
+        self.tiles.push(joined);
+        Ok(())
+    }
+
+    fn timestamps(&self, rows: std::ops::Range<usize>) -> Vec<i64> {
+        self.rows[rows].iter().map(|at| at.timestamp).collect()
     }
 }
 

@@ -23,7 +23,10 @@ type Step = (i64, bool, Vec<Cell>);
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![9 => 1i64..20_000, 1 => -30_000i64..0];
-    prop::collection::vec((step, prop::bool::weighted(0.03), prop::collection::vec(any_cell(), SLOTS)), 1..300)
+    prop::collection::vec(
+        (step, prop::bool::weighted(0.03), prop::collection::vec(any_cell(), SLOTS)),
+        1..300,
+    )
 }
 
 /// What a slot should hold, in order of time and sequence.
@@ -61,7 +64,7 @@ proptest! {
         let range = TimeRange { start: written[from % written.len()].0, end: i64::MAX };
         let mut raws: Vec<_> = (0..).zip(row::rows(&body)).map(|(at, raw)| (at, raw.expect("well formed"))).collect();
         if shuffled {
-            raws.sort_by_key(|(at, _)| (u64::from(*at as u32) ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7);
+            raws.sort_by_key(|(at, _)| (u64::from(*at) ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7);
         }
         let (mut received, mut left, mut applied) = (Rows::new(SLOTS), usize::MAX, Applied::default());
         for (at, raw) in &raws {

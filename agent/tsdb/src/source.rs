@@ -156,7 +156,9 @@ impl Inner {
                 if frame.key().seq <= after {
                     continue;
                 }
-                let Some(token) = state.own_layout((*layout).clone()).map(|layout| layout.token()) else { continue };
+                let Some(token) = state.own_layout((*layout).clone()).map(|layout| layout.token()) else {
+                    continue;
+                };
                 let cells: Vec<_> = row.slots.iter().map(|slot| slot.cell()).collect();
                 state.put_own_row(token, row.timestamp, &cells);
                 count += 1;

@@ -1,0 +1,279 @@
+//! What a block's header says of each column, so that long queries need not decompress it.
+
+use storage::{Cell, Number};
+
+use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
+
+/// A column in figures. NaN counts as a value and is `first` or `last` like any other, but `min`,
+/// `max`, `sum` and `reset_sum` pass over it, as they do over stale markers and absent rows.
+///
+/// Where `count` is 0, `first`, `last`, `min` and `max` are NaN and the sums 0; where all values
+/// are NaN, `min` and `max` are NaN and the sums 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// Values, NaN among them, stale markers not.
+    pub count: u32,
+    /// Stale markers.
+    pub stale: u32,
+    /// Values that are NaN.
+    pub nan: u32,
+    /// The first value, with its very bits.
+    pub first: f64,
+    /// The last value, with its very bits.
+    pub last: f64,
+    /// The smallest value; of equal ones the first.
+    pub min: f64,
+    /// The largest value; of equal ones the first.
+    pub max: f64,
+    /// The sum, compensated as Neumaier does.
+    pub sum: f64,
+    /// What a counter increased by: each value minus the one before, or the value itself where it
+    /// fell, because a counter that falls began again at 0. Compensated likewise.
+    pub reset_sum: f64,
+}
+
+const FLAG_FULL: u8 = 1;
+const FLAG_UNIFORM: u8 = 2;
+const FLAG_NAN: u8 = 4;
+
+// Codes up to 22 are exponents of a decimal.
+const CODE_RAW: u8 = 23;
+/// The first value; the code after it is the last one.
+const CODE_KNOWN: u8 = 24;
+
+impl Summary {
+    const EMPTY: Self = Self {
+        count: 0,
+        stale: 0,
+        nan: 0,
+        first: f64::NAN,
+        last: f64::NAN,
+        min: f64::NAN,
+        max: f64::NAN,
+        sum: 0.0,
+        reset_sum: 0.0,
+    };
+
+    /// The summary of a column.
+    #[must_use]
+    pub fn of(cells: &[Cell]) -> Self {
+        let mut summary = Self::EMPTY;
+        let (mut sum, mut increase) = (Sum::default(), Sum::default());
+        let mut before: Option<f64> = None;
+        for cell in cells {
+            let value = match cell {
+                Cell::Absent => continue,
+                Cell::Stale => {
+                    summary.stale += 1;
+                    continue;
+                }
+                Cell::Value(number) => number.to_f64(),
+            };
+            if summary.count == 0 {
+                summary.first = value;
+            }
+            summary.count += 1;
+            summary.last = value;
+            if value.is_nan() {
+                summary.nan += 1;
+                continue;
+            }
+            sum.add(value);
+            match before {
+                None => (summary.min, summary.max) = (value, value),
+                Some(before) => {
+                    increase.add(if value < before { value } else { value - before });
+                    summary.min = if value < summary.min { value } else { summary.min };
+                    summary.max = if value > summary.max { value } else { summary.max };
+                }
+            }
+            before = Some(value);
+        }
+        (summary.sum, summary.reset_sum) = (sum.total(), increase.total());
+        summary
+    }
+
+    /// Of a column that repeats one value.
+    fn uniform(value: f64, count: u32, stale: u32) -> Self {
+        let sum = value * f64::from(count);
+        Self { count, stale, nan: 0, first: value, last: value, min: value, max: value, sum, reset_sum: 0.0 }
+    }
+
+    /// Appends it, for a column of `rows` rows.
+    pub(super) fn put(&self, rows: usize, out: &mut Vec<u8>) {
+        let uniform =
+            self.count > 0 && self.bits() == Self::uniform(self.first, self.count, self.stale).bits();
+        let full = self.count as usize == rows;
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        out.push(flag(full, FLAG_FULL) | flag(uniform, FLAG_UNIFORM) | flag(self.nan > 0, FLAG_NAN));
+        if !full {
+            put_varint(out, u64::from(self.count));
+            put_varint(out, u64::from(self.stale));
+        }
+        if self.nan > 0 {
+            put_varint(out, u64::from(self.nan));
+        }
+        if self.count == 0 {
+            return;
+        }
+        put_number(self.first, &[], out);
+        if !uniform {
+            put_number(self.last, &[self.first], out);
+            for number in [self.min, self.max, self.sum, self.reset_sum] {
+                put_number(number, &[self.first, self.last], out);
+            }
+        }
+    }
+
+    /// What `put` wrote for a column of `rows` rows.
+    pub(super) fn read(reader: &mut Reader<'_>, rows: usize) -> Result<Self, Malformed> {
+        let flags = reader.byte()?;
+        if flags & !(FLAG_FULL | FLAG_UNIFORM | FLAG_NAN) != 0 {
+            return Err(Malformed("an unknown summary"));
+        }
+        let full = flags & FLAG_FULL != 0;
+        let (count, stale) = if full { (rows as u64, 0) } else { (reader.varint()?, reader.varint()?) };
+        let nan = if flags & FLAG_NAN == 0 { 0 } else { reader.varint()? };
+        let rows = rows as u64;
+        if count > rows || stale > rows - count || nan > count {
+            return Err(Malformed("a summary of more rows than there are"));
+        }
+        let mut summary = Self { count: count as u32, stale: stale as u32, nan: nan as u32, ..Self::EMPTY };
+        if count == 0 {
+            return Ok(summary);
+        }
+        let first = number(reader, &[])?;
+        if flags & FLAG_UNIFORM != 0 {
+            return Ok(Self { nan: summary.nan, ..Self::uniform(first, summary.count, summary.stale) });
+        }
+        summary.first = first;
+        summary.last = number(reader, &[first])?;
+        let known = [first, summary.last];
+        for place in [&mut summary.min, &mut summary.max, &mut summary.sum, &mut summary.reset_sum] {
+            *place = number(reader, &known)?;
+        }
+        Ok(summary)
+    }
+
+    /// All of it, comparable bit for bit.
+    fn bits(&self) -> ([u32; 3], [u64; 6]) {
+        let values = [self.first, self.last, self.min, self.max, self.sum, self.reset_sum];
+        ([self.count, self.stale, self.nan], values.map(f64::to_bits))
+    }
+}
+
+/// A sum that keeps what each addition rounds away (Neumaier 1974).
+#[derive(Default)]
+struct Sum {
+    sum: f64,
+    lost: f64,
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        let sum = self.sum + value;
+        if sum.is_infinite() {
+            self.lost = 0.0;
+        } else if self.sum.abs() >= value.abs() {
+            self.lost += (self.sum - sum) + value;
+        } else {
+            self.lost += (value - sum) + self.sum;
+        }
+        self.sum = sum;
+    }
+
+    fn total(&self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.lost }
+    }
+}
+
+/// Appends a number, or which of the known ones it is.
+fn put_number(value: f64, known: &[f64], out: &mut Vec<u8>) {
+    if let Some(at) = known.iter().position(|known| known.to_bits() == value.to_bits()) {
+        return out.push(CODE_KNOWN + at as u8);
+    }
+    match Number::from_f64(value) {
+        Number::Decimal { mantissa, exponent } => {
+            out.push(exponent);
+            put_zigzag(out, mantissa);
+        }
+        Number::Raw(bits) => {
+            out.push(CODE_RAW);
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+    }
+}
+
+fn number(reader: &mut Reader<'_>, known: &[f64]) -> Result<f64, Malformed> {
+    match reader.byte()? {
+        CODE_RAW => Ok(f64::from_bits(reader.u64_le()?)),
+        exponent @ 0..=Number::EXPONENT_MAX => {
+            let number = Number::decimal(reader.zigzag()?, exponent);
+            number.map(Number::to_f64).ok_or(Malformed("a decimal out of range"))
+        }
+        code => known.get(usize::from(code - CODE_KNOWN)).copied().ok_or(Malformed("an unknown number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(value: f64) -> Cell {
+        Cell::Value(Number::from_f64(value))
+    }
+
+    fn check(cells: &[Cell]) -> Summary {
+        let summary = Summary::of(cells);
+        let mut bytes = Vec::new();
+        summary.put(cells.len(), &mut bytes);
+        let mut reader = Reader::new(&bytes);
+        let read = Summary::read(&mut reader, cells.len()).expect("reads");
+        assert!(reader.is_empty());
+        assert_eq!(read.bits(), summary.bits(), "{cells:?}");
+        summary
+    }
+
+    #[test]
+    fn a_counter_that_began_again() {
+        let summary = check(&[value(10.0), Cell::Absent, value(15.0), Cell::Stale, value(2.0), value(2.5)]);
+        assert_eq!((summary.count, summary.stale, summary.nan), (4, 1, 0));
+        assert_eq!((summary.first, summary.last), (10.0, 2.5));
+        assert_eq!((summary.min, summary.max), (2.0, 15.0));
+        assert_eq!((summary.sum, summary.reset_sum), (29.5, 7.5));
+    }
+
+    #[test]
+    fn nan_is_a_value_and_in_no_sum() {
+        let summary = check(&[value(f64::NAN), value(1.0), value(f64::NAN), value(4.0)]);
+        assert_eq!((summary.count, summary.nan), (4, 2));
+        assert!(summary.first.is_nan());
+        assert_eq!((summary.min, summary.max, summary.sum, summary.reset_sum), (1.0, 4.0, 5.0, 3.0));
+        let none = check(&[value(f64::NAN), value(f64::NAN)]);
+        assert!(none.min.is_nan() && none.max.is_nan() && none.last.is_nan());
+        assert_eq!((none.sum, none.reset_sum), (0.0, 0.0));
+    }
+
+    #[test]
+    fn odd_columns_come_back() {
+        for cells in [
+            vec![Cell::Absent; 3],
+            vec![Cell::Stale; 3],
+            vec![value(0.1); 1_000],
+            vec![value(-0.0), value(0.0)],
+            vec![value(f64::INFINITY), value(f64::NEG_INFINITY), value(1.0)],
+            vec![value(f64::MAX); 5],
+            vec![value(5e-324), value(1e300), value(1.0)],
+        ] {
+            check(&cells);
+        }
+    }
+
+    #[test]
+    fn small_terms_are_not_lost() {
+        let mut cells = vec![value(1e16)];
+        cells.extend([value(1.0); 10]);
+        cells.push(value(-1e16));
+        assert_eq!(check(&cells).sum, 10.0);
+    }
+}
