@@ -32,7 +32,7 @@ as_root() {
 apt_updated=
 apt_update() {
   [ -n "$apt_updated" ] && return
-  as_root apt-get update -qq
+  as_root apt-get update -qq -o DPkg::Lock::Timeout=600
   apt_updated=yes
 }
 
@@ -45,7 +45,7 @@ packages() {
   [ ${#missing[@]} = 0 ] && return
   echo "setup: installing ${missing[*]}"
   apt_update
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$cache/apt.log" 2>&1 ||
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=600 --no-install-recommends "${missing[@]}" >"$cache/apt.log" 2>&1 ||
     { tail -n 20 "$cache/apt.log" >&2; exit 1; }
 }
 
