@@ -7,7 +7,7 @@ use model::{Labels, STALE_NAN_BITS, Sample, Series};
 use storage::{QueryError, Rank, StreamId, TimeRange, wins};
 
 use crate::group::Group;
-use crate::rows::Point;
+use crate::run::Point;
 use crate::window::SharedRows;
 
 /// A group with slots that pass.

@@ -1,7 +1,8 @@
 //! Groups: a stream's layout, whose slots are series under the stream's outside labels; and which slots of
 //! which groups pass a query's matchers, found by target and shape, never series by series.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use model::{Labels, Matcher};
@@ -68,6 +69,26 @@ impl Group {
     pub(crate) fn common(&self) -> Labels {
         let target = self.layout.target();
         if self.own { target.clone() } else { self.info.outside(target) }
+    }
+
+    /// Adds the names of a slot's labels.
+    pub(crate) fn names<'a>(&'a self, slot: u32, names: &mut BTreeSet<&'a str>) {
+        let own = &self.layout.slots()[slot as usize].labels;
+        names.extend(own.pairs().map(|(name, _)| name));
+        if !self.own && own.has(StreamInfo::AGENT) && self.info.external.has(StreamInfo::AGENT) {
+            names.insert(StreamInfo::EXPORTED_AGENT);
+        }
+    }
+
+    /// The value of a slot's label, where it has it.
+    pub(crate) fn value(&self, slot: u32, name: &str) -> Option<Cow<'_, str>> {
+        let own = &self.layout.slots()[slot as usize].labels;
+        let value = match self.decided(name) {
+            Decided::Group(value) => Cow::Borrowed(value),
+            Decided::Slot(other) => Cow::Borrowed(own.get(name).unwrap_or(other)),
+            Decided::Series => Cow::Owned(self.series(slot).value(name).to_owned()),
+        };
+        (!value.is_empty()).then_some(value)
     }
 
     fn decided<'a>(&'a self, name: &str) -> Decided<'a> {
@@ -175,6 +196,17 @@ mod tests {
             let naive: Vec<u32> = (0..group.slots() as u32)
                 .filter(|&slot| matchers.iter().all(|matcher| matcher.matches_labels(&group.series(slot))))
                 .collect();
+            for slot in 0..group.slots() as u32 {
+                let series = group.series(slot);
+                let common = group.common();
+                let mut names: BTreeSet<&str> = common.pairs().map(|(name, _)| name).collect();
+                group.names(slot, &mut names);
+                prop_assert!(series.pairs().map(|(name, _)| name).eq(names));
+                for name in ["agent", "exported_agent", "a", "b", "d", METRIC_NAME] {
+                    let value = group.value(slot, name);
+                    prop_assert_eq!(value.as_deref(), series.get(name));
+                }
+            }
             let mut matching = Matching::new(&matchers);
             prop_assert_eq!(&*matching.slots(&group), &naive[..]);
             prop_assert_eq!(&*matching.slots(&group), &naive[..], "from memory");

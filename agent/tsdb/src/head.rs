@@ -9,7 +9,8 @@ use storage::{Frame, Layout, LayoutId, TimeRange};
 
 use crate::group::{Group, GroupKey};
 use crate::layouts::Layouts;
-use crate::rows::{Applied, Point};
+use crate::rows::Applied;
+use crate::run::Point;
 use crate::streams::{StreamNo, Streams};
 use crate::target::{Target, Targets};
 use crate::window::{WINDOW_MS, Window, window_of};

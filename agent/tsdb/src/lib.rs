@@ -19,6 +19,7 @@ mod record;
 mod retention;
 mod row;
 mod rows;
+mod run;
 mod segments;
 mod sink;
 mod source;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Labels, Matcher};
+use model::Labels;
 use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet, TimeRange};
 
 use crate::found::{Found, Source};
@@ -23,18 +23,25 @@ impl Querier for Store {
 
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
         Box::pin(self.run(query.range, move |inner| {
-            let found = inner.state.read().series_in(&query);
+            let mut found = BTreeSet::new();
+            inner.state.read().visit(&query, |group, slots| {
+                found.extend(slots.iter().map(|&slot| group.series(slot)));
+            });
             Ok(inner.limited(found, &query))
         }))
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
         Box::pin(self.run(query.range, move |inner| {
-            let mut names = BTreeSet::new();
-            for labels in inner.state.read().series_in(&query) {
-                names.extend(labels.iter().map(|label| Arc::clone(&label.name)));
-            }
-            Ok(inner.limited(names.iter().map(ToString::to_string), &query))
+            let mut found = BTreeSet::new();
+            inner.state.read().visit(&query, |group, slots| {
+                let common = group.common();
+                let mut names: BTreeSet<&str> = common.pairs().map(|(name, _)| name).collect();
+                slots.iter().for_each(|&slot| group.names(slot, &mut names));
+                names.retain(|name| !found.contains(*name));
+                found.extend(names.into_iter().map(str::to_owned));
+            });
+            Ok(inner.limited(found, &query))
         }))
     }
 
@@ -45,11 +52,15 @@ impl Querier for Store {
     ) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
         let name = name.to_owned();
         Box::pin(self.run(query.range, move |inner| {
-            let mut values = BTreeSet::new();
-            for labels in inner.state.read().series_in(&query) {
-                values.extend(labels.get(&name).map(ToOwned::to_owned));
-            }
-            Ok(inner.limited(values, &query))
+            let mut found: BTreeSet<String> = BTreeSet::new();
+            inner.state.read().visit(&query, |group, slots| {
+                for value in slots.iter().filter_map(|&slot| group.value(slot, &name)) {
+                    if !found.contains(&*value) {
+                        found.insert(value.into_owned());
+                    }
+                }
+            });
+            Ok(inner.limited(found, &query))
         }))
     }
 }
@@ -151,39 +162,33 @@ impl State {
         Some(groups.filter_map(source).collect())
     }
 
-    /// The label sets that pass and may have samples in the range.
-    fn series_in(&self, query: &LabelQuery) -> BTreeSet<Labels> {
-        let passes = |labels: &Labels| {
-            let all = |matchers: &Vec<Matcher>| matchers.iter().all(|matcher| matcher.matches_labels(labels));
-            query.matcher_sets.is_empty() || query.matcher_sets.iter().any(all)
-        };
-        let mut found = BTreeSet::new();
-        let sets: &[Vec<Matcher>] =
-            if query.matcher_sets.is_empty() { &[Vec::new()] } else { &query.matcher_sets };
+    /// Gives groups and those of their slots that pass and may have samples in the range, some several times.
+    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
+        let all = [Vec::new()];
+        let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
         for matchers in sets {
             let mut matching = Matching::new(matchers);
-            for (&start, window) in &self.head.windows {
-                if !self.head.answers(start) {
-                    continue;
-                }
+            for (_, window) in self.head.windows.iter().filter(|(start, _)| self.head.answers(**start)) {
                 for (key, rows) in &window.groups {
                     let Some(known) = self.head.find(key) else { continue };
-                    let slots = matching.slots(&known.group);
-                    if slots.is_empty() {
-                        continue;
+                    let slots = rows.lock().held(&matching.slots(&known.group), query.range);
+                    if !slots.is_empty() {
+                        visit(&known.group, &slots);
                     }
-                    let held = rows.lock().held(&slots, query.range);
-                    found.extend(held.into_iter().map(|slot| known.group.series(slot)));
+                }
+            }
+            for (stream, layout) in self.layouts_in_log(query.range) {
+                let known =
+                    self.layouts.get(layout).and_then(|layout| Some((layout, self.layouts.shape(layout)?)));
+                let Some((layout, shape)) = known else { continue };
+                let owner = self.streams.get(stream);
+                let group = Group::new(stream, owner, Arc::clone(layout), Arc::clone(shape));
+                let slots = matching.slots(&group);
+                if !slots.is_empty() {
+                    visit(&group, &slots);
                 }
             }
         }
-        for (stream, layout) in self.layouts_in_log(query.range) {
-            let Some(layout) = self.layouts.get(layout) else { continue };
-            let owner = self.streams.get(stream);
-            let shown = (0..layout.slots().len()).map(|slot| owner.shown(layout.series(slot)));
-            found.extend(shown.filter(|labels| passes(labels)));
-        }
-        found
     }
 
     /// The layouts that frames outside the head used in a range.

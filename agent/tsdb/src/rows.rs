@@ -1,31 +1,14 @@
-//! The rows of one group in one window: runs in order of time, each of sealed tiles and a few open rows.
-//!
-//! Open rows stay as their changes, as the log has them; at [`OPEN_ROWS`] they become a tile whose columns
-//! can be read one by one, and at [`TILE_ROWS`] small tiles become one. Rows that come late begin a run of
-//! their own, which readers merge.
+//! The rows of one group in one window, in whatever order they come: each continues a run of earlier ones, or
+//! begins one, which readers merge.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use storage::{Cell, TimeRange};
 
-use crate::codec::{CodecError, Tile, TileBuilder};
 use crate::row::{self, RawRow, RowState};
-use crate::window::{Origin, cell_bits};
-
-/// Rows that are kept as changes, at most.
-const OPEN_ROWS: usize = 32;
-/// Rows of a tile, at most.
-const TILE_ROWS: usize = 128;
-
-/// A sample, and the row that it came with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Point {
-    pub(crate) timestamp: i64,
-    pub(crate) bits: u64,
-    /// The frame's number in its stream, then the row's place in the frame.
-    pub(crate) sequence: (u64, u32),
-}
+use crate::run::{At, OpenRow, Point, Run};
+use crate::window::Origin;
 
 /// One group's rows.
 #[derive(Debug)]
@@ -69,35 +52,6 @@ pub(crate) struct Applied {
     pub(crate) bad_rows: u64,
     /// Rows that were dropped for want of memory: what the log has is the truth.
     pub(crate) dropped_rows: u64,
-}
-
-/// When a row was, and where it came from.
-#[derive(Clone, Copy, Debug)]
-struct At {
-    timestamp: i64,
-    sequence: (u64, u32),
-}
-
-/// Rows in order of time, no two at one.
-#[derive(Debug)]
-struct Run {
-    rows: Vec<At>,
-    /// Of the first rows, in order.
-    tiles: Vec<Tile>,
-    /// The rest.
-    open: Vec<OpenRow>,
-    /// The number of the last row in its group.
-    last_number: u64,
-}
-
-/// What leads from the row before to this one.
-#[derive(Debug)]
-struct OpenRow {
-    /// Nothing before counts.
-    reset: bool,
-    changes: Box<[u8]>,
-    /// Applied after `changes`, where a whole state had to be written down.
-    more: Option<Box<[u8]>>,
 }
 
 impl Rows {
@@ -171,8 +125,9 @@ impl Rows {
 
     /// First and last time of its rows.
     pub(crate) fn times(&self) -> Option<(i64, i64)> {
-        let first = self.runs.iter().filter_map(|run| run.rows.first()).map(|at| at.timestamp).min()?;
-        let last = self.runs.iter().filter_map(|run| run.rows.last()).map(|at| at.timestamp).max()?;
+        let ends = || self.runs.iter().filter_map(Run::ends);
+        let first = ends().map(|(first, _)| first.timestamp).min()?;
+        let last = ends().map(|(_, last)| last.timestamp).max()?;
         Some((first, last))
     }
 
@@ -188,11 +143,14 @@ impl Rows {
         }
     }
 
-    /// Those of some slots that have a sample in a range.
+    /// Those of some slots that have a sample in a range, in order.
     pub(crate) fn held(&self, slots: &[u32], range: TimeRange) -> Vec<u32> {
-        let mut points = vec![Vec::new(); slots.len()];
-        self.read(slots, range, &mut points);
-        slots.iter().zip(points).filter(|(_, points)| !points.is_empty()).map(|(&slot, _)| slot).collect()
+        let mut left = slots.to_vec();
+        for run in &self.runs {
+            run.strike_held(self.slots, range, &mut left);
+        }
+        let mut missing = left.into_iter().peekable();
+        slots.iter().copied().filter(|slot| missing.next_if_eq(slot).is_none()).collect()
     }
 
     /// Keeps a row until its base comes; `false` where there is no room for it.
@@ -208,155 +166,26 @@ impl Rows {
     /// Keeps a row in the run that it continues; `base` is the row that `changes` build on, none for a keyframe.
     fn keep(&mut self, row: &RowState, base: Option<u64>, changes: Box<[u8]>, origin: Origin) {
         let at = At { timestamp: row.timestamp, sequence: (origin.seq, origin.row) };
-        let before = |run: &&mut Run| run.rows.last().is_some_and(|last| last.timestamp < row.timestamp);
-        let latest =
-            self.runs.iter_mut().filter(before).max_by_key(|run| run.rows.last().map(|at| at.timestamp));
-        let run = match latest {
+        let last = |run: &Run| run.ends().map(|(_, last)| last.timestamp);
+        let fits = |run: &&mut Run| last(run).is_some_and(|before| before < row.timestamp);
+        let run = match self.runs.iter_mut().filter(fits).max_by_key(|run| last(run)) {
             Some(run) => run,
             None => {
-                self.runs.push(Run { rows: Vec::new(), tiles: Vec::new(), open: Vec::new(), last_number: 0 });
-                let last = self.runs.len() - 1;
-                &mut self.runs[last]
+                self.runs.push(Run::default());
+                let newest = self.runs.len() - 1;
+                &mut self.runs[newest]
             }
         };
         let open = match base {
             None => OpenRow { reset: true, changes, more: None },
-            Some(base) if base == run.last_number && !run.open.is_empty() => {
-                OpenRow { reset: false, changes, more: None }
-            }
+            Some(base) if run.is_followed_by(base) => OpenRow { reset: false, changes, more: None },
             Some(_) => {
                 let [remembered, said] = row.snapshot();
                 OpenRow { reset: true, changes: remembered.into(), more: Some(said.into()) }
             }
         };
-        run.open.push(open);
-        run.rows.push(at);
-        run.last_number = row.number;
-        if run.open.len() >= OPEN_ROWS {
-            run.seal(self.slots);
-        }
+        run.push(at, row.number, open, self.slots);
     }
-}
-
-impl Run {
-    fn read(&self, width: usize, slots: &[u32], range: TimeRange, out: &mut [Vec<Point>]) {
-        let mut at = 0;
-        let mut cells = Vec::new();
-        for tile in &self.tiles {
-            let rows = &self.rows[at..at + tile.rows()];
-            at += tile.rows();
-            let (from, to) = within(rows, range);
-            if from >= to {
-                continue;
-            }
-            for (&slot, out) in slots.iter().zip(out.iter_mut()) {
-                cells.clear();
-                // What was encoded here decodes.
-                if tile.cells(slot as usize, &mut cells).is_err() {
-                    continue;
-                }
-                let points = rows[from..to].iter().zip(&cells[from..to]);
-                out.extend(points.filter_map(|(at, &cell)| at.point(cell)));
-            }
-        }
-        let rows = &self.rows[at..];
-        let (from, to) = within(rows, range);
-        if from < to {
-            self.replay(width, |position, row| {
-                if (from..to).contains(&position) {
-                    for (&slot, out) in slots.iter().zip(out.iter_mut()) {
-                        out.extend(rows[position].point(row.slots[slot as usize].cell()));
-                    }
-                }
-                position + 1 < to
-            });
-        }
-    }
-
-    /// Gives every open row in order, until told to stop.
-    fn replay(&self, width: usize, mut visit: impl FnMut(usize, &RowState) -> bool) {
-        let mut row = RowState::empty(width);
-        for (position, open) in self.open.iter().enumerate() {
-            if open.reset {
-                row.reset();
-            }
-            // They were applied once already, when the row was taken.
-            let more = open.more.as_deref();
-            let applied = row.apply(&open.changes).and_then(|()| more.map_or(Ok(()), |more| row.apply(more)));
-            if applied.is_err() || !visit(position, &row) {
-                return;
-            }
-        }
-    }
-
-    /// Turns the open rows into a tile, and small tiles into one.
-    fn seal(&mut self, width: usize) {
-        let sealed = self.sealed(width).and_then(|tile| {
-            self.open.clear();
-            self.tiles.push(tile);
-            self.join_tiles(width)
-        });
-        if let Err(error) = sealed {
-            // The rows stay as they are: larger, and read just as well.
-            tracing::warn!(%error, "rows of the head cannot be sealed");
-        }
-    }
-
-    fn sealed(&self, width: usize) -> Result<Tile, CodecError> {
-        let rows = self.open.len();
-        let mut columns = vec![Cell::Absent; width * rows];
-        self.replay(width, |position, row| {
-            for (slot, state) in row.slots.iter().enumerate() {
-                columns[slot * rows + position] = state.cell();
-            }
-            true
-        });
-        let mut builder = TileBuilder::default();
-        builder.begin(&self.timestamps(self.rows.len() - rows..self.rows.len()))?;
-        columns.chunks_exact(rows).try_for_each(|column| builder.column(column))?;
-        builder.finish()
-    }
-
-    fn join_tiles(&mut self, width: usize) -> Result<(), CodecError> {
-        let small = self.tiles.iter().rev().take_while(|tile| tile.rows() < TILE_ROWS).count();
-        let first = self.tiles.len() - small;
-        let rows: usize = self.tiles[first..].iter().map(Tile::rows).sum();
-        if rows < TILE_ROWS {
-            return Ok(());
-        }
-        let start: usize = self.tiles[..first].iter().map(Tile::rows).sum();
-        let mut builder = TileBuilder::default();
-        builder.begin(&self.timestamps(start..start + rows))?;
-        let mut column = Vec::with_capacity(rows);
-        for slot in 0..width {
-            column.clear();
-            for tile in &self.tiles[first..] {
-                tile.cells(slot, &mut column)?;
-            }
-            builder.column(&column)?;
-        }
-        let joined = builder.finish()?;
-        self.tiles.truncate(first);
-        self.tiles.push(joined);
-        Ok(())
-    }
-
-    fn timestamps(&self, rows: std::ops::Range<usize>) -> Vec<i64> {
-        self.rows[rows].iter().map(|at| at.timestamp).collect()
-    }
-}
-
-impl At {
-    fn point(self, cell: Cell) -> Option<Point> {
-        let bits = cell_bits(cell)?;
-        Some(Point { timestamp: self.timestamp, bits, sequence: self.sequence })
-    }
-}
-
-/// The positions of the rows of a range.
-fn within(rows: &[At], range: TimeRange) -> (usize, usize) {
-    let from = rows.partition_point(|at| at.timestamp < range.start);
-    (from, rows.partition_point(|at| at.timestamp <= range.end))
 }
 
 #[cfg(test)]

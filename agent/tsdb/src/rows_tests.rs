@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use storage::Number;
 
 use super::*;
+use crate::window::cell_bits;
 
 const SLOTS: usize = 5;
 
@@ -51,7 +52,7 @@ fn read(rows: &Rows, slots: &[u32], range: TimeRange) -> Vec<Vec<Point>> {
 proptest! {
     #[test]
     fn rows_read_back_as_they_were_written(
-        steps in any_steps(), order: u64, shuffled: bool, from in 0usize..300, slots in prop::sample::subsequence((0..SLOTS as u32).collect::<Vec<_>>(), 1..=SLOTS),
+        steps in any_steps(), order: u64, shuffled: bool, from in 0usize..300, to in 0usize..300, slots in prop::sample::subsequence((0..SLOTS as u32).collect::<Vec<_>>(), 1..=SLOTS),
     ) {
         let (mut own, mut body, mut written) = (Rows::new(SLOTS), Vec::new(), Vec::new());
         let mut timestamp = 1_000_000;
@@ -61,7 +62,7 @@ proptest! {
             own.append(at as u64, next, Origin { seq: 1, row: at as u32 }, &mut body);
             written.push((timestamp, cells.clone()));
         }
-        let range = TimeRange { start: written[from % written.len()].0, end: i64::MAX };
+        let range = TimeRange { start: written[from % written.len()].0, end: written[to % written.len()].0 };
         let mut raws: Vec<_> = (0..).zip(row::rows(&body)).map(|(at, raw)| (at, raw.expect("well formed"))).collect();
         if shuffled {
             raws.sort_by_key(|(at, _)| (u64::from(*at) ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7);
@@ -75,6 +76,9 @@ proptest! {
         prop_assert_eq!(applied.samples, samples);
         for wanted in [TimeRange::ALL, range] {
             let expected: Vec<_> = slots.iter().map(|&slot| naive(&written, slot as usize, wanted)).collect();
+            let held: Vec<u32> =
+                slots.iter().zip(&expected).filter(|(_, points)| !points.is_empty()).map(|(&slot, _)| slot).collect();
+            prop_assert_eq!(own.held(&slots, wanted), held, "what there is");
             prop_assert_eq!(read(&own, &slots, wanted), expected.clone(), "by the writer");
             prop_assert_eq!(read(&received, &slots, wanted), expected, "by a receiver");
         }

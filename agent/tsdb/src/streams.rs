@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use log::Location;
-use model::Labels;
 use storage::{Frame, FrameHash, IntervalSet, StreamId, StreamInfo, TimeRange};
 
 /// A stream's number in this process.
@@ -50,11 +49,6 @@ impl Stream {
     /// The frames that are not written yet.
     pub(crate) fn in_memory(&self) -> impl Iterator<Item = (u64, &Entry)> {
         self.unwritten.iter().filter_map(|seq| Some((*seq, self.recent.get(seq)?)))
-    }
-
-    /// A series' labels as this store shows them.
-    pub(crate) fn shown(&self, series: Labels) -> Labels {
-        if self.own { series } else { self.info.outside(&series) }
     }
 }
 
