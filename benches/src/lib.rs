@@ -5,6 +5,8 @@
 
 mod page;
 mod stores;
+mod wire;
 
 pub use page::{SERIES, Scrapes, page};
 pub use stores::{Bench, T0};
+pub use wire::Sender;
