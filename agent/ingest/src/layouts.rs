@@ -6,7 +6,7 @@
 //! than a wide one with holes. The sweep joins layouts that stayed small and drops columns that are no
 //! longer used (see `sweep.rs`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use model::{Labels, LabelsBuilder, Metadata};
@@ -86,7 +86,8 @@ pub(crate) struct Groups {
     free: Vec<u32>,
     /// The draft that takes further series of an origin, while its request lasts.
     open: HashMap<Labels, u32>,
-    texts: HashMap<Arc<str>, ()>,
+    /// Texts of the request's new labels.
+    texts: HashSet<Arc<str>>,
 }
 
 impl Groups {
@@ -185,11 +186,11 @@ impl Groups {
     }
 
     fn shared(&mut self, text: &str) -> Arc<str> {
-        if let Some((text, ())) = self.texts.get_key_value(text) {
+        if let Some(text) = self.texts.get(text) {
             return Arc::clone(text);
         }
         let text: Arc<str> = text.into();
-        self.texts.insert(Arc::clone(&text), ());
+        self.texts.insert(Arc::clone(&text));
         text
     }
 }

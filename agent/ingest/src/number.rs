@@ -72,7 +72,7 @@ mod tests {
         {
             assert_eq!(of(value), Cell::Value(Number::Decimal { mantissa, exponent }), "{value}");
         }
-        for value in [f64::NAN, f64::INFINITY, -0.0, 1e300, 5e-324, std::f64::consts::PI] {
+        for value in [f64::NAN, f64::INFINITY, -0.0, 1e300, 5e-324, 0.1 + 0.2] {
             assert_eq!(of(value), Cell::Value(Number::Raw(value.to_bits())), "{value}");
         }
         assert_eq!(cell(STALE_NAN_BITS, &mut 0), Cell::Stale);

@@ -84,7 +84,7 @@ impl Scene {
 
     /// All samples of series whose name begins like this: labels, times and bits.
     async fn samples(&self, name: &str) -> Vec<(String, Vec<(i64, u64)>)> {
-        let matcher = Matcher::new(MatchOp::Regex, "__name__", &format!("{name}.*")).expect("valid");
+        let matcher = Matcher::new("__name__", MatchOp::Regex, format!("{name}.*")).expect("valid");
         let select = Select { matchers: vec![matcher], range: TimeRange::ALL, samples_max: 1 << 20 };
         let found = self.store.select(select).await.expect("an answer");
         let series = found.series.into_iter().map(|series| {
@@ -321,7 +321,7 @@ async fn what_is_not_understood_is_refused_with_reasons() {
         (V1, "snappy", b"no snappy at all".to_vec(), 400, "cannot decompress the request"),
         (V1, "snappy", bomb, 400, "the request has 1048576 bytes decompressed, at most 65536"),
         (V1, "snappy", vec![0; 70_000], 400, "the request body is over 65536 bytes"),
-        (V1, "snappy", snappy(b"\x0a\xff"), 400, "cannot decode the request: byte 0"),
+        (V1, "snappy", snappy(b"\x0a\xff"), 400, "cannot decode the request: byte 1"),
     ] {
         let answer = scene.post(content_type, encoding, body).await;
         assert_eq!(answer.code.as_u16(), code, "{text}: {}", answer.text);

@@ -122,7 +122,7 @@ fn valid<'a>(pairs: &[(&'a [u8], &'a [u8])]) -> Result<Vec<(&'a str, &'a str)>, 
         Labels::from_pairs(pairs.iter().map(|(name, value)| (text(name), text(value)))).to_string()
     };
     let mut valid = Vec::with_capacity(pairs.len());
-    for (name, value) in pairs {
+    for &(name, value) in pairs {
         match (str::from_utf8(name), str::from_utf8(value)) {
             (Ok(name), Ok(value)) if !name.is_empty() => valid.push((name, value)),
             _ => return Err(format!("invalid metric name or labels, got {}", shown())),
