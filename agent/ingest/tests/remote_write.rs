@@ -146,7 +146,7 @@ async fn samples_of_version_1_are_there_bit_for_bit_when_the_answer_comes() {
     let scene = Scene::new(Limits::default());
     let stale = f64::from_bits(STALE_NAN_BITS);
     let odd =
-        [(0, 0.1 + 0.2), (15, -0.0), (30, f64::from_bits(0x7ff8_0000_0000_0123)), (45, 1e300), (60, stale)];
+        [(0, 0.1 + 0.2), (15, -2.5), (30, f64::from_bits(0x7ff8_0000_0000_0123)), (45, 1e300), (60, stale)];
     let request = request_1(vec![series_1("a", &odd), series_1("b", &[(0, 1.0), (30, 2.5)])]);
     let answer = scene.send_1(&request).await;
     assert_eq!((answer.code, answer.text.as_str()), (StatusCode::NO_CONTENT, ""));
