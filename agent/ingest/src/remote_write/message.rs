@@ -30,6 +30,9 @@ pub(crate) struct Sample {
     pub(crate) bits: u64,
 }
 
+/// Names and values of labels, not looked at yet.
+pub(crate) type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
+
 /// Where something stands: start and end.
 pub(crate) type Span = (u32, u32);
 
@@ -102,7 +105,7 @@ impl Decoded {
 
     /// The texts of a series' labels in the order in which they were sent, a name and a value each;
     /// none where a position has no text or a value is missing.
-    pub(crate) fn pairs(&self, version: Version, head: &Head) -> Option<Vec<(&[u8], &[u8])>> {
+    pub(crate) fn pairs(&self, version: Version, head: &Head) -> Option<Pairs<'_>> {
         let (start, end) = (head.labels.0 as usize, head.labels.1 as usize);
         match version {
             Version::V1 => {
@@ -150,7 +153,7 @@ impl Decoded {
     }
 }
 
-fn label_pairs(bytes: &[u8], range: (usize, usize)) -> Result<Vec<(&[u8], &[u8])>, Malformed> {
+fn label_pairs(bytes: &[u8], range: (usize, usize)) -> Result<Pairs<'_>, Malformed> {
     let mut pairs = Vec::with_capacity(12);
     let mut fields = Fields::new(bytes, range);
     while let Some(field) = fields.next()? {

@@ -7,6 +7,9 @@ use proto::{remote_write_1 as v1, remote_write_2 as v2};
 
 use super::*;
 
+/// A family's name, type, help and unit.
+type Described = (String, u64, String, String);
+
 /// A series as either decoder sees it.
 #[derive(Debug, PartialEq)]
 struct Seen {
@@ -18,10 +21,7 @@ struct Seen {
     said: (u64, String, String),
 }
 
-fn walk(
-    version: Version,
-    body: Vec<u8>,
-) -> Result<(Vec<Seen>, Vec<(String, u64, String, String)>), DecodeError> {
+fn walk(version: Version, body: Vec<u8>) -> Result<(Vec<Seen>, Vec<Described>), DecodeError> {
     let mut decoded = Decoded { body, ..Decoded::default() };
     decoded.decode(version, 7)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
