@@ -121,8 +121,11 @@ fn request_1(timeseries: Vec<v1::TimeSeries>) -> v1::WriteRequest {
     v1::WriteRequest { timeseries, metadata: Vec::new() }
 }
 
+/// Labels, times and values of a series.
+type Pushed<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
+
 /// A request of version 2 with series of these labels.
-fn request_2(series: &[(&[(&str, &str)], &[(i64, f64)])]) -> v2::Request {
+fn request_2(series: &[Pushed<'_>]) -> v2::Request {
     let mut request = v2::Request { symbols: vec![String::new()], timeseries: Vec::new() };
     for (labels, samples) in series {
         let mut labels_refs = Vec::new();
@@ -213,7 +216,7 @@ async fn labels_must_name_a_series() {
         Some("5")
     );
 
-    let mut series: Vec<(&[(&str, &str)], &[(i64, f64)])> = bad.iter().map(|labels| (*labels, one)).collect();
+    let mut series: Vec<Pushed<'_>> = bad.iter().map(|labels| (*labels, one)).collect();
     let utf8: &[(&str, &str)] = &[("__name__", "größe.m"), ("with space", "✓"), ("empty", "")];
     series.push((utf8, one));
     let mut request = request_2(&series);
