@@ -88,7 +88,7 @@ node() {
 peers() {
   local package folder="$cache/peers"
   mkdir -p "$folder/debs"
-  for package in prometheus prometheus-alertmanager prometheus-node-exporter; do
+  for package in prometheus prometheus-alertmanager prometheus-node-exporter victoria-metrics; do
     [ -e "$folder/$package.done" ] && continue
     echo "setup: unpacking $package beside the build"
     apt_update

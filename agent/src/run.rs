@@ -13,6 +13,7 @@ use axum::routing::get;
 use config::{Config, Loaded};
 use env::{SharedClock, SharedRandom, SystemClock, SystemRandom, Tasks};
 use host::Host;
+use ingest::{Limits, RemoteWrite};
 use notifier::{Notifier, NotifierOptions};
 use promql::Engine;
 use rules::RuleManager;
@@ -196,7 +197,16 @@ impl Agent {
             let page = links.cluster(&name);
             async move { axum::Json(page) }
         });
-        Ok(api.route("/vedette/cluster.json", cluster))
+        Ok(api.route("/vedette/cluster.json", cluster).merge(self.push_routes(store)))
+    }
+
+    /// Where others push to.
+    fn push_routes(&self, store: &Arc<Store>) -> Router {
+        if !self.flags.remote_write_receiver {
+            return ingest::remote_write_disabled();
+        }
+        let (limits, clock) = (Limits::default(), self.clock.clone());
+        RemoteWrite::new(store.clone(), limits, clock, &self.random, &self.tasks, &self.registry).router()
     }
 
     fn web_options(&self) -> WebOptions {

@@ -6,7 +6,9 @@
 mod columns;
 mod page;
 mod stores;
+mod wire;
 
 pub use columns::columns;
 pub use page::{SERIES, Scrapes, page};
 pub use stores::{Bench, T0};
+pub use wire::Sender;

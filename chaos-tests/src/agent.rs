@@ -29,6 +29,7 @@ pub struct Agent {
     data: PathBuf,
     log: PathBuf,
     port: u16,
+    flags: Vec<String>,
     process: Option<Process>,
 }
 
@@ -44,8 +45,16 @@ impl Agent {
             data: path("data"),
             log: path("log"),
             port: free_port(),
+            flags: Vec::new(),
             process: None,
         }
+    }
+
+    /// Starts with a further flag from now on.
+    #[must_use]
+    pub fn with_flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
     }
 
     /// Starts the process and waits until it is ready.
@@ -69,7 +78,7 @@ impl Agent {
             format!("--web.listen-address=127.0.0.1:{}", self.port),
             format!("--node-name={}", self.name),
         ];
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let arguments: Vec<&str> = arguments.iter().chain(&self.flags).map(String::as_str).collect();
         self.process =
             Some(Process::start(&program("vedette-agent"), &arguments, &self.log).expect("an agent"));
     }

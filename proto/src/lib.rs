@@ -1,7 +1,19 @@
-//! Wire types, ours under `v1`. Only files named `wire.rs` may use them.
+//! Wire types, ours under `v1`, foreign ones apart. Only files named `wire.rs` may use them.
 
 /// Our own protocols, version 1: uplink, pair and raft.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("vedette.v1");
+}
+
+/// Prometheus's remote write 1.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod remote_write_1 {
+    tonic::include_proto!("prometheus");
+}
+
+/// Prometheus's remote write 2.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod remote_write_2 {
+    tonic::include_proto!("io.prometheus.write.v2");
 }

@@ -18,6 +18,9 @@ pub(crate) struct RunFlags {
     /// This agent's name in a federation; the configuration's, else the host's name, where absent.
     #[arg(long = "node-name", value_name = "NAME")]
     pub(crate) node_name: Option<String>,
+    /// Take what others push by Prometheus's remote write, at /api/v1/write.
+    #[arg(long = "web.enable-remote-write-receiver")]
+    pub(crate) remote_write_receiver: bool,
     #[command(flatten)]
     pub(crate) common: CommonFlags,
 }

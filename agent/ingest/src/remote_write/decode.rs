@@ -1,0 +1,266 @@
+//! A request's bytes to series and samples: one walk, no allocation per series or label.
+//!
+//! Everything is checked before anything is appended. Labels stay where they are in the buffer; what
+//! names a series is a hash of their bytes (version 1) or of the hashes of the texts (version 2, where
+//! positions differ from request to request).
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
+
+use super::message::{DecodeError, Decoded, Family, Head, Said, Sample, Span, Symbol, Version};
+use super::protobuf::{Content, Field, Fields, Malformed};
+
+/// Samples that one request may have; a list of them stays below 32 MiB.
+pub(crate) const SAMPLES_MAX: usize = 1 << 21;
+/// Series that one request may have.
+pub(crate) const SERIES_MAX: usize = 1 << 19;
+/// Families that one request may describe.
+pub(crate) const FAMILIES_MAX: usize = 1 << 17;
+/// Texts that one request of version 2 may have.
+pub(crate) const SYMBOLS_MAX: usize = 1 << 20;
+/// References to texts that the labels of one request may have.
+pub(crate) const REFS_MAX: usize = 1 << 23;
+
+impl Decoded {
+    /// Reads [`Decoded::body`]. `seed` makes series' keys this process's own.
+    ///
+    /// # Errors
+    /// When the body is no such message, or has too much of something.
+    pub(crate) fn decode(&mut self, version: Version, seed: u64) -> Result<(), DecodeError> {
+        self.series.clear();
+        self.samples.clear();
+        self.refs.clear();
+        self.symbols.clear();
+        self.families.clear();
+        self.scattered.clear();
+        let body = std::mem::take(&mut self.body);
+        let decoded = match version {
+            Version::V1 => self.walk_1(&body, seed),
+            Version::V2 => self.walk_2(&body, seed),
+        };
+        self.body = body;
+        decoded
+    }
+
+    fn walk_1(&mut self, body: &[u8], seed: u64) -> Result<(), DecodeError> {
+        let mut fields = Fields::new(body, (0, body.len()));
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => self.series_1(body, field.range()?, seed)?,
+                3 => {
+                    let family = family(body, field.range()?)?;
+                    if self.families.len() == FAMILIES_MAX {
+                        return Err(DecodeError::TooMany { what: "metadata", max: FAMILIES_MAX });
+                    }
+                    self.families.push(family);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn series_1(&mut self, body: &[u8], range: (usize, usize), seed: u64) -> Result<(), DecodeError> {
+        let mut fields = Fields::new(body, range);
+        let before = self.samples.len();
+        let (mut labels, mut parts) = (range.0..range.0, 0);
+        let mut scattered = self.scattered.len()..self.scattered.len();
+        let (mut histograms, mut exemplars) = (0, 0);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => {
+                    check_label(body, field.range()?)?;
+                    if parts == 0 {
+                        (labels, parts) = (field.at..fields.position(), 1);
+                    } else if labels.end == field.at && parts == 1 {
+                        labels.end = fields.position();
+                    } else {
+                        if parts == 1 {
+                            self.scattered.extend_from_slice(&body[labels.clone()]);
+                        }
+                        parts += 1;
+                        self.scattered.extend_from_slice(&body[field.at..fields.position()]);
+                        scattered.end = self.scattered.len();
+                    }
+                }
+                2 => self.sample(body, field.range()?)?,
+                3 => exemplars += one(&field)?,
+                4 => histograms += one(&field)?,
+                _ => {}
+            }
+        }
+        let is_scattered = parts > 1;
+        let (bytes, place) = if is_scattered { (&self.scattered[..], scattered) } else { (body, labels) };
+        let head = Head {
+            key: xxh3_128_with_seed(&bytes[place.clone()], seed),
+            labels: span(place.start, place.end),
+            scattered: is_scattered,
+            samples: span(before, self.samples.len()),
+            histograms,
+            exemplars,
+            said: Said::default(),
+        };
+        self.push(head)
+    }
+
+    fn walk_2(&mut self, body: &[u8], seed: u64) -> Result<(), DecodeError> {
+        // The texts may stand behind the series that use them.
+        let mut fields = Fields::new(body, (0, body.len()));
+        while let Some(field) = fields.next()? {
+            if field.number == 4 {
+                let (start, end) = field.range()?;
+                if self.symbols.len() == SYMBOLS_MAX {
+                    return Err(DecodeError::TooMany { what: "symbols", max: SYMBOLS_MAX });
+                }
+                let hash = xxh3_128_with_seed(&body[start..end], seed);
+                self.symbols.push(Symbol { text: span(start, end), hash });
+            }
+        }
+        let mut fields = Fields::new(body, (0, body.len()));
+        while let Some(field) = fields.next()? {
+            if field.number == 5 {
+                self.series_2(body, field.range()?, seed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn series_2(&mut self, body: &[u8], range: (usize, usize), seed: u64) -> Result<(), DecodeError> {
+        let mut fields = Fields::new(body, range);
+        let (before, refs) = (self.samples.len(), self.refs.len());
+        let (mut histograms, mut exemplars, mut said) = (0, 0, Said::default());
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => self.label_refs(body, &field)?,
+                2 => self.sample(body, field.range()?)?,
+                3 => histograms += one(&field)?,
+                4 => exemplars += one(&field)?,
+                5 => read_said(body, field.range()?, &mut said)?,
+                6 => drop(field.varint()?),
+                _ => {}
+            }
+        }
+        let mut hasher = Xxh3::with_seed(seed);
+        for &text in &self.refs[refs..] {
+            // A position without a text is found out when the labels are read.
+            let hash = self.symbols.get(text as usize).map_or(u128::from(text), |symbol| symbol.hash);
+            hasher.update(&hash.to_le_bytes());
+        }
+        let head = Head {
+            key: hasher.digest128(),
+            labels: span(refs, self.refs.len()),
+            scattered: false,
+            samples: span(before, self.samples.len()),
+            histograms,
+            exemplars,
+            said,
+        };
+        self.push(head)
+    }
+
+    /// One position, or a packed list of them.
+    fn label_refs(&mut self, body: &[u8], field: &Field) -> Result<(), DecodeError> {
+        match field.content {
+            Content::Varint(value) => self.refs.push(truncate(value)),
+            Content::Bytes(start, end) => {
+                let mut list = Fields::new(body, (start, end));
+                while let Some(value) = list.next_packed()? {
+                    self.refs.push(truncate(value));
+                }
+            }
+            _ => return Err(field.wrong().into()),
+        }
+        if self.refs.len() > REFS_MAX {
+            return Err(DecodeError::TooMany { what: "label references", max: REFS_MAX });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn sample(&mut self, body: &[u8], range: (usize, usize)) -> Result<(), DecodeError> {
+        let mut fields = Fields::new(body, range);
+        let mut sample = Sample::default();
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => sample.bits = field.bits()?,
+                2 => sample.timestamp = field.varint()?.cast_signed(),
+                _ => {}
+            }
+        }
+        if self.samples.len() == SAMPLES_MAX {
+            return Err(DecodeError::TooMany { what: "samples", max: SAMPLES_MAX });
+        }
+        self.samples.push(sample);
+        Ok(())
+    }
+
+    /// Keeps a series that brings something.
+    fn push(&mut self, head: Head) -> Result<(), DecodeError> {
+        if head.samples.0 == head.samples.1 && head.histograms == 0 && head.exemplars == 0 {
+            return Ok(());
+        }
+        if self.series.len() == SERIES_MAX {
+            return Err(DecodeError::TooMany { what: "series", max: SERIES_MAX });
+        }
+        self.series.push(head);
+        Ok(())
+    }
+}
+
+fn span(start: usize, end: usize) -> Span {
+    // The body has at most 32 MiB, and each of the lists a limit below that.
+    (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
+}
+
+/// Counts a message that is not read.
+fn one(field: &Field) -> Result<u32, Malformed> {
+    field.range().map(|_| 1)
+}
+
+/// What protobuf does with a number that is wider than its field.
+#[allow(clippy::cast_possible_truncation, reason = "that is what it does")]
+fn truncate(value: u64) -> u32 {
+    value as u32
+}
+
+fn check_label(body: &[u8], range: (usize, usize)) -> Result<(), Malformed> {
+    let mut fields = Fields::new(body, range);
+    while let Some(field) = fields.next()? {
+        if matches!(field.number, 1 | 2) {
+            field.range()?;
+        }
+    }
+    Ok(())
+}
+
+fn family(body: &[u8], range: (usize, usize)) -> Result<Family, Malformed> {
+    let mut family = Family::default();
+    let mut fields = Fields::new(body, range);
+    while let Some(field) = fields.next()? {
+        let text = |field: &Field| field.range().map(|(start, end)| span(start, end));
+        match field.number {
+            1 => family.metric_type = field.varint()?,
+            2 => family.name = text(&field)?,
+            4 => family.help = text(&field)?,
+            5 => family.unit = text(&field)?,
+            _ => {}
+        }
+    }
+    Ok(family)
+}
+
+fn read_said(body: &[u8], range: (usize, usize), said: &mut Said) -> Result<(), Malformed> {
+    let mut fields = Fields::new(body, range);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => said.metric_type = field.varint()?,
+            3 => said.help = truncate(field.varint()?),
+            4 => said.unit = truncate(field.varint()?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tests/decode.rs"]
+mod tests;

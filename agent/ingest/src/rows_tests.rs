@@ -1,0 +1,315 @@
+//! Random pushes into a store that forgets and fails, against a model that looks at each series alone.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use parking_lot::Mutex;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use storage::{AppendOutcome, CommitSender, Layout, LayoutId, LayoutRef, commit_channel};
+
+use super::*;
+use crate::layouts::SLOTS;
+
+type Samples = BTreeMap<String, Vec<(i64, u64)>>;
+
+/// Beyond this time samples are refused.
+const FUTURE: i64 = 1_000;
+
+/// What a store does with one sample.
+fn judge(samples: &mut Samples, series: &str, time: i64, bits: u64) -> Result<bool, Refusal> {
+    if time > FUTURE {
+        return Err(Refusal::OutOfBounds);
+    }
+    let samples = samples.entry(series.to_owned()).or_default();
+    match samples.last() {
+        Some(&last) if last == (time, bits) => Ok(false),
+        Some(&(last, _)) if last == time => Err(Refusal::Duplicate),
+        Some(&(last, _)) if last > time => Err(Refusal::OutOfOrder),
+        _ => {
+            samples.push((time, bits));
+            Ok(true)
+        }
+    }
+}
+
+struct Store {
+    samples: Mutex<Samples>,
+    newest: Mutex<HashMap<LayoutId, i64>>,
+    /// Layout references live this many appends.
+    life: u64,
+    appends: Mutex<u64>,
+    down: Mutex<bool>,
+    commits: CommitSender,
+}
+
+impl Store {
+    fn new(life: u64) -> Arc<Self> {
+        Arc::new(Self {
+            samples: Mutex::default(),
+            newest: Mutex::default(),
+            life,
+            appends: Mutex::default(),
+            down: Mutex::default(),
+            commits: commit_channel(),
+        })
+    }
+}
+
+impl Appender for Store {
+    fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
+        assert!(layout.slots().len() <= SLOTS);
+        self.newest.lock().remove(&layout.id());
+        Ok(LayoutRef::new(Arc::new(layout), *self.appends.lock() / self.life))
+    }
+
+    fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
+        let mut appends = self.appends.lock();
+        if row.layout.token() != *appends / self.life {
+            return Err(AppendError::Relayout);
+        }
+        *appends += 1;
+        if *self.down.lock() {
+            return Err(AppendError::Unavailable("down".to_owned()));
+        }
+        assert_eq!(row.cells.len(), row.layout.layout().slots().len());
+        let mut counts = [0; 4];
+        let mut first_rejected = None;
+        for (slot, cell) in row.cells.iter().enumerate() {
+            let bits = match cell {
+                Cell::Absent => continue,
+                Cell::Value(number) => number.to_bits(),
+                Cell::Stale => model::STALE_NAN_BITS,
+            };
+            let labels = row.layout.layout().series(slot);
+            let judged = judge(&mut self.samples.lock(), &labels.to_string(), row.timestamp, bits);
+            counts[match judged {
+                Ok(new) => {
+                    counts[0] += usize::from(new);
+                    continue;
+                }
+                Err(Refusal::OutOfOrder) => 1,
+                Err(Refusal::Duplicate) => 2,
+                Err(Refusal::OutOfBounds) => 3,
+            }] += 1;
+            first_rejected.get_or_insert(labels);
+        }
+        if counts[0] > 0 {
+            let mut newest = self.newest.lock();
+            let newest = newest.entry(row.layout.layout().id()).or_insert(i64::MIN);
+            assert!(*newest <= row.timestamp, "rows of a layout come in order of time");
+            *newest = row.timestamp;
+        }
+        Ok(AppendOutcome {
+            appended: counts[0],
+            out_of_order: counts[1],
+            duplicates: counts[2],
+            out_of_bounds: counts[3],
+            first_rejected,
+            commit: self.commits.commit(1),
+        })
+    }
+}
+
+/// The labels of a key. With aliases, each two keys are one series.
+fn labels(key: u8, aliases: bool) -> Labels {
+    let number = if aliases { key / 2 } else { key };
+    // Two origins, so that their layouts are apart.
+    let job = if number.is_multiple_of(3) { "x" } else { "y" };
+    Labels::from_pairs([
+        ("__name__", "m".to_owned()),
+        ("job", job.to_owned()),
+        ("number", number.to_string()),
+    ])
+}
+
+/// What one request pushes: keys, times, values.
+type Request = Vec<(u8, i64, u8)>;
+
+fn push(rows: &mut Rows, request: &Request, now: u32, aliases: bool) -> Result<Outcome, AppendError> {
+    let mut outcome = Outcome::default();
+    rows.begin(now);
+    for &(key, time, value) in request {
+        let id = match rows.table.find(u128::from(key) + 1) {
+            Some(id) => id,
+            None => rows.admit(u128::from(key) + 1, &labels(key, aliases), 20, None),
+        };
+        rows.stage(id, time, f64::from(value).to_bits(), &mut outcome);
+    }
+    rows.flush(&mut outcome)?;
+    Ok(outcome)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(Request),
+    /// Seconds pass, and the housekeeping comes.
+    Sweep(u32),
+    /// The store takes nothing during one request.
+    Down(Request),
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let near = vec((0..90_u8, 0..60_i64, 0..3_u8), 0..120);
+    // Last, as senders have them: what a series brings behind such a sample would be late here.
+    let far = vec((0..90_u8, 990..1_010_i64, 0..3_u8), 0..3);
+    (near, prop_oneof![9 => Just(Vec::new()), 1 => far]).prop_map(|(near, mut far)| {
+        far.sort_by_key(|(_, time, _)| *time);
+        // Of what one request says twice, the second is judged by the first, whatever became of that.
+        let mut said = HashSet::new();
+        [near, far].concat().into_iter().filter(|(key, time, _)| said.insert((*key, *time))).collect()
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => request().prop_map(Step::Push),
+        1 => (0..8_000_u32).prop_map(Step::Sweep),
+        1 => request().prop_map(Step::Down),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_sample_is_taken_or_refused_as_the_store_alone_would(
+        steps in vec(step(), 1..20),
+        life in 1..40_u64,
+    ) {
+        let store = Store::new(life);
+        let mut rows = Rows::new(store.clone(), 1 << 20);
+        let (mut now, mut model) = (0, Samples::new());
+        for step in steps {
+            match step {
+                Step::Sweep(seconds) => {
+                    now += seconds;
+                    rows.sweep(now);
+                }
+                Step::Down(request) => {
+                    *store.down.lock() = true;
+                    let _ = push(&mut rows, &request, now, false);
+                    *store.down.lock() = false;
+                }
+                Step::Push(request) => {
+                    let outcome = push(&mut rows, &request, now, false).expect("the store takes rows");
+                    let mut expected = [0; 4];
+                    for (key, time, value) in request {
+                        let series = labels(key, false).to_string();
+                        expected[match judge(&mut model, &series, time, f64::from(value).to_bits()) {
+                            Ok(_) => 0,
+                            Err(Refusal::OutOfOrder) => 1,
+                            Err(Refusal::Duplicate) => 2,
+                            Err(Refusal::OutOfBounds) => 3,
+                        }] += 1;
+                    }
+                    let counted =
+                        [outcome.written, outcome.out_of_order, outcome.duplicates, outcome.out_of_bounds];
+                    prop_assert_eq!(counted, expected);
+                }
+            }
+            prop_assert!(rows.groups.iter().all(|(_, group)| group.staged.is_empty()));
+        }
+        model.retain(|_, samples| !samples.is_empty());
+        store.samples.lock().retain(|_, samples| !samples.is_empty());
+        prop_assert_eq!(&*store.samples.lock(), &model);
+    }
+
+    #[test]
+    fn a_series_under_two_keys_is_one_series(steps in vec(step(), 1..10)) {
+        let store = Store::new(1_000);
+        let mut rows = Rows::new(store.clone(), 1 << 20);
+        let mut now = 0;
+        for step in steps {
+            match step {
+                Step::Sweep(seconds) => {
+                    now += seconds;
+                    rows.sweep(now);
+                }
+                Step::Push(request) | Step::Down(request) => {
+                    let outcome = push(&mut rows, &request, now, true).expect("the store takes rows");
+                    let refused = outcome.out_of_order + outcome.duplicates + outcome.out_of_bounds;
+                    // What is said twice in one row is counted once.
+                    prop_assert!(outcome.written + refused <= request.len() as u64);
+                }
+            }
+        }
+        for samples in store.samples.lock().values() {
+            prop_assert!(samples.is_sorted_by(|one, two| one.0 < two.0));
+        }
+    }
+}
+
+/// Pushes one sample of each key.
+fn once(rows: &mut Rows, keys: std::ops::Range<u128>, time: i64, now: u32) {
+    let mut outcome = Outcome::default();
+    rows.begin(now);
+    for key in keys {
+        let labels = || Labels::from_pairs([("__name__", format!("m{key}")), ("job", "j".to_owned())]);
+        let id = match rows.table.find(key) {
+            Some(id) => id,
+            None => rows.admit(key, &labels(), 20, None),
+        };
+        rows.stage(id, time, 0, &mut outcome);
+    }
+    rows.flush(&mut outcome).expect("the store takes rows");
+    assert!(outcome.explained.is_empty(), "{:?}", outcome.explained);
+}
+
+#[test]
+fn churn_leaves_nothing_behind() {
+    let mut rows = Rows::new(Store::new(u64::MAX), 1 << 30);
+    // Each minute ten series are new and ten are gone.
+    for minute in 0..600_u32 {
+        let first = u128::from(minute) * 10 + 1;
+        once(&mut rows, first..first + 200, i64::from(minute), minute * 60);
+        if minute.is_multiple_of(5) {
+            rows.sweep(minute * 60);
+        }
+    }
+    // 200 in use, those of the last hour, and those since the last sweep.
+    assert!(rows.table.len() <= 200 + 600 + 50, "{}", rows.table.len());
+    let columns: usize = rows.groups.iter().map(|(_, group)| group.slots().len()).sum();
+    assert!(columns <= 2 * (200 + 600 + 50) + 2 * SLOTS, "{columns}");
+    rows.sweep(10 * 600 * 60);
+    assert_eq!((rows.table.len(), rows.groups.len(), rows.table.bytes()), (0, 0, 0));
+}
+
+#[test]
+fn small_layouts_are_joined_and_then_left_alone() {
+    let mut rows = Rows::new(Store::new(u64::MAX), 1 << 30);
+    for count in 1..=20 {
+        once(&mut rows, 1..count + 1, 0, 0);
+    }
+    assert_eq!(rows.groups.len(), 20);
+    assert_eq!(rows.sweep(10).dissolved, 20);
+    once(&mut rows, 1..21, 30, 10);
+    assert_eq!((rows.groups.len(), rows.sweep(20).dissolved), (1, 0));
+}
+
+#[test]
+fn a_time_has_one_value_in_a_request() {
+    let store = Store::new(u64::MAX);
+    let mut rows = Rows::new(store.clone(), 1 << 30);
+    let outcome = push(&mut rows, &vec![(1, 5, 1), (1, 5, 1), (1, 5, 2), (1, 4, 2), (1, 6, 2)], 0, false);
+    let outcome = outcome.expect("the store takes rows");
+    assert_eq!((outcome.written, outcome.duplicates, outcome.out_of_order), (3, 1, 1));
+    let name = labels(1, false).to_string();
+    assert_eq!(
+        outcome.explained,
+        [
+            format!("duplicate sample for timestamp for series {name}"),
+            format!("out of order sample for series {name}"),
+        ]
+    );
+    assert_eq!(store.samples.lock()[&name], [(5, 1f64.to_bits()), (6, 2f64.to_bits())]);
+}
+
+#[test]
+fn a_series_that_lags_moves_to_another_layout() {
+    let mut rows = Rows::new(Store::new(u64::MAX), 1 << 30);
+    once(&mut rows, 1..11, 100, 0);
+    once(&mut rows, 1..6, 200, 0);
+    once(&mut rows, 6..11, 150, 0);
+    assert_eq!((rows.moved, rows.groups.len()), (5, 2));
+    once(&mut rows, 1..6, 300, 0);
+    once(&mut rows, 6..11, 250, 0);
+    assert_eq!((rows.moved, rows.groups.len()), (5, 2), "they lag together from then on");
+}
