@@ -24,6 +24,9 @@ const DELTA_OF_DELTA: u8 = 3;
 /// Bits that a patch costs besides the bits it restores, about.
 const PATCH_COST: u32 = 13;
 
+/// Bits that an integer before the residuals costs, about.
+const START_COST: u32 = 32;
+
 /// How a run's residuals are packed, and what that costs.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
@@ -50,7 +53,7 @@ pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
     for (to, from) in orders[0].iter_mut().zip(ints.iter().rev()) {
         *to = *from;
     }
-    let mut best: Option<Plan> = None;
+    let mut best: Option<(usize, Survey)> = None;
     for order in 0..ints.len().min(3) {
         let count = ints.len() - order;
         if order > 0 {
@@ -59,54 +62,72 @@ pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
                 *to = pair[1].wrapping_sub(pair[0]);
             }
         }
-        if let Some(residuals) = orders[order].get(..count).filter(|residuals| !residuals.is_empty()) {
-            let found = plan(order as u8 + 1, residuals);
-            if best.is_none_or(|best| found.cost < best.cost) {
-                best = Some(found);
-            }
+        let mut found = Survey::of(&orders[order][..count]);
+        found.bits += START_COST * order as u32;
+        if best.is_none_or(|(_, best)| found.bits < best.bits) {
+            best = Some((order, found));
         }
     }
-    let Some(plan) = best else { return CONSTANT };
-    let order = usize::from(plan.predictor - 1);
+    let Some((order, survey)) = best else { return CONSTANT };
+    let plan = survey.plan(order as u8 + 1, &orders[order][..ints.len() - order]);
     for start in &orders[..order] {
         put_zigzag(out, start[0]);
     }
     put_plan(plan, &orders[order][..ints.len() - order], out)
 }
 
-/// The cheapest way to pack these residuals.
-fn plan(predictor: u8, residuals: &[i64]) -> Plan {
-    let first = residuals[0];
-    // The three smallest: an outlier or two below the others must not widen all.
-    let (mut low, mut mid, mut high, mut largest, mut differ) =
-        (i64::MAX, i64::MAX, i64::MAX, i64::MIN, 0u64);
-    for &residual in residuals {
-        if residual < high {
+/// What is known of residuals before they are packed.
+#[derive(Clone, Copy, Debug)]
+struct Survey {
+    lowest: i64,
+    /// The third smallest: an outlier or two below the others must not widen all.
+    low: i64,
+    highest: i64,
+    shift: u32,
+    /// All residuals' lengths above `low`: compares orders, before one is packed.
+    bits: u32,
+}
+
+impl Survey {
+    /// Of some residuals.
+    fn of(residuals: &[i64]) -> Self {
+        let first = residuals[0];
+        let (mut lowest, mut second, mut low) = (i64::MAX, i64::MAX, i64::MAX);
+        let (mut highest, mut differ) = (i64::MIN, 0);
+        for &residual in residuals {
             if residual < low {
-                (low, mid, high) = (residual, low, mid);
-            } else if residual < mid {
-                (mid, high) = (residual, mid);
-            } else {
-                high = residual;
+                (lowest, second, low) = if residual < lowest {
+                    (residual, lowest, second)
+                } else if residual < second {
+                    (lowest, residual, second)
+                } else {
+                    (lowest, second, residual)
+                };
             }
+            highest = highest.max(residual);
+            differ |= residual ^ first;
         }
-        largest = largest.max(residual);
-        differ |= (residual ^ first) as u64;
+        let shift = if differ == 0 { 0 } else { differ.trailing_zeros() };
+        let bits = residuals.iter().map(|residual| length(residual.wrapping_sub(low) as u64 >> shift)).sum();
+        Self { lowest, low, highest, shift, bits }
     }
-    let shift = if differ == 0 { 0 } else { differ.trailing_zeros() };
-    let starts = u32::from(predictor - 1) * 32;
-    let cost = |base: i64| {
-        let mut plan = Plan { predictor, base, shift, ..width(residuals, base, shift) };
-        plan.cost += starts;
-        plan
-    };
-    let plain = cost(low);
-    let spread = |base: i64| 64 - (largest.wrapping_sub(base) as u64).leading_zeros();
-    if residuals.len() < 4 || spread(high) >= spread(low) {
-        return plain;
+
+    /// The cheapest way to pack the residuals.
+    fn plan(self, predictor: u8, residuals: &[i64]) -> Plan {
+        let from = |base| Plan { predictor, base, shift: self.shift, ..width(residuals, base, self.shift) };
+        let plain = from(self.lowest);
+        let spread = |base: i64| length(self.highest.wrapping_sub(base) as u64);
+        if residuals.len() < 4 || spread(self.low) >= spread(self.lowest) {
+            return plain;
+        }
+        let trimmed = from(self.low);
+        if trimmed.cost < plain.cost { trimmed } else { plain }
     }
-    let trimmed = cost(high);
-    if trimmed.cost < plain.cost { trimmed } else { plain }
+}
+
+/// Bits up to the highest that is set.
+fn length(value: u64) -> u32 {
+    64 - value.leading_zeros()
 }
 
 /// The width at which packing and patches together are smallest.
@@ -114,7 +135,7 @@ fn width(residuals: &[i64], base: i64, shift: u32) -> Plan {
     let mut lengths = [0u32; 65];
     for residual in residuals {
         let packed = residual.wrapping_sub(base) as u64 >> shift;
-        lengths[(64 - packed.leading_zeros()) as usize & 127] += 1;
+        lengths[length(packed) as usize] += 1;
     }
     let count = residuals.len() as u32;
     let longest = (0..=64u32).rev().find(|length| lengths[*length as usize] > 0).unwrap_or(0);
