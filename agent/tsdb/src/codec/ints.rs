@@ -3,6 +3,7 @@
 //! The run is written from its end, so that its last integer is read without the others.
 
 use super::bits::{PACKED_MAX, pack, packed_len, unpack};
+use super::packing::{Plan, START_COST, Survey};
 use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
 /// Bits 0 and 1 of a column's head: what an integer is predicted from.
@@ -20,26 +21,6 @@ const ORDER_0: u8 = 1;
 const DELTA: u8 = 2;
 /// From the line through two neighbours.
 const DELTA_OF_DELTA: u8 = 3;
-
-/// Bits that a patch costs besides the bits it restores, about.
-const PATCH_COST: u32 = 13;
-
-/// Bits that an integer before the residuals costs, about.
-const START_COST: u32 = 32;
-
-/// How a run's residuals are packed, and what that costs.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    predictor: u8,
-    /// Subtracted from every residual.
-    base: i64,
-    /// Bits at the end that all residuals have in common.
-    shift: u32,
-    width: u32,
-    patches: u32,
-    /// In bits.
-    cost: u32,
-}
 
 /// Appends at most 128 integers, and gives the bits for the column's head.
 pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
@@ -74,82 +55,6 @@ pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
         put_zigzag(out, start[0]);
     }
     put_plan(plan, &orders[order][..ints.len() - order], out)
-}
-
-/// What is known of residuals before they are packed.
-#[derive(Clone, Copy, Debug)]
-struct Survey {
-    lowest: i64,
-    /// The third smallest: an outlier or two below the others must not widen all.
-    low: i64,
-    highest: i64,
-    shift: u32,
-    /// All residuals' lengths above `low`: compares orders, before one is packed.
-    bits: u32,
-}
-
-impl Survey {
-    /// Of some residuals.
-    fn of(residuals: &[i64]) -> Self {
-        let first = residuals[0];
-        let (mut lowest, mut second, mut low) = (i64::MAX, i64::MAX, i64::MAX);
-        let (mut highest, mut differ) = (i64::MIN, 0);
-        for &residual in residuals {
-            if residual < low {
-                (lowest, second, low) = if residual < lowest {
-                    (residual, lowest, second)
-                } else if residual < second {
-                    (lowest, residual, second)
-                } else {
-                    (lowest, second, residual)
-                };
-            }
-            highest = highest.max(residual);
-            differ |= residual ^ first;
-        }
-        let shift = if differ == 0 { 0 } else { differ.trailing_zeros() };
-        let bits = residuals.iter().map(|residual| length(residual.wrapping_sub(low) as u64 >> shift)).sum();
-        Self { lowest, low, highest, shift, bits }
-    }
-
-    /// The cheapest way to pack the residuals.
-    fn plan(self, predictor: u8, residuals: &[i64]) -> Plan {
-        let from = |base| Plan { predictor, base, shift: self.shift, ..width(residuals, base, self.shift) };
-        let plain = from(self.lowest);
-        let spread = |base: i64| length(self.highest.wrapping_sub(base) as u64);
-        if residuals.len() < 4 || spread(self.low) >= spread(self.lowest) {
-            return plain;
-        }
-        let trimmed = from(self.low);
-        if trimmed.cost < plain.cost { trimmed } else { plain }
-    }
-}
-
-/// Bits up to the highest that is set.
-fn length(value: u64) -> u32 {
-    64 - value.leading_zeros()
-}
-
-/// The width at which packing and patches together are smallest.
-fn width(residuals: &[i64], base: i64, shift: u32) -> Plan {
-    let mut lengths = [0u32; 65];
-    for residual in residuals {
-        let packed = residual.wrapping_sub(base) as u64 >> shift;
-        lengths[length(packed) as usize] += 1;
-    }
-    let count = residuals.len() as u32;
-    let longest = (0..=64u32).rev().find(|length| lengths[*length as usize] > 0).unwrap_or(0);
-    let mut best =
-        Plan { predictor: 0, base: 0, shift: 0, width: longest, patches: 0, cost: count * longest };
-    let mut patches = 0;
-    for width in (0..longest).rev() {
-        patches += lengths[width as usize + 1];
-        let cost = count * width + patches * (PATCH_COST + longest - width);
-        if cost < best.cost {
-            best = Plan { width, patches, cost, ..best };
-        }
-    }
-    best
 }
 
 fn put_plan(plan: Plan, residuals: &[i64], out: &mut Vec<u8>) -> u8 {
