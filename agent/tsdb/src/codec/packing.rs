@@ -28,7 +28,7 @@ pub(super) struct Survey {
     low: i64,
     highest: i64,
     shift: u32,
-    /// All residuals' lengths above `low`: compares orders, before one is packed.
+    /// Lengths of all residuals' distances from `low`: compares orders, before one is packed.
     pub(super) bits: u32,
 }
 
@@ -52,7 +52,11 @@ impl Survey {
             differ |= residual ^ first;
         }
         let shift = if differ == 0 { 0 } else { differ.trailing_zeros() };
-        let bits = residuals.iter().map(|residual| length(residual.wrapping_sub(low) as u64 >> shift)).sum();
+        if residuals.len() < 4 {
+            low = lowest;
+        }
+        let distance = |residual: &i64| (residual.wrapping_sub(low) >> shift).unsigned_abs();
+        let bits = residuals.iter().map(|residual| length(distance(residual))).sum();
         Self { lowest, low, highest, shift, bits }
     }
 
@@ -61,7 +65,7 @@ impl Survey {
         let from = |base| Plan { predictor, base, shift: self.shift, ..width(residuals, base, self.shift) };
         let plain = from(self.lowest);
         let spread = |base: i64| length(self.highest.wrapping_sub(base) as u64);
-        if residuals.len() < 4 || spread(self.low) >= spread(self.lowest) {
+        if spread(self.low) >= spread(self.lowest) {
             return plain;
         }
         let trimmed = from(self.low);
