@@ -233,12 +233,22 @@ fn the_largest_block_comes_back() {
     check_block(&block(&columns), &columns);
 }
 
-/// The worked examples of FORMAT.md.
+/// The worked example of FORMAT.md.
 #[test]
-fn the_worked_examples() {
+fn the_worked_example() {
     let number = |value: f64| Cell::Value(Number::from_f64(value));
     let columns = [vec![number(5.0); 3], vec![number(1.5), Cell::Stale, number(2.5)], vec![Cell::Absent; 3]];
-    let tile = tile(&[1_000, 16_000, 31_000], &columns);
-    println!("{:02x?}", tile.bytes());
-    check_tile(&tile, &[1_000, 16_000, 31_000], &columns);
+    let timestamps = [1_000, 16_000, 31_000];
+    let tile = tile(&timestamps, &columns);
+    check_tile(&tile, &timestamps, &columns);
+    let written: [&[u8]; 7] = [
+        &[1, 0, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0],
+        &[0x02, 0xb0, 0xe4, 0x03, 0xaf, 0xea, 0x01, 0x00],
+        &[3, 0, 12, 0, 12, 0],
+        &[0x00, 0x00, 0x0a],
+        &[0x01, 0x51, 1, 1, 1],
+        &[0x1e, 3, 1, 0x05],
+        &[0x6d, 0xd9, 0x07, 0x2a],
+    ];
+    assert_eq!(tile.bytes()[..], written.concat());
 }

@@ -67,6 +67,7 @@ impl Form {
     }
 
     /// The integer that names `number` bit for bit, where there is one.
+    #[inline]
     pub(super) fn int(self, number: Number) -> Option<i64> {
         match (self, number) {
             (Self::Decimal(to), Number::Decimal { mantissa, exponent }) => scaled(mantissa, exponent, to),
@@ -235,6 +236,7 @@ fn scaled_above(largest: u64, from: usize, to: usize) -> bool {
 }
 
 /// `mantissa / 10^from` as a mantissa over `10^to`, where that is in range.
+#[inline]
 fn scaled(mantissa: i64, from: u8, to: u8) -> Option<i64> {
     let mantissa = if from == to {
         mantissa

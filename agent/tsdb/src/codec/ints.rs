@@ -3,6 +3,7 @@
 //! The run is written from its end, so that its last integer is read without the others.
 
 use super::bits::{PACKED_MAX, pack, packed_len, unpack};
+use super::packing::{Plan, START_COST, Survey};
 use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
 /// Bits 0 and 1 of a column's head: what an integer is predicted from.
@@ -21,23 +22,6 @@ const DELTA: u8 = 2;
 /// From the line through two neighbours.
 const DELTA_OF_DELTA: u8 = 3;
 
-/// Bits that a patch costs besides the bits it restores, about.
-const PATCH_COST: u32 = 13;
-
-/// How a run's residuals are packed, and what that costs.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    predictor: u8,
-    /// Subtracted from every residual.
-    base: i64,
-    /// Bits at the end that all residuals have in common.
-    shift: u32,
-    width: u32,
-    patches: u32,
-    /// In bits.
-    cost: u32,
-}
-
 /// Appends at most 128 integers, and gives the bits for the column's head.
 pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
     let Some((&last, earlier)) = ints.split_last() else { return CONSTANT };
@@ -50,7 +34,7 @@ pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
     for (to, from) in orders[0].iter_mut().zip(ints.iter().rev()) {
         *to = *from;
     }
-    let mut best: Option<Plan> = None;
+    let mut best: Option<(usize, Survey)> = None;
     for order in 0..ints.len().min(3) {
         let count = ints.len() - order;
         if order > 0 {
@@ -59,76 +43,18 @@ pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
                 *to = pair[1].wrapping_sub(pair[0]);
             }
         }
-        if let Some(residuals) = orders[order].get(..count).filter(|residuals| !residuals.is_empty()) {
-            let found = plan(order as u8 + 1, residuals);
-            if best.is_none_or(|best| found.cost < best.cost) {
-                best = Some(found);
-            }
+        let mut found = Survey::of(&orders[order][..count]);
+        found.bits += START_COST * order as u32;
+        if best.is_none_or(|(_, best)| found.bits < best.bits) {
+            best = Some((order, found));
         }
     }
-    let Some(plan) = best else { return CONSTANT };
-    let order = usize::from(plan.predictor - 1);
+    let Some((order, survey)) = best else { return CONSTANT };
+    let plan = survey.plan(order as u8 + 1, &orders[order][..ints.len() - order]);
     for start in &orders[..order] {
         put_zigzag(out, start[0]);
     }
     put_plan(plan, &orders[order][..ints.len() - order], out)
-}
-
-/// The cheapest way to pack these residuals.
-fn plan(predictor: u8, residuals: &[i64]) -> Plan {
-    let first = residuals[0];
-    // The three smallest: an outlier or two below the others must not widen all.
-    let (mut low, mut mid, mut high, mut largest, mut differ) =
-        (i64::MAX, i64::MAX, i64::MAX, i64::MIN, 0u64);
-    for &residual in residuals {
-        if residual < high {
-            if residual < low {
-                (low, mid, high) = (residual, low, mid);
-            } else if residual < mid {
-                (mid, high) = (residual, mid);
-            } else {
-                high = residual;
-            }
-        }
-        largest = largest.max(residual);
-        differ |= (residual ^ first) as u64;
-    }
-    let shift = if differ == 0 { 0 } else { differ.trailing_zeros() };
-    let starts = u32::from(predictor - 1) * 32;
-    let cost = |base: i64| {
-        let mut plan = Plan { predictor, base, shift, ..width(residuals, base, shift) };
-        plan.cost += starts;
-        plan
-    };
-    let plain = cost(low);
-    let spread = |base: i64| 64 - (largest.wrapping_sub(base) as u64).leading_zeros();
-    if residuals.len() < 4 || spread(high) >= spread(low) {
-        return plain;
-    }
-    let trimmed = cost(high);
-    if trimmed.cost < plain.cost { trimmed } else { plain }
-}
-
-/// The width at which packing and patches together are smallest.
-fn width(residuals: &[i64], base: i64, shift: u32) -> Plan {
-    let mut lengths = [0u32; 65];
-    for residual in residuals {
-        let packed = residual.wrapping_sub(base) as u64 >> shift;
-        lengths[(64 - packed.leading_zeros()) as usize & 127] += 1;
-    }
-    let count = residuals.len() as u32;
-    let longest = (0..=64u32).rev().find(|length| lengths[*length as usize] > 0).unwrap_or(0);
-    let mut best =
-        Plan { predictor: 0, base: 0, shift: 0, width: longest, patches: 0, cost: count * longest };
-    let mut patches = 0;
-    for width in (0..longest).rev() {
-        patches += lengths[width as usize + 1];
-        let cost = count * width + patches * (PATCH_COST + longest - width);
-        if cost < best.cost {
-            best = Plan { width, patches, cost, ..best };
-        }
-    }
-    best
 }
 
 fn put_plan(plan: Plan, residuals: &[i64], out: &mut Vec<u8>) -> u8 {

@@ -18,6 +18,7 @@ mod bits;
 mod block;
 mod form;
 mod ints;
+mod packing;
 mod planes;
 mod rest;
 mod summary;

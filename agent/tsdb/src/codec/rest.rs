@@ -38,10 +38,13 @@ impl Split {
     pub(super) fn set(&mut self, cells: &[Cell]) {
         self.ints.clear();
         self.rest.clear();
-        self.form = match (uniform(cells), cells.first()) {
-            (true, Some(Cell::Value(number))) => Form::of(*number),
-            _ => Form::choose(cells),
-        };
+        if let (Some(Cell::Value(number)), true) = (cells.first(), uniform(cells)) {
+            self.form = Form::of(*number);
+            if let Some(int) = self.form.int(*number) {
+                return self.ints.resize(cells.len(), int);
+            }
+        }
+        self.form = Form::choose(cells);
         for (row, &cell) in (0u32..).zip(cells) {
             let int = if let Cell::Value(number) = cell { self.form.int(number) } else { None };
             match int {
