@@ -8,6 +8,7 @@ use storage::{QueryError, Rank, StreamId, TimeRange, wins};
 
 use crate::group::Group;
 use crate::run::Point;
+use crate::spill::SpillError;
 use crate::window::SharedRows;
 
 /// A group with slots that pass.
@@ -26,6 +27,16 @@ pub(crate) struct Found {
     samples_max: usize,
 }
 
+/// Why a window's samples cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The log still has them.
+    #[error(transparent)]
+    Head(#[from] SpillError),
+}
+
 struct Part {
     group: Arc<Group>,
     points: Vec<Point>,
@@ -37,23 +48,28 @@ impl Found {
     }
 
     /// Adds a window's sources.
-    pub(crate) fn read(&mut self, sources: &[Source], range: TimeRange) -> Result<(), QueryError> {
+    pub(crate) fn read(&mut self, sources: &[Source], range: TimeRange) -> Result<(), ReadError> {
         for Source { group, slots, rows } in sources {
             let mut points = vec![Vec::new(); slots.len()];
-            rows.lock().read(slots, range, &mut points);
+            rows.lock().read(slots, range, &mut points)?;
             for (&slot, points) in slots.iter().zip(points).filter(|(_, points)| !points.is_empty()) {
                 self.samples += points.len();
                 let part = Part { group: Arc::clone(group), points };
                 self.window.entry(group.series(slot)).or_default().push(part);
             }
             if self.samples > self.samples_max {
-                return Err(QueryError::Limit(format!(
-                    "query processing would load too many samples into memory in query execution (limit {})",
-                    self.samples_max
-                )));
+                let max = self.samples_max;
+                let what = "query processing would load too many samples into memory in query execution";
+                return Err(QueryError::Limit(format!("{what} (limit {max})")).into());
             }
         }
         Ok(())
+    }
+
+    /// Forgets what this window gave so far.
+    pub(crate) fn drop_window(&mut self) {
+        let parts = std::mem::take(&mut self.window).into_values().flatten();
+        self.samples -= parts.map(|part| part.points.len()).sum::<usize>();
     }
 
     /// No more sources of this window come.

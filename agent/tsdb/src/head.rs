@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::Labels;
@@ -13,7 +14,7 @@ use crate::rows::Applied;
 use crate::run::Point;
 use crate::streams::{StreamNo, Streams};
 use crate::target::{Target, Targets};
-use crate::window::{WINDOW_MS, Window, window_of};
+use crate::window::{SharedRows, WINDOW_MS, Window, window_of};
 
 /// Pairs of layouts of which it is remembered which series they share, at most.
 const LINKS_MAX: usize = 4_096;
@@ -27,6 +28,8 @@ pub(crate) struct Head {
     common: HashMap<Labels, Common>,
     targets: Targets,
     links: HashMap<(LayoutId, LayoutId), Link>,
+    /// Where files of windows are made.
+    dir: PathBuf,
     /// The window that holds now.
     current: i64,
     /// Bytes that rows may still take up while they wait for the row they build on.
@@ -53,8 +56,9 @@ struct Common {
 }
 
 impl Head {
-    pub(crate) fn new(now_ms: i64, waiting_max: usize) -> Self {
+    pub(crate) fn new(dir: &Path, now_ms: i64, waiting_max: usize) -> Self {
         Self {
+            dir: dir.to_owned(),
             windows: BTreeMap::new(),
             groups: HashMap::new(),
             common: HashMap::new(),
@@ -78,6 +82,13 @@ impl Head {
     /// Whether the window of a time belongs in memory and has all that the log has.
     pub(crate) fn answers(&self, window: i64) -> bool {
         self.covers(window) && !self.windows.get(&window).is_some_and(|window| window.incomplete)
+    }
+
+    /// From now on the log answers for a window.
+    pub(crate) fn give_up(&mut self, start: i64) {
+        if let Some(window) = self.windows.get_mut(&start) {
+            window.incomplete = true;
+        }
     }
 
     /// Whether another window holds `now_ms`.
@@ -137,6 +148,12 @@ impl Head {
         self.groups.values().map(|known| &known.group)
     }
 
+    /// A group's rows in a window, where the window belongs in memory.
+    pub(crate) fn rows(&mut self, start: i64, stream: StreamNo, layout: &Layout) -> Option<SharedRows> {
+        let dir = self.covers(start).then_some(&self.dir)?;
+        Some(self.windows.entry(start).or_insert_with(|| Window::spilling(dir)).rows(stream, layout))
+    }
+
     /// Applies a frame, if its window is in memory.
     pub(crate) fn apply(
         &mut self,
@@ -157,7 +174,8 @@ impl Head {
                 target.came_to(frame.range().end);
             }
         }
-        let window = self.windows.entry(start).or_default();
+        let dir = &self.dir;
+        let window = self.windows.entry(start).or_insert_with(|| Window::spilling(dir));
         window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |_| true)
     }
 
@@ -176,7 +194,9 @@ impl Head {
             for window in self.windows.range(window_of(timestamp)..).map(|(_, window)| window) {
                 let Some(rows) = window.groups.get(&key) else { continue };
                 let mut points = vec![Vec::new(); slots.len()];
-                rows.lock().read(&slots, range, &mut points);
+                if let Err(error) = rows.lock().read(&slots, range, &mut points) {
+                    tracing::warn!(%error, "the order of samples cannot be checked");
+                }
                 for (&(own, _), points) in link.iter().zip(&points) {
                     let Some(&last) = points.last() else { continue };
                     let known = newest.entry(own).or_insert(last);
@@ -201,7 +221,10 @@ impl Head {
         let theirs: HashMap<Labels, u32> =
             (0..b.slots().len() as u32).map(|slot| (other.series(slot), slot)).collect();
         let shared = |slot| Some((slot, *theirs.get(&one.series(slot))?));
-        let link: Link = (0..a.slots().len() as u32).filter_map(shared).collect();
+        let mut link: Vec<(u32, u32)> = (0..a.slots().len() as u32).filter_map(shared).collect();
+        // Theirs are what is read, in order.
+        link.sort_by_key(|(_, theirs)| *theirs);
+        let link: Link = link.into();
         if self.links.len() >= LINKS_MAX {
             self.links.clear();
         }

@@ -23,6 +23,7 @@ mod run;
 mod segments;
 mod sink;
 mod source;
+mod spill;
 mod state;
 mod status;
 mod store;

@@ -182,7 +182,8 @@ impl Replay {
         for stream in self.streams.iter_mut() {
             stream.durable = stream.received.clone();
         }
-        let head = self.build_head(now_ms, options.waiting_bytes_max, metrics);
+        let head = Head::new(&options.dir, now_ms, options.waiting_bytes_max);
+        let head = self.fill_head(head, metrics);
         let id = StreamId { agent: Arc::clone(&options.node_name), epoch };
         let info = StreamInfo { id, minted_ms: now_ms, external: options.external.clone() };
         let own = Own::new(self.streams.open(info, true));
@@ -202,8 +203,7 @@ impl Replay {
         (state, self.bad_records)
     }
 
-    fn build_head(&mut self, now_ms: i64, waiting_max: usize, metrics: &Metrics) -> Head {
-        let mut head = Head::new(now_ms, waiting_max);
+    fn fill_head(&mut self, mut head: Head, metrics: &Metrics) -> Head {
         self.in_head.sort_by_key(|(no, frame)| (*no, frame.key().seq));
         for (no, frame) in std::mem::take(&mut self.in_head) {
             let layouts: Option<Vec<_>> =

@@ -222,9 +222,10 @@ impl State {
         let position = open.position(&layout);
         let rows = match &group.rows {
             Some((start, rows)) if *start == window => Arc::clone(rows),
-            _ if head.covers(window) => head.windows.entry(window).or_default().rows(own.stream, &layout),
-            // Nobody reads it here: the frame is what counts.
-            _ => Arc::new(parking_lot::Mutex::new(Rows::new(layout.slots().len()))),
+            // Nobody reads what is outside of the head there: the frame is what counts.
+            _ => head
+                .rows(window, own.stream, &layout)
+                .unwrap_or_else(|| Arc::new(parking_lot::Mutex::new(Rows::new(layout.slots().len(), None)))),
         };
         let turned = group.rows.as_ref().is_none_or(|(start, _)| *start != window);
         let due = turned || group.rows_since_key >= KEYFRAME_ROWS || group.keyframes != own.keyframes;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::Labels;
 use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet, TimeRange};
 
-use crate::found::{Found, Source};
+use crate::found::{Found, ReadError, Source};
 use crate::group::{Group, GroupKey, Matching};
 use crate::state::State;
 use crate::store::{Inner, Store};
@@ -96,13 +96,28 @@ impl Inner {
         let mut found = Found::new(select.samples_max);
         for start in windows {
             let sources = self.state.read().head_sources(select, start);
-            match sources {
-                Some(sources) => found.read(&sources, select.range)?,
-                None => found.read(&self.log_sources(select, start)?, select.range)?,
+            let read = sources.map(|sources| found.read(&sources, select.range));
+            match read {
+                Some(Ok(())) => {}
+                Some(Err(ReadError::Query(error))) => return Err(error),
+                Some(Err(ReadError::Head(error))) => {
+                    tracing::error!(%error, window = start, "the head's file cannot be read: the log is, from now on");
+                    found.drop_window();
+                    self.state.write().head.give_up(start);
+                    self.read_log(select, start, &mut found)?;
+                }
+                None => self.read_log(select, start, &mut found)?,
             }
             found.close_window();
         }
         Ok(SeriesSet { series: found.finish(), coverage })
+    }
+
+    fn read_log(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+        found.read(&self.log_sources(select, start)?, select.range).map_err(|error| match error {
+            ReadError::Query(error) => error,
+            ReadError::Head(error) => QueryError::Unavailable(error.to_string()),
+        })
     }
 
     /// A window's matching groups out of the log: rows that are put together for this one question.

@@ -3,17 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
 use crate::row::{self, RawRow, RowState};
 use crate::run::{At, OpenRow, Point, Run};
+use crate::spill::{SpillError, SpillFile};
 use crate::window::Origin;
 
 /// One group's rows.
 #[derive(Debug)]
 pub(crate) struct Rows {
     slots: usize,
+    /// Where tiles go.
+    file: Option<Arc<SpillFile>>,
     /// Rows that no other row builds on yet; nearly always one.
     tails: Vec<RowState>,
     /// Rows without their base, by its number.
@@ -55,8 +59,9 @@ pub(crate) struct Applied {
 }
 
 impl Rows {
-    pub(crate) fn new(slots: usize) -> Self {
-        Self { slots, tails: Vec::new(), waiting: BTreeMap::new(), runs: Vec::new() }
+    /// No rows of a group of so many slots; without a file all tiles stay in memory.
+    pub(crate) fn new(slots: usize, file: Option<Arc<SpillFile>>) -> Self {
+        Self { slots, file, tails: Vec::new(), waiting: BTreeMap::new(), runs: Vec::new() }
     }
 
     /// Encodes the own node's next row, the one after number `before`, into a frame's body and keeps it. It is
@@ -132,22 +137,27 @@ impl Rows {
     }
 
     /// Appends each slot's samples of a range to its list, in order of time; of one time in order of sequence.
-    pub(crate) fn read(&self, slots: &[u32], range: TimeRange, out: &mut [Vec<Point>]) {
-        for run in &self.runs {
-            run.read(self.slots, slots, range, out);
-        }
+    /// `slots` are in order.
+    pub(crate) fn read(
+        &self,
+        slots: &[u32],
+        range: TimeRange,
+        out: &mut [Vec<Point>],
+    ) -> Result<(), SpillError> {
+        self.runs.iter().try_for_each(|run| run.read(self.slots, slots, range, out))?;
         if self.runs.len() > 1 {
             for points in out {
                 points.sort_by_key(|point| (point.timestamp, point.sequence));
             }
         }
+        Ok(())
     }
 
-    /// Those of some slots that have a sample in a range, in order.
+    /// Those of some slots, which are in order, that may have a sample in a range.
     pub(crate) fn held(&self, slots: &[u32], range: TimeRange) -> Vec<u32> {
         let mut left = slots.to_vec();
-        for run in &self.runs {
-            run.strike_held(self.slots, range, &mut left);
+        if self.runs.iter().try_for_each(|run| run.strike_held(self.slots, range, &mut left)).is_err() {
+            return slots.to_vec();
         }
         let mut missing = left.into_iter().peekable();
         slots.iter().copied().filter(|slot| missing.next_if_eq(slot).is_none()).collect()
@@ -184,7 +194,7 @@ impl Rows {
                 OpenRow { reset: true, changes: remembered.into(), more: Some(said.into()) }
             }
         };
-        run.push(at, row.number, open, self.slots);
+        run.push(at, row.number, open, self.slots, self.file.as_ref());
     }
 }
 

@@ -45,7 +45,7 @@ fn naive(rows: &[(i64, Vec<Cell>)], slot: usize, range: TimeRange) -> Vec<Point>
 
 fn read(rows: &Rows, slots: &[u32], range: TimeRange) -> Vec<Vec<Point>> {
     let mut out = vec![Vec::new(); slots.len()];
-    rows.read(slots, range, &mut out);
+    rows.read(slots, range, &mut out).expect("reads");
     out
 }
 
@@ -54,7 +54,7 @@ proptest! {
     fn rows_read_back_as_they_were_written(
         steps in any_steps(), order: u64, shuffled: bool, from in 0usize..300, to in 0usize..300, slots in prop::sample::subsequence((0..SLOTS as u32).collect::<Vec<_>>(), 1..=SLOTS),
     ) {
-        let (mut own, mut body, mut written) = (Rows::new(SLOTS), Vec::new(), Vec::new());
+        let (mut own, mut body, mut written) = (Rows::new(SLOTS, None), Vec::new(), Vec::new());
         let mut timestamp = 1_000_000;
         for (at, (since, keyframe, cells)) in steps.iter().enumerate() {
             timestamp += since;
@@ -67,7 +67,7 @@ proptest! {
         if shuffled {
             raws.sort_by_key(|(at, _)| (u64::from(*at) ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7);
         }
-        let (mut received, mut left, mut applied) = (Rows::new(SLOTS), usize::MAX, Applied::default());
+        let (mut received, mut left, mut applied) = (Rows::new(SLOTS, None), usize::MAX, Applied::default());
         for (at, raw) in &raws {
             received.apply(raw, TimeRange::ALL, Origin { seq: 1, row: *at }, &mut left, &mut applied);
         }
@@ -89,13 +89,13 @@ proptest! {
     /// What waits for its base is bounded: beyond that it is told, and nothing else suffers.
     #[test]
     fn rows_without_room_are_counted(room in 0usize..200) {
-        let (mut own, mut body) = (Rows::new(SLOTS), Vec::new());
+        let (mut own, mut body) = (Rows::new(SLOTS, None), Vec::new());
         for at in 0..60u32 {
             let cells = vec![Cell::Value(Number::from_f64(f64::from(at))); SLOTS];
             let next = NextRow { keyframe: false, layout: 0, timestamp: i64::from(at), cells: &cells };
             own.append(u64::from(at), next, Origin { seq: 1, row: at }, &mut body);
         }
-        let (mut rows, mut left, mut applied) = (Rows::new(SLOTS), room, Applied::default());
+        let (mut rows, mut left, mut applied) = (Rows::new(SLOTS, None), room, Applied::default());
         for (at, raw) in (0..).zip(row::rows(&body)).skip(1) {
             rows.apply(&raw.expect("well formed"), TimeRange::ALL, Origin { seq: 1, row: at }, &mut left, &mut applied);
         }

@@ -1,9 +1,12 @@
 //! A run: rows of one group in order of time, of which the older are sealed tiles and the rest changes.
 
+use std::sync::Arc;
+
 use storage::{Cell, TimeRange};
 
 use crate::codec::{CodecError, Tile, TileBuilder};
 use crate::row::RowState;
+use crate::spill::{Sealed, SpillError, SpillFile};
 use crate::window::cell_bits;
 
 /// Rows that are kept as changes, at most.
@@ -32,7 +35,7 @@ pub(crate) struct At {
 pub(crate) struct Run {
     rows: Vec<At>,
     /// Of the first rows, in order.
-    tiles: Vec<Tile>,
+    tiles: Vec<Sealed>,
     /// The rest.
     open: Vec<OpenRow>,
     /// The number of the last row in its group.
@@ -61,33 +64,40 @@ impl Run {
     }
 
     /// Adds a row after its last; `number` is the row's in its group.
-    pub(crate) fn push(&mut self, at: At, number: u64, row: OpenRow, width: usize) {
+    pub(crate) fn push(
+        &mut self,
+        at: At,
+        number: u64,
+        row: OpenRow,
+        width: usize,
+        file: Option<&Arc<SpillFile>>,
+    ) {
         self.open.push(row);
         self.rows.push(at);
         self.last_number = number;
         if self.open.len() >= OPEN_ROWS {
-            self.seal(width);
+            self.seal(width, file);
         }
     }
 
-    pub(crate) fn read(&self, width: usize, slots: &[u32], range: TimeRange, out: &mut [Vec<Point>]) {
+    /// Appends each slot's samples of a range to its list. `slots` are in order.
+    pub(crate) fn read(
+        &self,
+        width: usize,
+        slots: &[u32],
+        range: TimeRange,
+        out: &mut [Vec<Point>],
+    ) -> Result<(), SpillError> {
         let mut at = 0;
-        let mut cells = Vec::new();
         for tile in &self.tiles {
             let rows = &self.rows[at..at + tile.rows()];
             at += tile.rows();
             let (from, to) = within(rows, range);
-            if from >= to {
-                continue;
-            }
-            for (&slot, out) in slots.iter().zip(out.iter_mut()) {
-                cells.clear();
-                // What was encoded here decodes.
-                if tile.cells(slot as usize, &mut cells).is_err() {
-                    continue;
-                }
-                let points = rows[from..to].iter().zip(&cells[from..to]);
-                out.extend(points.filter_map(|(at, &cell)| at.point(cell)));
+            if from < to {
+                tile.cells(slots, |slot, cells| {
+                    let points = rows[from..to].iter().zip(&cells[from..to]);
+                    out[slot].extend(points.filter_map(|(at, &cell)| at.point(cell)));
+                })?;
             }
         }
         let rows = &self.rows[at..];
@@ -102,16 +112,22 @@ impl Run {
                 position + 1 < to
             });
         }
+        Ok(())
     }
 
     /// Takes the slots out of `left` that have a sample in a range.
-    pub(crate) fn strike_held(&self, width: usize, range: TimeRange, left: &mut Vec<u32>) {
+    pub(crate) fn strike_held(
+        &self,
+        width: usize,
+        range: TimeRange,
+        left: &mut Vec<u32>,
+    ) -> Result<(), SpillError> {
         let mut at = 0;
         for tile in &self.tiles {
             let (from, to) = within(&self.rows[at..at + tile.rows()], range);
             at += tile.rows();
             if from < to {
-                left.retain(|&slot| !holds(tile, slot, from, to));
+                strike_held(tile, from, to, left)?;
             }
         }
         let (from, to) = within(&self.rows[at..], range);
@@ -123,6 +139,7 @@ impl Run {
                 position + 1 < to
             });
         }
+        Ok(())
     }
 
     /// Gives every open row in order, until told to stop.
@@ -142,11 +159,11 @@ impl Run {
     }
 
     /// Turns the open rows into a tile, and small tiles into one.
-    fn seal(&mut self, width: usize) {
+    fn seal(&mut self, width: usize, file: Option<&Arc<SpillFile>>) {
         let sealed = self.sealed(width).and_then(|tile| {
             self.open.clear();
-            self.tiles.push(tile);
-            self.join_tiles(width)
+            self.tiles.push(Sealed::Memory(tile));
+            self.join_tiles(width, file)
         });
         if let Err(error) = sealed {
             // The rows stay as they are: larger, and read just as well.
@@ -169,27 +186,31 @@ impl Run {
         builder.finish()
     }
 
-    fn join_tiles(&mut self, width: usize) -> Result<(), CodecError> {
-        let small = self.tiles.iter().rev().take_while(|tile| tile.rows() < TILE_ROWS).count();
-        let first = self.tiles.len() - small;
-        let rows: usize = self.tiles[first..].iter().map(Tile::rows).sum();
+    /// Small tiles at the end as one, in the file where there is one: memory has no more of them from then on.
+    fn join_tiles(&mut self, width: usize, file: Option<&Arc<SpillFile>>) -> Result<(), CodecError> {
+        let small = |tile: &&Sealed| tile.rows() < TILE_ROWS;
+        let first = self.tiles.len() - self.tiles.iter().rev().take_while(small).count();
+        let rows: usize = self.tiles[first..].iter().map(Sealed::rows).sum();
         if rows < TILE_ROWS {
             return Ok(());
         }
-        let start: usize = self.tiles[..first].iter().map(Tile::rows).sum();
+        let start: usize = self.tiles[..first].iter().map(Sealed::rows).sum();
         let mut builder = TileBuilder::default();
         builder.begin(&self.timestamps(start..start + rows))?;
         let mut column = Vec::with_capacity(rows);
         for slot in 0..width {
             column.clear();
             for tile in &self.tiles[first..] {
-                tile.cells(slot, &mut column)?;
+                // Those that are small have not been put into the file.
+                if let Sealed::Memory(tile) = tile {
+                    tile.cells(slot, &mut column)?;
+                }
             }
             builder.column(&column)?;
         }
         let joined = builder.finish()?;
         self.tiles.truncate(first);
-        self.tiles.push(joined);
+        self.tiles.push(Sealed::new(joined, file));
         Ok(())
     }
 
@@ -198,17 +219,29 @@ impl Run {
     }
 }
 
-/// Whether a tile's slot has a sample in some of its rows; decoded only where its last one is after them.
-fn holds(tile: &Tile, slot: u32, from: usize, to: usize) -> bool {
-    match tile.last(slot as usize) {
-        Ok(Some((row, _))) if row < to => row >= from,
-        Ok(Some(_)) => {
-            let mut cells = Vec::new();
-            tile.cells(slot as usize, &mut cells).is_ok()
-                && cells[from..to].iter().any(|cell| *cell != Cell::Absent)
+/// The same for some rows of a tile: decoded only where a slot's last sample is after them.
+fn strike_held(tile: &Sealed, from: usize, to: usize, left: &mut Vec<u32>) -> Result<(), SpillError> {
+    let mut last = vec![None; left.len()];
+    tile.last_rows(left, |at, row| last[at] = Some(row))?;
+    let later: Vec<u32> = left
+        .iter()
+        .zip(&last)
+        .filter(|(_, row)| row.is_some_and(|row| row >= to))
+        .map(|(&slot, _)| slot)
+        .collect();
+    let mut held: Vec<u32> = Vec::new();
+    tile.cells(&later, |at, cells| {
+        if cells[from..to].iter().any(|cell| *cell != Cell::Absent) {
+            held.push(later[at]);
         }
-        _ => false,
-    }
+    })?;
+    let mut last = last.into_iter();
+    left.retain(|slot| {
+        let row = last.next().flatten();
+        let inside = row.is_some_and(|row| (from..to).contains(&row));
+        !inside && held.binary_search(slot).is_err()
+    });
+    Ok(())
 }
 
 impl At {

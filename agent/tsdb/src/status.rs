@@ -7,6 +7,7 @@ use model::{Labels, METRIC_NAME};
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::streams::Place;
+use crate::window::Window;
 
 /// The size of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +115,8 @@ impl Inner {
         metrics.max_time.set(status.max_time.unwrap_or_default());
         metrics.segments.set(status.segments as i64);
         metrics.bytes.set(status.bytes as i64);
+        let spilled: u64 = self.state.read().head.windows.values().map(Window::spilled_bytes).sum();
+        metrics.spilled_bytes.set(spilled as i64);
     }
 }
 

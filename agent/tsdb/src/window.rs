@@ -1,6 +1,7 @@
 //! The samples of one 2 h window: rows by group.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use model::STALE_NAN_BITS;
@@ -10,6 +11,7 @@ use storage::{Cell, Frame, Layout, LayoutId};
 use crate::group::GroupKey;
 use crate::row::{self, RowState};
 use crate::rows::{Applied, Rows};
+use crate::spill::SpillFile;
 use crate::streams::StreamNo;
 
 /// Length of a window: no frame straddles two.
@@ -34,16 +36,34 @@ pub(crate) type SharedRows = Arc<Mutex<Rows>>;
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     pub(crate) groups: HashMap<GroupKey, SharedRows>,
+    /// Where tiles go; without it they stay in memory.
+    file: Option<Arc<SpillFile>>,
     pub(crate) samples: usize,
     /// Rows were dropped for want of memory: what the log has is the truth.
     pub(crate) incomplete: bool,
 }
 
 impl Window {
+    /// A window whose tiles go to a file in `dir`.
+    pub(crate) fn spilling(dir: &Path) -> Self {
+        let file = SpillFile::new(dir);
+        if let Err(error) = &file {
+            tracing::warn!(%error, dir = %dir.display(), "the head's tiles stay in memory: no file can be made for them");
+        }
+        Self { file: file.ok(), ..Self::default() }
+    }
+
+    /// Bytes of tiles that are in its file.
+    pub(crate) fn spilled_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.bytes())
+    }
+
     /// The rows of a group.
     pub(crate) fn rows(&mut self, stream: StreamNo, layout: &Layout) -> SharedRows {
         let rows = self.groups.entry((stream, layout.id()));
-        let rows = rows.or_insert_with(|| Arc::new(Mutex::new(Rows::new(layout.slots().len()))));
+        let file = &self.file;
+        let rows =
+            rows.or_insert_with(|| Arc::new(Mutex::new(Rows::new(layout.slots().len(), file.clone()))));
         Arc::clone(rows)
     }
 

@@ -30,6 +30,7 @@ use storage::Cell;
 
 pub use block::{Block, BlockBuilder, BlockReader, Columns};
 pub use summary::Summary;
+pub(crate) use tile::Part;
 pub use tile::{Tile, TileBuilder};
 pub use times::{decode_times, encode_times};
 

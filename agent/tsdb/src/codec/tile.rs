@@ -108,19 +108,7 @@ impl Tile {
     /// # Errors
     /// When there is no such column, or its bytes contradict themselves.
     pub fn cells(&self, at: usize, out: &mut Vec<Cell>) -> Result<(), CodecError> {
-        let Some(mut column) = self.column(at)? else {
-            out.resize(out.len() + self.rows, Cell::Absent);
-            return Ok(());
-        };
-        let error = CodecError::in_column("a tile", at);
-        if column.is_uniform() {
-            out.resize(out.len() + self.rows, column.last().map_err(error)?);
-            return Ok(());
-        }
-        let mut ints = [0; PACKED_MAX];
-        let ints = column.ints(&mut ints).map_err(error)?;
-        column.rest.cells(column.form, ints, self.rows, out);
-        Ok(())
+        self.part(at).and_then(|part| part.cells(out)).map_err(CodecError::in_column("a tile", at))
     }
 
     /// Replaces `out` by the values of column `at`.
@@ -150,13 +138,17 @@ impl Tile {
     /// # Errors
     /// When there is no such column, or its bytes contradict themselves.
     pub fn last(&self, at: usize) -> Result<Option<(usize, Cell)>, CodecError> {
-        let Some(mut column) = self.column(at)? else { return Ok(None) };
-        let Some((row, listed)) = column.rest.last(self.rows) else { return Ok(None) };
-        let cell = match listed {
-            Some(cell) => cell,
-            None => column.last().map_err(CodecError::in_column("a tile", at))?,
-        };
-        Ok(Some((row, cell)))
+        self.part(at).and_then(|part| part.last()).map_err(CodecError::in_column("a tile", at))
+    }
+
+    /// The bytes of all columns, one after the other.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.bytes[self.payload..self.bytes.len() - CHECK]
+    }
+
+    /// Where each column ends in [`Tile::payload`].
+    pub(crate) fn ends(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.columns).map(|at| self.end(at))
     }
 
     /// The cell that column `at` has in every row, if it has one; without decoding.
@@ -173,15 +165,17 @@ impl Tile {
 
     /// Column `at`; none where it is absent in every row.
     fn column(&self, at: usize) -> Result<Option<Column<'_>>, CodecError> {
-        let error = CodecError::in_column("a tile", at);
+        self.part(at).and_then(Part::column).map_err(CodecError::in_column("a tile", at))
+    }
+
+    /// Column `at` by its bytes.
+    pub(crate) fn part(&self, at: usize) -> Result<Part<'_>, Malformed> {
         if at >= self.columns {
-            return Err(error(Malformed("the tile does not have it")));
+            return Err(Malformed("the tile does not have it"));
         }
         let start = if at == 0 { 0 } else { self.end(at - 1) };
-        let payload = &self.bytes[self.payload..self.bytes.len() - CHECK];
-        let bytes =
-            payload.get(start..self.end(at)).ok_or_else(|| error(Malformed("it ends outside the tile")))?;
-        if bytes.is_empty() { Ok(None) } else { Column::read(bytes, self.rows).map(Some).map_err(error) }
+        let bytes = self.payload().get(start..self.end(at)).ok_or(Malformed("it ends outside the tile"))?;
+        Ok(Part { bytes, rows: self.rows })
     }
 
     /// Where column `at`, which is in the table, ends.
@@ -189,6 +183,52 @@ impl Tile {
         let place = self.table + at * self.entry;
         let entry = &self.bytes[place..place + self.entry];
         entry.iter().rev().fold(0, |end, byte| end << 8 | usize::from(*byte))
+    }
+}
+
+/// One column of a tile, by its bytes alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    bytes: &'a [u8],
+    rows: usize,
+}
+
+impl<'a> Part<'a> {
+    /// The part of a tile of `rows` rows whose bytes these are.
+    pub(crate) fn new(bytes: &'a [u8], rows: usize) -> Self {
+        Self { bytes, rows }
+    }
+
+    /// None where every row is absent.
+    fn column(self) -> Result<Option<Column<'a>>, Malformed> {
+        if self.bytes.is_empty() { Ok(None) } else { Column::read(self.bytes, self.rows).map(Some) }
+    }
+
+    /// Appends its cells, one a row.
+    pub(crate) fn cells(self, out: &mut Vec<Cell>) -> Result<(), Malformed> {
+        let Some(mut column) = self.column()? else {
+            out.resize(out.len() + self.rows, Cell::Absent);
+            return Ok(());
+        };
+        if column.is_uniform() {
+            out.resize(out.len() + self.rows, column.last()?);
+            return Ok(());
+        }
+        let mut ints = [0; PACKED_MAX];
+        let ints = column.ints(&mut ints)?;
+        column.rest.cells(column.form, ints, self.rows, out);
+        Ok(())
+    }
+
+    /// Its last cell that is not absent, and that one's row; without decoding the others.
+    pub(crate) fn last(self) -> Result<Option<(usize, Cell)>, Malformed> {
+        let Some(mut column) = self.column()? else { return Ok(None) };
+        let Some((row, listed)) = column.rest.last(self.rows) else { return Ok(None) };
+        let cell = match listed {
+            Some(cell) => cell,
+            None => column.last()?,
+        };
+        Ok(Some((row, cell)))
     }
 }
 

@@ -1,0 +1,284 @@
+//! Where sealed tiles of the head go: a file of the window without a name, of which memory keeps only where
+//! each column is. The log has the same rows, so nothing is lost with the file, and nothing of it outlives
+//! the process. Where the disk takes no tile, it stays in memory.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use storage::Cell;
+
+use crate::bytes::Malformed;
+use crate::codec::{Part, Tile};
+
+/// A window's file.
+#[derive(Debug)]
+pub(crate) struct SpillFile {
+    file: File,
+    end: AtomicU64,
+}
+
+impl SpillFile {
+    /// A file in `dir` that goes with its last user.
+    pub(crate) fn new(dir: &Path) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { file: tempfile::tempfile_in(dir)?, end: AtomicU64::new(0) }))
+    }
+
+    /// Bytes written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.end.load(Ordering::Relaxed)
+    }
+
+    /// Takes a tile's columns.
+    fn put(self: &Arc<Self>, tile: &Tile) -> io::Result<Spilled> {
+        let payload = tile.payload();
+        let offset = self.end.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        self.file.write_all_at(payload, offset)?;
+        let mut start = 0;
+        let columns = tile.ends().map(|end| {
+            let bytes = payload.get(start..end).unwrap_or_default();
+            start = end;
+            Entry { end: end as u32, check: check(bytes) }
+        });
+        Ok(Spilled {
+            file: Arc::clone(self),
+            offset,
+            rows: tile.rows(),
+            columns: Entries::new(columns.collect()),
+        })
+    }
+}
+
+/// A tile of the head.
+#[derive(Debug)]
+pub(crate) enum Sealed {
+    Memory(Tile),
+    File(Spilled),
+}
+
+/// A tile whose columns are in a file.
+#[derive(Debug)]
+pub(crate) struct Spilled {
+    file: Arc<SpillFile>,
+    offset: u64,
+    rows: usize,
+    columns: Entries,
+}
+
+/// Where a column ends, and the low half of its CRC32C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    end: u32,
+    check: u16,
+}
+
+/// The columns of a tile; most tiles are shorter than 64 KiB.
+#[derive(Debug)]
+enum Entries {
+    Narrow(Box<[(u16, u16)]>),
+    Wide(Box<[Entry]>),
+}
+
+impl Entries {
+    fn new(entries: Vec<Entry>) -> Self {
+        let narrow = |entry: &Entry| Some((u16::try_from(entry.end).ok()?, entry.check));
+        match entries.iter().map(narrow).collect::<Option<_>>() {
+            Some(narrow) => Self::Narrow(narrow),
+            None => Self::Wide(entries.into()),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<Entry> {
+        match self {
+            Self::Narrow(all) => all.get(at).map(|&(end, check)| Entry { end: u32::from(end), check }),
+            Self::Wide(all) => all.get(at).copied(),
+        }
+    }
+
+    /// Start and end of a column, and its check.
+    fn part(&self, at: usize) -> Option<(usize, usize, u16)> {
+        let start = at.checked_sub(1).map_or(Some(0), |before| Some(self.get(before)?.end))?;
+        let entry = self.get(at)?;
+        Some((start as usize, entry.end as usize, entry.check))
+    }
+}
+
+/// Why a column cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpillError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+impl From<Malformed> for SpillError {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error.0)
+    }
+}
+
+impl Sealed {
+    /// A tile, in the file where that takes it.
+    pub(crate) fn new(tile: Tile, file: Option<&Arc<SpillFile>>) -> Self {
+        match file.map(|file| file.put(&tile)) {
+            Some(Ok(spilled)) => Self::File(spilled),
+            _ => Self::Memory(tile),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Memory(tile) => tile.rows(),
+            Self::File(tile) => tile.rows,
+        }
+    }
+
+    /// Gives each slot's cells, one a row; `slots` are in order. What cannot be read is told.
+    pub(crate) fn cells(
+        &self,
+        slots: &[u32],
+        mut visit: impl FnMut(usize, &[Cell]),
+    ) -> Result<(), SpillError> {
+        let mut cells = Vec::new();
+        self.parts(slots, |at, part| {
+            cells.clear();
+            part.cells(&mut cells)?;
+            visit(at, &cells);
+            Ok(())
+        })
+    }
+
+    /// Gives the row of each slot's last sample, where it has one; `slots` are in order.
+    pub(crate) fn last_rows(
+        &self,
+        slots: &[u32],
+        mut visit: impl FnMut(usize, usize),
+    ) -> Result<(), SpillError> {
+        self.parts(slots, |at, part| {
+            if let Some((row, _)) = part.last()? {
+                visit(at, row);
+            }
+            Ok(())
+        })
+    }
+
+    fn parts(
+        &self,
+        slots: &[u32],
+        mut visit: impl FnMut(usize, Part<'_>) -> Result<(), Malformed>,
+    ) -> Result<(), SpillError> {
+        let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok(()) };
+        let unknown = || Malformed("the tile does not have that column");
+        match self {
+            Self::Memory(tile) => {
+                for (at, &slot) in slots.iter().enumerate() {
+                    visit(at, tile.part(slot as usize)?)?;
+                }
+            }
+            Self::File(tile) => {
+                let (from, ..) = tile.columns.part(*first as usize).ok_or_else(unknown)?;
+                let (_, to, _) = tile.columns.part(*last as usize).ok_or_else(unknown)?;
+                // One call for all: what lies between is in the page cache more often than not.
+                let mut bytes = vec![0; to.saturating_sub(from)];
+                tile.file.file.read_exact_at(&mut bytes, tile.offset + from as u64)?;
+                for (at, &slot) in slots.iter().enumerate() {
+                    let (start, end, expected) = tile.columns.part(slot as usize).ok_or_else(unknown)?;
+                    let part =
+                        bytes.get(start.wrapping_sub(from)..end.wrapping_sub(from)).ok_or_else(unknown)?;
+                    if check(part) != expected {
+                        return Err(SpillError::Malformed("its bytes on the disk have changed"));
+                    }
+                    visit(at, Part::new(part, tile.rows))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(bytes: &[u8]) -> u16 {
+    crc32c::crc32c(bytes) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::Number;
+
+    use super::*;
+    use crate::codec::TileBuilder;
+    use crate::window::cell_bits;
+
+    const ROWS: usize = 128;
+
+    /// A tile in which no two columns are alike; `columns` decides whether its table is narrow.
+    fn tile(columns: usize) -> (Tile, Vec<Vec<Cell>>) {
+        let times: Vec<i64> = (0..ROWS as i64).map(|row| row * 15_000).collect();
+        let mut builder = TileBuilder::default();
+        builder.begin(&times).expect("begins");
+        let cell = |slot: usize, row: usize| match (slot + row) % 7 {
+            0 if slot.is_multiple_of(3) => Cell::Absent,
+            1 if slot.is_multiple_of(5) => Cell::Stale,
+            _ if slot.is_multiple_of(11) => Cell::Absent,
+            _ => Cell::Value(Number::from_f64((slot * 7_919 + row * row * 31) as f64 / 8.0)),
+        };
+        let all: Vec<Vec<Cell>> =
+            (0..columns).map(|slot| (0..ROWS).map(|row| cell(slot, row)).collect()).collect();
+        all.iter().for_each(|column| builder.column(column).expect("fits"));
+        (builder.finish().expect("a tile"), all)
+    }
+
+    /// Equal numbers may be written in several ways.
+    fn bits(cells: &[Cell]) -> Vec<Option<u64>> {
+        cells.iter().map(|cell| cell_bits(*cell)).collect()
+    }
+
+    fn read(sealed: &Sealed, slots: &[u32]) -> Vec<Vec<Option<u64>>> {
+        let mut out = vec![Vec::new(); slots.len()];
+        sealed.cells(slots, |at, cells| out[at] = bits(cells)).expect("reads");
+        out
+    }
+
+    #[test]
+    fn columns_come_back_from_the_file() {
+        let dir = tempfile::tempdir().expect("dir");
+        let file = SpillFile::new(dir.path()).expect("made");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0, "it has no name");
+        for columns in [1, 30, 900] {
+            let (whole, expected) = tile(columns);
+            let kept = Sealed::new(whole.clone(), None);
+            let spilled = Sealed::new(whole, Some(&file));
+            assert!(matches!((&kept, &spilled), (Sealed::Memory(_), Sealed::File(_))));
+            let all: Vec<u32> = (0..columns as u32).collect();
+            for slots in [all.clone(), vec![columns as u32 - 1], all.iter().copied().step_by(7).collect()] {
+                let wanted: Vec<_> = slots.iter().map(|&slot| bits(&expected[slot as usize])).collect();
+                assert_eq!(read(&spilled, &slots), wanted);
+                assert_eq!(read(&kept, &slots), wanted);
+                let mut last = vec![None; slots.len()];
+                spilled.last_rows(&slots, |at, row| last[at] = Some(row)).expect("reads");
+                let naive = wanted.iter().map(|column| column.iter().rposition(Option::is_some));
+                assert_eq!(last, naive.collect::<Vec<_>>());
+            }
+            assert!(spilled.cells(&[columns as u32], |_, _| {}).is_err());
+        }
+        assert!(file.bytes() > 0);
+    }
+
+    #[test]
+    fn changed_bytes_are_told_and_give_no_value() {
+        let dir = tempfile::tempdir().expect("dir");
+        let file = SpillFile::new(dir.path()).expect("made");
+        let (whole, expected) = tile(20);
+        let spilled = Sealed::new(whole, Some(&file));
+        let Sealed::File(tile) = &spilled else { panic!("in the file") };
+        let (start, ..) = tile.columns.part(7).expect("there");
+        let mut byte = [0];
+        file.file.read_exact_at(&mut byte, start as u64 + 3).expect("reads");
+        file.file.write_all_at(&[byte[0] ^ 0x10], start as u64 + 3).expect("writes");
+        assert!(spilled.cells(&[7], |_, _| panic!("no value")).is_err());
+        assert_eq!(read(&spilled, &[6]), [bits(&expected[6])]);
+    }
+}
