@@ -242,13 +242,13 @@ fn the_worked_example() {
     let tile = tile(&timestamps, &columns);
     check_tile(&tile, &timestamps, &columns);
     let written: [&[u8]; 7] = [
-        &[1, 0, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0],
-        &[0x02, 0xb0, 0xe4, 0x03, 0xaf, 0xea, 0x01, 0x00],
+        &[1, 0, 3, 0, 3, 0, 0, 0, 10, 0, 0, 0],
+        &[0x41, 0xd0, 0x0f, 12, 3, 0xa6, 0x3e, 0x75, 0, 0],
         &[3, 0, 12, 0, 12, 0],
         &[0x00, 0x00, 0x0a],
         &[0x01, 0x51, 1, 1, 1],
         &[0x1e, 3, 1, 0x05],
-        &[0x6d, 0xd9, 0x07, 0x2a],
+        &[0xb7, 0x5d, 0x35, 0x07],
     ];
     assert_eq!(tile.bytes()[..], written.concat());
 }

@@ -33,20 +33,20 @@ pub(super) fn pack(values: &[u64], width: u32, out: &mut Vec<u8>) {
 /// Fills `out`, at most [`PACKED_MAX`] values, from a packing of at least that many.
 pub(super) fn unpack(packed: &[u8], width: u32, out: &mut [u64]) {
     // Padded, so that every load is whole; the index is masked, so that none is checked.
-    let mut padded = [0u8; 2048];
+    let mut padded = [0u8; PACKED_MAX * 8 + 16];
     let bytes = packed.len().min(PACKED_MAX * 8);
     padded[..bytes].copy_from_slice(&packed[..bytes]);
     let mask = mask(width);
     let mut bit = 0;
     if width <= 56 {
         for value in out {
-            let at = (bit / 8) & 1023;
+            let at = (bit / 8) & (PACKED_MAX * 8 - 1);
             *value = (u64::from_le_bytes(array(&padded[at..at + 8])) >> (bit % 8)) & mask;
             bit += width as usize;
         }
     } else {
         for value in out {
-            let at = (bit / 8) & 1023;
+            let at = (bit / 8) & (PACKED_MAX * 8 - 1);
             *value = (u128::from_le_bytes(array(&padded[at..at + 16])) >> (bit % 8)) as u64 & mask;
             bit += width as usize;
         }

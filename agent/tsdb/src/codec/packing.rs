@@ -74,7 +74,7 @@ impl Survey {
 }
 
 /// Bits up to the highest that is set.
-fn length(value: u64) -> u32 {
+pub(super) fn length(value: u64) -> u32 {
     // A double's exponent says it exactly; counting zeros takes longer on processors of the baseline.
     if value >> 53 == 0 {
         ((value as i64 as f64).to_bits() >> 52).saturating_sub(1022) as u32

@@ -9,6 +9,7 @@
 use storage::Number;
 
 use super::form::Form;
+use super::packing::length;
 use super::rest::{Rest, Split};
 use crate::bytes::{Malformed, Reader, put_zigzag};
 
@@ -149,7 +150,7 @@ fn plan(predictor: u8, residuals: &[i64], sample: &mut Vec<i64>) -> Plan {
     let middle = sample.len() / 2;
     let centre = *sample.select_nth_unstable(middle).1;
     let plan = Plan { predictor, centre, shift, cost: 0 };
-    let bits = |residual: &i64| u64::from(64 - plan.folded(*residual).leading_zeros());
+    let bits = |residual: &i64| u64::from(length(plan.folded(*residual)));
     Plan { cost: residuals.iter().map(bits).sum(), ..plan }
 }
 
