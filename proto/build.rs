@@ -1,14 +1,21 @@
-//! Compiles every `vedette/v1/*.proto` with protox: no protoc needed.
+//! Compiles our own protocols and foreign ones with protox: no protoc needed.
 
 use std::path::PathBuf;
 
+/// Ours under `vedette`; the rest is written from published schemas.
+const FOLDERS: [&str; 2] = ["vedette/v1", "io/prometheus/client"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=vedette/v1");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir("vedette/v1")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in FOLDERS {
+        println!("cargo:rerun-if-changed={folder}");
+        for entry in std::fs::read_dir(folder)? {
+            files.push(entry?.path());
+        }
+    }
     files.retain(|path| path.extension().is_some_and(|e| e == "proto"));
     files.sort();
     let descriptors = protox::compile(&files, ["."])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".vedette").compile_fds(descriptors)?;
     Ok(())
 }

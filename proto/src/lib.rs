@@ -5,3 +5,9 @@
 pub mod v1 {
     tonic::include_proto!("vedette.v1");
 }
+
+/// Prometheus's protobuf exposition format (package `io.prometheus.client`).
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod prometheus {
+    tonic::include_proto!("io.prometheus.client");
+}
