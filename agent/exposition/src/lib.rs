@@ -12,13 +12,13 @@ mod parser;
 mod protobuf;
 mod writer;
 
+pub use crate::protobuf::{
+    HistogramForms, NATIVE_BUCKETS_MAX, ProtobufEntry, ProtobufHistogram, ProtobufName, ProtobufParser,
+    ProtobufSeries,
+};
 pub use error::{ParseError, ProtobufError};
 pub use family::belongs_to_family;
 pub use line::{Exemplar, SeriesLine};
 pub use model::format_go_float;
 pub use parser::{Entry, Format, Parser};
-pub use protobuf::{
-    HistogramForms, NATIVE_BUCKETS_MAX, ProtobufEntry, ProtobufHistogram, ProtobufName, ProtobufParser,
-    ProtobufSeries,
-};
 pub use writer::TextWriter;
