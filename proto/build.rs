@@ -1,9 +1,9 @@
-//! Compiles our own and the foreign `.proto` files with protox: no protoc needed.
+//! Compiles our own protocols and foreign ones with protox: no protoc needed.
 
 use std::path::PathBuf;
 
-/// Ours, and those of others.
-const FOLDERS: [&str; 2] = ["vedette/v1", "prometheus"];
+/// Ours under `vedette`; the rest is written from published schemas.
+const FOLDERS: [&str; 3] = ["vedette/v1", "prometheus", "io/prometheus/client"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<PathBuf> = Vec::new();
@@ -16,6 +16,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     files.retain(|path| path.extension().is_some_and(|e| e == "proto"));
     files.sort();
     let descriptors = protox::compile(&files, ["."])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".vedette").compile_fds(descriptors)?;
     Ok(())
 }

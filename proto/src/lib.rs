@@ -17,3 +17,9 @@ pub mod remote_write_1 {
 pub mod remote_write_2 {
     tonic::include_proto!("io.prometheus.write.v2");
 }
+
+/// Prometheus's protobuf exposition format (package `io.prometheus.client`).
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod prometheus {
+    tonic::include_proto!("io.prometheus.client");
+}

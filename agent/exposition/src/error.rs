@@ -9,3 +9,13 @@ pub struct ParseError {
     /// What is there, and what is expected.
     pub what: String,
 }
+
+/// A protobuf page that is not as the format wants it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("byte {offset}: {what}")]
+pub struct ProtobufError {
+    /// Where in the page, from 0.
+    pub offset: usize,
+    /// What is there, and what is expected.
+    pub what: String,
+}

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use model::{BUCKET_LABEL, Label, Labels, METRIC_NAME, MetricType};
 
 use crate::number::{format_bound, parse_float};
+use crate::protobuf::Pairs;
 
 /// A sample as a page writes it.
 #[derive(Clone, Debug)]
@@ -25,11 +26,20 @@ pub struct SeriesLine<'a> {
 /// One observation behind a sample.
 #[derive(Clone, Debug)]
 pub struct Exemplar<'a> {
-    pub(crate) text: &'a str,
+    pub(crate) labels: ExemplarLabels<'a>,
     /// What was observed.
     pub value: f64,
     /// When, in milliseconds since the Unix epoch.
     pub timestamp: Option<i64>,
+}
+
+/// An exemplar's labels as the page writes them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ExemplarLabels<'a> {
+    /// `{a="b"}`
+    Text(&'a str),
+    /// Protobuf.
+    Pairs(Pairs<'a>),
 }
 
 impl Exemplar<'_> {
@@ -38,7 +48,18 @@ impl Exemplar<'_> {
     /// # Errors
     /// When two labels have one name; the text names it.
     pub fn labels(&self) -> Result<Labels, String> {
-        collect(self.text, MetricType::Unknown)
+        match self.labels {
+            ExemplarLabels::Text(text) => collect(text, MetricType::Unknown),
+            ExemplarLabels::Pairs(pairs) => unique(pairs.collect()),
+        }
+    }
+
+    /// The exemplar by itself.
+    ///
+    /// # Errors
+    /// When two labels have one name; the text names it.
+    pub fn to_model(&self) -> Result<model::Exemplar, String> {
+        Ok(model::Exemplar { labels: self.labels()?, value: self.value, timestamp: self.timestamp })
     }
 }
 
@@ -75,6 +96,11 @@ fn collect(text: &str, metric_type: MetricType) -> Result<Labels, String> {
         labels.push(Label { name: name.into(), value });
     };
     Cursor::new(text).series(&mut keep)?;
+    unique(labels)
+}
+
+/// A set of labels in any order, no two of one name.
+pub(crate) fn unique(mut labels: Vec<Label>) -> Result<Labels, String> {
     labels.sort_unstable();
     if let Some(pair) = labels.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(format!("label name {:?} is not unique", pair[0].name));

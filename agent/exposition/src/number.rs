@@ -1,24 +1,6 @@
 //! Numbers as pages write them.
 
-/// Shortest text that reads back as the same bits, as Go's `strconv.FormatFloat(v, 'g', -1, 64)`
-/// writes it: with an exponent below 1e-4 and from 1e6 on.
-#[must_use]
-pub fn format_go_float(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
-    }
-    let scientific = format!("{value:e}");
-    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if value == 0.0 || (-4..6).contains(&exponent) {
-        return value.to_string();
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
-}
+use model::format_go_float;
 
 /// As OpenMetrics wants bucket bounds and quantiles: like the above, and always recognisable as a float.
 pub(crate) fn format_bound(value: f64) -> String {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use model::MetricType;
 
 use crate::error::ParseError;
-use crate::line::{Cursor, Exemplar, SeriesLine, unescape};
+use crate::line::{Cursor, Exemplar, ExemplarLabels, SeriesLine, unescape};
 use crate::number::parse_float;
 
 /// How a page is written.
@@ -295,7 +295,7 @@ fn exemplar<'a>(line: &'a str, cursor: &mut Cursor<'a>) -> Result<Exemplar<'a>, 
     let text = &line[start..cursor.at()];
     let (value, _) = value(cursor)?;
     let timestamp = openmetrics_timestamp(cursor)?;
-    Ok(Exemplar { text, value, timestamp })
+    Ok(Exemplar { labels: ExemplarLabels::Text(text), value, timestamp })
 }
 
 fn end_of_line(cursor: &mut Cursor<'_>) -> Result<(), String> {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use model::{Labels, METRIC_NAME, Metadata, is_valid_legacy_label_name, is_valid_legacy_metric_name};
-
-use crate::number::format_go_float;
+use model::{
+    Labels, METRIC_NAME, Metadata, format_go_float, is_valid_legacy_label_name, is_valid_legacy_metric_name,
+};
 
 /// Builds a page.
 #[derive(Clone, Debug, Default)]

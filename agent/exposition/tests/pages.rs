@@ -20,7 +20,8 @@ fn said(page: &[u8], format: Format) -> Result<Vec<String>, String> {
                         text += &format!(" @{timestamp}");
                     }
                     if let Some(exemplar) = &line.exemplar {
-                        text += &format!(" # {} {}", exemplar.labels()?, exemplar.value);
+                        let exemplar = exemplar.to_model()?;
+                        text += &format!(" # {} {}", exemplar.labels, exemplar.value);
                         text += &exemplar.timestamp.map_or_else(String::new, |at| format!(" @{at}"));
                     }
                     text

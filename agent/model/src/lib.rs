@@ -1,9 +1,12 @@
-//! The field's nouns: labels, matchers, samples, metadata, durations, relabelling.
+//! The field's nouns: labels, matchers, samples, native histograms, exemplars, metadata, durations, relabelling.
 //!
 //! Knows nothing but text and numbers: no I/O, no async, no serde, no wire format.
 
+mod any_sample;
 mod duration;
+mod exemplar;
 mod float;
+pub mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
@@ -12,8 +15,11 @@ pub mod relabel;
 mod sample;
 mod series;
 
+pub use any_sample::{AnySample, HistogramSample};
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use float::format_float;
+pub use exemplar::{EXEMPLAR_CHARACTERS_MAX, Exemplar};
+pub use float::{format_float, format_go_float};
+pub use histogram::{AnyHistogram, FloatHistogram, Histogram, HistogramError, IntegerHistogram};
 pub use labels::{
     BUCKET_LABEL, INSTANCE, JOB, Label, Labels, LabelsBuilder, METRIC_NAME, is_valid_legacy_label_name,
     is_valid_legacy_metric_name,
