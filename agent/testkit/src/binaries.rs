@@ -13,6 +13,8 @@ pub enum Peer {
     Amtool,
     /// The exporter of host metrics.
     NodeExporter,
+    /// VictoriaMetrics' single binary.
+    VictoriaMetrics,
 }
 
 impl Peer {
@@ -22,6 +24,7 @@ impl Peer {
             Self::Promtool => "promtool",
             Self::Amtool => "amtool",
             Self::NodeExporter => "prometheus-node-exporter",
+            Self::VictoriaMetrics => "victoria-metrics",
         }
     }
 }
