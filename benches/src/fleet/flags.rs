@@ -10,28 +10,28 @@ use super::plan::{Churn, Kind, Plan, Profile};
 #[derive(Args, Clone, Debug)]
 pub struct FleetFlags {
     /// Hosts.
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     pub hosts: Option<usize>,
     /// Between two slots; scrapers should use the same.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub interval: Option<Duration>,
     /// Kinds of hosts, in turn.
-    #[arg(long, value_delimiter = ',', default_value = "node-small")]
+    #[arg(long, global = true, value_delimiter = ',', default_value = "node-small")]
     pub kinds: Vec<Kind>,
     /// How much of a page changes from slot to slot: 25, 50 or 80 %.
-    #[arg(long, default_value = "quiet")]
+    #[arg(long, global = true, default_value = "quiet")]
     pub profile: Profile,
     /// What befalls hosts, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "labels,series")]
+    #[arg(long, global = true, value_delimiter = ',', default_value = "labels,series")]
     pub churn: Vec<Churn>,
     /// Nothing befalls them.
-    #[arg(long, conflicts_with = "churn")]
+    #[arg(long, global = true, conflicts_with = "churn")]
     pub no_churn: bool,
     /// Decides every value.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, global = true, default_value_t = 1)]
     pub seed: u64,
     /// When slot 0 is, in milliseconds since 1970 [default: now].
-    #[arg(long, value_name = "MS")]
+    #[arg(long, global = true, value_name = "MS")]
     pub origin: Option<i64>,
 }
 

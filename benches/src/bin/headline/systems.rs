@@ -59,16 +59,14 @@ impl System {
         }
     }
 
-    /// The first line of what it says of its version.
+    /// The first line of what it says of its version; where it says nothing, the package that it was unpacked from.
     pub(crate) fn version(self, binary: &Path) -> String {
         let flag = if self == Self::Victoria { "-version" } else { "--version" };
         let said = Command::new(binary).arg(flag).output();
         let text = said.map(|said| [said.stdout, said.stderr].concat()).unwrap_or_default();
-        String::from_utf8_lossy(&text)
-            .lines()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("unknown")
-            .to_owned()
+        let text = String::from_utf8_lossy(&text);
+        let line = text.lines().find(|line| !line.trim().is_empty()).map(str::to_owned);
+        line.or_else(|| package(binary)).unwrap_or_else(|| "unknown".to_owned())
     }
 
     /// A scrape configuration as this system wants it.
@@ -196,6 +194,14 @@ impl Running {
         }
         Ok(json["data"]["result"].clone())
     }
+}
+
+/// The name of the archive beside `usr/bin` that a program came in.
+fn package(binary: &Path) -> Option<String> {
+    let name = binary.file_name()?.to_str()?;
+    let entries = std::fs::read_dir(binary.ancestors().nth(3)?.join("debs")).ok()?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.into_iter().find(|file| file.starts_with(&format!("{name}_")))
 }
 
 fn launch(binary: &Path, arguments: &[String], log: &Path) -> Result<Process> {
