@@ -21,7 +21,7 @@ pub struct Feed<'a> {
 #[derive(Clone)]
 struct Known {
     generation: u64,
-    revision: u64,
+    rollout: u64,
     layout: LayoutRef,
 }
 
@@ -42,17 +42,17 @@ impl<'a> Feed<'a> {
 
     fn host(&mut self, host: usize, slot: u64) -> Result<usize, AppendError> {
         let plan = self.fleet.plan();
-        let (at, revision) = (plan.scraped_at(host, slot), plan.revision(host, slot));
+        let (at, rollout) = (plan.scraped_at(host, slot), plan.rollout(host, slot));
         let Some(generation) = self.fleet.values(host, slot, &mut self.values) else {
             return self.known[host].take().map_or(Ok(0), |ended| self.end(&ended.layout, None, at));
         };
-        let same = |known: &&Known| known.generation == generation && known.revision == revision;
+        let same = |known: &&Known| known.generation == generation && known.rollout == rollout;
         let mut taken = 0;
         let known = match self.known[host].as_ref().filter(same) {
             Some(known) => known.clone(),
             None => {
                 let layout = self.appender.layout(self.layout(host, slot)?)?;
-                let known = Known { generation, revision, layout };
+                let known = Known { generation, rollout, layout };
                 if let Some(ended) = self.known[host].replace(known.clone()) {
                     taken += self.end(&ended.layout, Some(known.layout.layout()), at)?;
                 }
@@ -95,5 +95,32 @@ impl<'a> Feed<'a> {
             outcome => outcome,
         };
         outcome.map(|outcome| outcome.appended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use env::{SeededRandom, SharedClock, SimulatedClock};
+    use telemetry::Registry;
+    use tsdb::{Store, StoreOptions};
+
+    use super::*;
+    use crate::fleet::Plan;
+    use crate::fleet::tests::plan;
+
+    #[test]
+    fn a_store_takes_every_value() {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), Plan { churn: Vec::new(), ..plan(5) });
+        let clock = SimulatedClock::at(plan.time_of(100));
+        let options = StoreOptions::new(dir.path(), "fleet");
+        let random = SeededRandom::shared(1);
+        let store =
+            Store::open(options, Arc::clone(&clock) as SharedClock, random, &Registry::new()).unwrap();
+        let fleet = Fleet::new(plan);
+        let mut feed = Feed::new(&fleet, store);
+        for slot in 0..3 {
+            let series: usize = (0..5).map(|host| fleet.page(host, slot).unwrap().series()).sum();
+            assert_eq!(feed.append(slot).unwrap(), series, "slot {slot}");
+        }
     }
 }

@@ -59,7 +59,7 @@ impl Profile {
 /// What befalls hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Churn {
-    /// 1 % of the targets get a new value of the label `revision` every 10 minutes.
+    /// 1 % of the targets get a new value of the label `rollout` every 10 minutes.
     Labels,
     /// Series come and go, 0.3 a scrape: devices of containers, pods, routes.
     Series,
@@ -103,7 +103,7 @@ pub(super) enum Purpose {
 /// Scrapers are early or late by up to so much.
 const JITTER_MS: i64 = 3;
 const MINUTE: i64 = 60_000;
-/// Between two looks at the label `revision`.
+/// Between two looks at the label `rollout`.
 const RELABEL: i64 = 10 * MINUTE;
 const HOUR: i64 = 60 * MINUTE;
 
@@ -140,9 +140,9 @@ impl Plan {
         self.origin_ms + slot as i64 * self.interval_ms
     }
 
-    /// The label `revision` of a host's target at a slot: how often it has changed.
+    /// The label `rollout` of a host's target at a slot: how often it has changed.
     #[must_use]
-    pub fn revision(&self, host: usize, slot: u64) -> u64 {
+    pub fn rollout(&self, host: usize, slot: u64) -> u64 {
         if !self.churn.contains(&Churn::Labels) {
             return 0;
         }

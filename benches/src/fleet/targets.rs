@@ -10,7 +10,7 @@ fn labels(plan: &Plan, host: usize, slot: u64) -> [(&'static str, String); 3] {
     [
         ("instance", plan.instance(host)),
         ("kind", plan.kind(host).name().to_owned()),
-        ("revision", format!("r{}", plan.revision(host, slot))),
+        ("rollout", format!("r{}", plan.rollout(host, slot))),
     ]
 }
 

@@ -206,9 +206,9 @@ fn series_come_and_go() {
 #[test]
 fn one_in_a_hundred_targets_is_labelled_anew_every_ten_minutes() {
     let plan = plan(2_000);
-    let changed = (0..2_000).filter(|host| plan.revision(*host, 40) != plan.revision(*host, 39)).count();
+    let changed = (0..2_000).filter(|host| plan.rollout(*host, 40) != plan.rollout(*host, 39)).count();
     assert!((8..40).contains(&changed), "{changed} of 2,000");
-    assert!((0..2_000).all(|host| plan.revision(host, 39) == plan.revision(host, 1)));
+    assert!((0..2_000).all(|host| plan.rollout(host, 39) == plan.rollout(host, 1)));
 }
 
 #[test]

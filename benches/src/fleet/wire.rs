@@ -66,8 +66,8 @@ impl<'a> WriteRequests<'a> {
     pub fn request(&mut self, host: usize, slot: u64) -> Option<WriteBody> {
         let plan = self.fleet.plan();
         let generation = self.fleet.values(host, slot, &mut self.values)?;
-        let revision = plan.revision(host, slot);
-        let known = self.known[host].take().filter(|known| (known.0, known.1) == (generation, revision));
+        let rollout = plan.rollout(host, slot);
+        let known = self.known[host].take().filter(|known| (known.0, known.1) == (generation, rollout));
         let mut request = match known {
             Some((.., request)) => request,
             None => {
@@ -81,7 +81,7 @@ impl<'a> WriteRequests<'a> {
             series.samples = vec![Sample { value: *value, timestamp }];
         }
         let body = compress(&request.encode_to_vec());
-        self.known[host] = Some((generation, revision, request));
+        self.known[host] = Some((generation, rollout, request));
         Some(WriteBody { body, samples: self.values.len() })
     }
 }

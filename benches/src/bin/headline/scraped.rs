@@ -22,7 +22,7 @@ const JUDGED: [&str; 4] = [
     "probe_duration_seconds",
 ];
 /// Systems and we add in different orders: sums may differ by so much, relatively.
-const TOLERANCE: f64 = 1e-9;
+pub(crate) const TOLERANCE: f64 = 1e-9;
 /// After so long a system should show what it has scraped.
 const VISIBLE_MS: i64 = 3_000;
 const MIB: f64 = 1_048_576.0;
@@ -103,17 +103,17 @@ impl Scraped {
         (0..fleet.plan().hosts).filter_map(|host| fleet.page(host, slot)).map(|page| page.series()).sum()
     }
 
-    /// The last slot that everybody has scraped and shows, and its end in milliseconds.
-    pub(crate) fn settled(&self) -> Result<(u64, i64)> {
+    /// The last slot that has been over for `age_ms`, and its end in milliseconds.
+    pub(crate) fn over(&self, age_ms: i64) -> Result<(u64, i64)> {
         let plan = self.server.fleet().plan();
-        let next = plan.slot_at(SystemClock::shared().now_ms() - VISIBLE_MS).unwrap_or(0);
+        let next = plan.slot_at(SystemClock::shared().now_ms() - age_ms).unwrap_or(0);
         let slot = next.checked_sub(1).context("the time is too short for one slot")?;
         Ok((slot, plan.time_of(next) - 1))
     }
 
     /// Says how many hosts each system answers about as their pages were at the last slot.
     pub(crate) async fn judgement(&self) -> Result<String> {
-        let (slot, at) = self.settled()?;
+        let (slot, at) = self.over(VISIBLE_MS)?;
         let fleet = self.server.fleet();
         // A page that was asked for at the very end of a slot may be the next one's, or its answer came too late.
         let around = slot.saturating_sub(1)..=slot + 1;
