@@ -12,13 +12,19 @@ export ROCKSDB_STATIC := 1
 CARGO := ROCKSDB_LIB_DIR="$$(.ci/rocksdb.sh)" cargo
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run build test soak bench lint ui setup setup-test clean
+# Runs of ours beside the peers: `make bench-scrape ARGS=--full`.
+SUITES := scrape memory disk recovery idle
+
+.PHONY: help run build test soak bench lint ui setup setup-test setup-bench bench-programs clean $(SUITES:%=bench-%)
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup:
 	@.ci/setup.sh build
+
+setup-bench:
+	@.ci/setup.sh bench
 
 setup-test:
 	@.ci/setup.sh test
@@ -44,6 +50,14 @@ soak: setup-test build ## the same tests at the sizes that releases are judged b
 
 bench: setup ## benchmarks of hot paths
 	@$(CARGO) bench --locked --package vedette-benches
+
+bench-programs: setup-bench ui
+	@cargo build --locked --release --package vedette-agent --package vedette-benches --bins
+
+# The help has one line for all of them.
+bench-scrape: ## ours beside Prometheus and VictoriaMetrics: bench-scrape, bench-memory, bench-disk, bench-recovery, bench-idle
+$(SUITES:%=bench-%): bench-%: bench-programs
+	@$(RELEASE)/headline $* $(ARGS)
 
 lint: setup ## format, clippy, documentation: warnings are errors
 	@.ci/step.sh "format" cargo fmt --all --check

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the build needs (`setup.sh build`) and what the tests need on top (`setup.sh test`).
+# Installs what the build needs (`setup.sh build`), and what the tests (`setup.sh test`) or the runs beside the
+# peers (`setup.sh bench`) need on top.
 #
 # Asks nothing. As root or through sudo it installs; otherwise it prints the commands and stops.
 # Nothing is installed that is there already; peers are unpacked beside the build and never started.
@@ -88,7 +89,7 @@ node() {
 peers() {
   local package folder="$cache/peers"
   mkdir -p "$folder/debs"
-  for package in prometheus prometheus-alertmanager prometheus-node-exporter victoria-metrics; do
+  for package in "$@"; do
     [ -e "$folder/$package.done" ] && continue
     echo "setup: unpacking $package beside the build"
     apt_update
@@ -102,7 +103,10 @@ peers() {
 packages clang libclang-dev g++ make pkg-config
 rust
 node
-if [ "$what" = test ]; then
-  packages chromium
-  peers
-fi
+case "$what" in
+  test)
+    packages chromium
+    peers prometheus prometheus-alertmanager prometheus-node-exporter victoria-metrics
+    ;;
+  bench) peers prometheus prometheus-node-exporter victoria-metrics ;;
+esac

@@ -15,6 +15,8 @@ pub enum Peer {
     NodeExporter,
     /// VictoriaMetrics's agent, which scrapes and pushes.
     Vmagent,
+    /// VictoriaMetrics' single binary.
+    VictoriaMetrics,
 }
 
 impl Peer {
@@ -25,6 +27,7 @@ impl Peer {
             Self::Amtool => "amtool",
             Self::NodeExporter => "prometheus-node-exporter",
             Self::Vmagent => "vmagent",
+            Self::VictoriaMetrics => "victoria-metrics",
         }
     }
 }
