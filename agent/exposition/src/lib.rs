@@ -13,6 +13,6 @@ mod writer;
 pub use error::ParseError;
 pub use family::belongs_to_family;
 pub use line::{Exemplar, SeriesLine};
-pub use number::format_go_float;
-pub use parser::{Entry, Format, Parser};
+pub use number::{format_go_float, parse_float};
+pub use parser::{Entry, Format, Parser, parse_after_value};
 pub use writer::TextWriter;
