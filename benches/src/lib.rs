@@ -6,11 +6,15 @@
 
 mod columns;
 pub mod fleet;
+mod node;
+mod null;
 mod page;
 mod stores;
 mod wire;
 
 pub use columns::columns;
+pub use node::{NODE_SERIES, NodePage};
+pub use null::NullAppender;
 pub use page::{SERIES, Scrapes, page};
 pub use stores::{Bench, T0};
 pub use wire::Sender;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, LOCATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body as _;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Builder, Client as Pool, Error as PoolError};
@@ -42,6 +43,15 @@ pub struct Response {
     pub body: Bytes,
 }
 
+/// An answer whose body went elsewhere.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
 /// Sends requests; keeps connections alive between them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Inner>);
@@ -68,6 +78,8 @@ struct Secure {
 const REDIRECTS_MAX: usize = 10;
 /// How long a connection may wait for its next use: longer than the usual intervals.
 const IDLE: Duration = Duration::from_secs(300);
+/// Bytes of a body for which room is made before they are there.
+const TRUSTED_LENGTH: u64 = 1 << 20;
 /// Idle connections kept to one host.
 const IDLE_MAX: usize = 16;
 
@@ -99,13 +111,28 @@ impl Client {
     /// # Errors
     /// See [`ErrorKind`]; [`ClientError::was_sent`] says whether the other side may have seen it.
     pub async fn send(&self, request: Request<Bytes>, limits: Limits) -> Result<Response, ClientError> {
+        let mut whole = Vec::new();
+        let Head { status, headers } = self.send_into(request, limits, &mut whole).await?;
+        Ok(Response { status, headers, body: whole.into() })
+    }
+
+    /// The same, with the body in a buffer that the caller uses again; what it held goes.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn send_into(
+        &self,
+        request: Request<Bytes>,
+        limits: Limits,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Head, ClientError> {
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|error| ClientError::new(ErrorKind::BadUrl, format!("{:?}: {error}", parts.uri)))?;
         let method = parts.method.clone();
         let mut hop = Hop { method: parts.method, url: url.clone(), headers: parts.headers, body };
         let mut sent = false;
-        let work = self.0.follow(&mut hop, limits.body_max, &mut sent);
+        let work = self.0.follow(&mut hop, limits.body_max, &mut sent, buffer);
         // Boxed: the state of a connection in the making is large.
         let outcome = match tokio::time::timeout(limits.timeout, Box::pin(work)).await {
             Ok(outcome) => outcome,
@@ -127,7 +154,13 @@ struct Hop {
 }
 
 impl Inner {
-    async fn follow(&self, hop: &mut Hop, body_max: u64, sent: &mut bool) -> Result<Response, ClientError> {
+    async fn follow(
+        &self,
+        hop: &mut Hop,
+        body_max: u64,
+        sent: &mut bool,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Head, ClientError> {
         let origin = hop.url.origin();
         for _ in 0..=REDIRECTS_MAX {
             let trusted = hop.url.origin() == origin;
@@ -137,7 +170,7 @@ impl Inner {
                 Some(location) if self.config.follow_redirects && is_redirect(response.status()) => {
                     hop.redirect(response.status(), &location, &origin)?;
                 }
-                _ => return whole(response, body_max).await,
+                _ => return whole(response, body_max, buffer).await,
             }
         }
         Err(ClientError::new(ErrorKind::Redirect, format!("stopped after {REDIRECTS_MAX} redirects")))
@@ -296,21 +329,25 @@ fn basic(username: &str, password: &str) -> String {
     format!("Basic {pair}")
 }
 
+/// Reads the whole body. Room is made for the length that the other side names, up to a limit.
 async fn whole(
     response: http::Response<hyper::body::Incoming>,
     body_max: u64,
-) -> Result<Response, ClientError> {
+    buffer: &mut Vec<u8>,
+) -> Result<Head, ClientError> {
     let (parts, mut incoming) = response.into_parts();
-    let mut body = BytesMut::new();
+    buffer.clear();
+    let named = incoming.size_hint().exact().unwrap_or(0).min(body_max).min(TRUSTED_LENGTH);
+    buffer.reserve(usize::try_from(named).unwrap_or(0));
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| ClientError::new(ErrorKind::Protocol, deepest(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
-        if (body.len() + data.len()) as u64 > body_max {
+        if (buffer.len() + data.len()) as u64 > body_max {
             return Err(ClientError::new(ErrorKind::BodyTooLarge, "body size limit exceeded"));
         }
-        body.extend_from_slice(&data);
+        buffer.extend_from_slice(&data);
     }
-    Ok(Response { status: parts.status, headers: parts.headers, body: body.freeze() })
+    Ok(Head { status: parts.status, headers: parts.headers })
 }
 
 fn classify(error: &PoolError) -> ClientError {

@@ -10,6 +10,6 @@ mod error;
 mod files;
 mod tls;
 
-pub use client::{Client, Limits, Response};
+pub use client::{Client, Head, Limits, Response};
 pub use config::{Auth, HttpClientConfig, Proxy, Secret, Source, TlsConfig, TlsVersion};
 pub use error::{ClientError, ErrorKind};

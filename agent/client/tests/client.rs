@@ -81,6 +81,30 @@ async fn connections_are_kept_alive() {
 }
 
 #[tokio::test]
+async fn a_buffer_is_used_again() {
+    let router = Router::new()
+        .route("/long", get(|| async { "long ".repeat(10_000) }))
+        .route("/short", get(|| async { "short" }))
+        .route("/none", get(|| async { StatusCode::NO_CONTENT }));
+    let address = serve(router).await;
+    let client = Client::new(&HttpClientConfig::default()).expect("a client");
+    let mut buffer = Vec::new();
+    for (path, length, status) in
+        [("long", 50_000, 200), ("short", 5, 200), ("none", 0, 204), ("long", 50_000, 200)]
+    {
+        let before = buffer.as_ptr();
+        let request = get_request(&format!("http://{address}/{path}"));
+        let head = client.send_into(request, LIMITS, &mut buffer).await.expect("an answer");
+        assert_eq!((head.status.as_u16(), buffer.len()), (status, length), "{path}");
+        assert!(before == buffer.as_ptr() || buffer.capacity() == 50_000, "the memory stays");
+    }
+    let small = Limits { body_max: 4, ..LIMITS };
+    let request = get_request(&format!("http://{address}/short"));
+    let error = client.send_into(request, small, &mut buffer).await.expect_err("five bytes");
+    assert_eq!(error.kind(), ErrorKind::BodyTooLarge);
+}
+
+#[tokio::test]
 async fn an_error_says_what_happened_and_whether_the_request_left() {
     let endless = || async { axum::body::Body::new(http_body_util::StreamBody::new(futures_stream())) };
     let router =

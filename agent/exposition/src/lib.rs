@@ -20,5 +20,6 @@ pub use error::{ParseError, ProtobufError};
 pub use family::belongs_to_family;
 pub use line::{Exemplar, SeriesLine};
 pub use model::format_go_float;
-pub use parser::{Entry, Format, Parser};
+pub use number::parse_float;
+pub use parser::{Entry, Format, Parser, parse_after_value};
 pub use writer::TextWriter;

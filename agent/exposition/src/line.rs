@@ -16,6 +16,10 @@ pub struct SeriesLine<'a> {
     pub value: f64,
     /// The value as written.
     pub value_text: &'a str,
+    /// Where the line begins, in bytes from the page's start.
+    pub line_at: usize,
+    /// Where the value begins, in bytes from the page's start.
+    pub value_at: usize,
     /// The line's own time, milliseconds since the Unix epoch.
     pub timestamp: Option<i64>,
     /// An exemplar (OpenMetrics only).

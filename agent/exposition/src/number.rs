@@ -10,7 +10,8 @@ pub(crate) fn format_bound(value: f64) -> String {
 }
 
 /// Reads a value: decimal, with or without exponent, or an infinity or NaN in any case.
-pub(crate) fn parse_float(text: &str) -> Option<f64> {
+#[must_use]
+pub fn parse_float(text: &str) -> Option<f64> {
     fast_float2::parse(text).ok()
 }
 

@@ -50,6 +50,8 @@ pub enum Entry<'a> {
 pub struct Parser<'a> {
     page: &'a [u8],
     at: usize,
+    /// Where the line that was read last begins.
+    line_at: usize,
     line: usize,
     format: Format,
     metric_type: MetricType,
@@ -61,7 +63,8 @@ impl<'a> Parser<'a> {
     /// A parser at the start of a page.
     #[must_use]
     pub fn new(page: &'a [u8], format: Format) -> Self {
-        Self { page, at: 0, line: 0, format, metric_type: MetricType::Unknown, ended: false, failed: false }
+        let metric_type = MetricType::Unknown;
+        Self { page, at: 0, line_at: 0, line: 0, format, metric_type, ended: false, failed: false }
     }
 
     /// The number of the line that was read last, from 1.
@@ -70,9 +73,16 @@ impl<'a> Parser<'a> {
         self.line
     }
 
+    /// How far the page was read: the first byte of the next line.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
     fn next_line(&mut self) -> Option<Result<&'a str, String>> {
         let rest = self.page.get(self.at..).filter(|rest| !rest.is_empty())?;
         self.line += 1;
+        self.line_at = self.at;
         let end = memchr::memchr(b'\n', rest);
         self.at += end.map_or(rest.len(), |end| end + 1);
         let bytes = &rest[..end.unwrap_or(rest.len())];
@@ -119,24 +129,7 @@ impl<'a> Parser<'a> {
             Some(b'#') => text_comment(cursor),
             Some(_) => {
                 let start = cursor.at();
-                cursor.series(&mut |_, _| {})?;
-                let text = &line[start..cursor.at()];
-                let (value, value_text) = value(&mut cursor)?;
-                cursor.skip_blanks();
-                let timestamp = match cursor.peek() {
-                    None => None,
-                    Some(_) => Some(text_timestamp(&mut cursor)?),
-                };
-                end_of_line(&mut cursor)?;
-                let metric_type = self.metric_type;
-                Ok(Some(Entry::Series(SeriesLine {
-                    text,
-                    value,
-                    value_text,
-                    timestamp,
-                    exemplar: None,
-                    metric_type,
-                })))
+                self.series_line(line, start, cursor).map(Some)
             }
         }
     }
@@ -149,16 +142,26 @@ impl<'a> Parser<'a> {
         if let Some(rest) = line.strip_prefix("# ") {
             return openmetrics_comment(rest).map(Some);
         }
-        let mut cursor = Cursor::new(line);
+        self.series_line(line, 0, Cursor::new(line)).map(Some)
+    }
+
+    /// A sample, whose series begins at `start` of its line.
+    fn series_line(&self, line: &'a str, start: usize, mut cursor: Cursor<'a>) -> Result<Entry<'a>, String> {
         cursor.series(&mut |_, _| {})?;
-        let text = &line[..cursor.at()];
+        let text = &line[start..cursor.at()];
         let (value, value_text) = value(&mut cursor)?;
-        let timestamp = openmetrics_timestamp(&mut cursor)?;
-        cursor.skip_blanks();
-        let exemplar = if cursor.eat(b'#') { Some(exemplar(line, &mut cursor)?) } else { None };
-        end_of_line(&mut cursor)?;
-        let metric_type = self.metric_type;
-        Ok(Some(Entry::Series(SeriesLine { text, value, value_text, timestamp, exemplar, metric_type })))
+        let value_at = self.line_at + cursor.at() - value_text.len();
+        let (timestamp, exemplar) = after_value(line, &mut cursor, self.format)?;
+        Ok(Entry::Series(SeriesLine {
+            text,
+            value,
+            value_text,
+            line_at: self.line_at,
+            value_at,
+            timestamp,
+            exemplar,
+            metric_type: self.metric_type,
+        }))
     }
 }
 
@@ -259,6 +262,36 @@ fn value<'a>(cursor: &mut Cursor<'a>) -> Result<(f64, &'a str), String> {
     let before = *cursor;
     let text = cursor.word();
     parse_float(text).map(|value| (value, text)).ok_or_else(|| before.expected("a value"))
+}
+
+/// Reads what follows a value on its line, up to the line's end and without it: gives the timestamp, in
+/// milliseconds since the Unix epoch. For readers who know the line up to there.
+///
+/// # Errors
+/// When the format has no such thing at that place; the text says what was expected.
+pub fn parse_after_value(rest: &[u8], format: Format) -> Result<Option<i64>, String> {
+    let rest = std::str::from_utf8(rest).map_err(|_| "invalid UTF-8".to_owned())?;
+    let rest = if format == Format::Text { rest.strip_suffix('\r').unwrap_or(rest) } else { rest };
+    after_value(rest, &mut Cursor::new(rest), format).map(|(timestamp, _)| timestamp)
+}
+
+type AfterValue<'a> = (Option<i64>, Option<Exemplar<'a>>);
+
+fn after_value<'a>(line: &'a str, cursor: &mut Cursor<'a>, format: Format) -> Result<AfterValue<'a>, String> {
+    let found = match format {
+        Format::Text => {
+            cursor.skip_blanks();
+            (cursor.peek().map(|_| text_timestamp(cursor)).transpose()?, None)
+        }
+        Format::OpenMetrics => {
+            let timestamp = openmetrics_timestamp(cursor)?;
+            cursor.skip_blanks();
+            let marked = cursor.eat(b'#');
+            (timestamp, if marked { Some(exemplar(line, cursor)?) } else { None })
+        }
+    };
+    end_of_line(cursor)?;
+    Ok(found)
 }
 
 fn text_timestamp(cursor: &mut Cursor<'_>) -> Result<i64, String> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use model::{Labels, Metadata, MetricType};
 use proptest::prelude::*;
-use vedette_exposition::{Entry, Format, Parser, TextWriter};
+use vedette_exposition::{Entry, Format, Parser, TextWriter, parse_after_value};
 
 /// A page as one line per entry, or the error.
 fn said(page: &[u8], format: Format) -> Result<Vec<String>, String> {
@@ -122,6 +122,47 @@ fn a_bad_page_is_refused_with_its_line() {
     }
     let error = said(b"a{x=\"\xff\"} 1\n", Format::Text).expect_err("no UTF-8");
     assert_eq!(error, "line 1: invalid UTF-8 after byte 5 of the line");
+}
+
+#[test]
+fn lines_know_where_they_stand() {
+    for (format, page, first) in [
+        (Format::Text, "# HELP a A.\n  a{x=\"1\"}\t12.5  7 \r\nb 3", ("  a{x=\"1\"}\t", "12.5", "  7 \r\n")),
+        (Format::OpenMetrics, "a 1 # {t=\"1\"} 2\nb 3\n# EOF\n", ("a ", "1", " # {t=\"1\"} 2\n")),
+    ] {
+        let mut parser = Parser::new(page.as_bytes(), format);
+        let line = loop {
+            if let Entry::Series(line) = parser.next().expect("a line").expect("a good page") {
+                break line;
+            }
+        };
+        let value_end = line.value_at + line.value_text.len();
+        let found = (
+            &page[line.line_at..line.value_at],
+            &page[line.value_at..value_end],
+            &page[value_end..parser.offset()],
+        );
+        assert_eq!(found, first);
+    }
+}
+
+#[test]
+fn what_follows_a_value_is_read_alone() {
+    for (format, rest, time) in [
+        (Format::Text, "", Some(None)),
+        (Format::Text, " \t\r", Some(None)),
+        (Format::Text, " -12\r", Some(Some(-12))),
+        (Format::Text, " 12 13", None),
+        (Format::Text, " 1.5", None),
+        (Format::OpenMetrics, " 1.5", Some(Some(1_500))),
+        (Format::OpenMetrics, " 1.5 # {t=\"x\"} 1 2", Some(Some(1_500))),
+        (Format::OpenMetrics, " # {t=\"x\"} 1", Some(None)),
+        (Format::OpenMetrics, " # {t=x} 1", None),
+        (Format::OpenMetrics, "\r", None),
+    ] {
+        assert_eq!(parse_after_value(rest.as_bytes(), format).ok(), time, "{rest:?}");
+    }
+    assert!(parse_after_value(b" \xff", Format::Text).is_err());
 }
 
 #[test]

@@ -5,17 +5,21 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Client, ClientError, ErrorKind, Limits, Response};
+use client::{Client, ClientError, ErrorKind, Head, Limits, Proxy};
 use exposition::Format;
+use flate2::read::MultiGzDecoder;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode};
 use model::NameValidation;
+use url::Host;
 
+use crate::buffers::Buffers;
 use crate::config::{ScrapeConfig, ScrapeProtocol};
 
 /// A page in plain text.
-pub(crate) struct Page {
-    pub(crate) bytes: Bytes,
+#[derive(Clone, Copy)]
+pub(crate) struct Page<'a> {
+    pub(crate) bytes: &'a [u8],
     pub(crate) format: Format,
 }
 
@@ -42,6 +46,8 @@ pub(crate) struct Fetcher {
     client: Client,
     accept: String,
     compression: bool,
+    /// Whether requests go to the hosts that their URLs name.
+    direct: bool,
     fallback: Option<ScrapeProtocol>,
     /// A page of this many bytes is refused.
     body_limit: u64,
@@ -53,6 +59,7 @@ impl Fetcher {
             client: Client::new(&config.http)?,
             accept: accept(&config.scrape_protocols, config.names),
             compression: config.enable_compression,
+            direct: matches!(config.http.proxy, Proxy::None),
             fallback: config.fallback_scrape_protocol,
             body_limit: match config.body_size_limit {
                 0 => ScrapeConfig::BODY_MAX,
@@ -61,39 +68,48 @@ impl Fetcher {
         })
     }
 
-    pub(crate) async fn fetch(&self, url: &str, timeout: Duration) -> Result<Page, FetchError> {
+    /// Asks for a page; it stands in the buffers then.
+    pub(crate) async fn fetch<'b>(
+        &self,
+        url: &str,
+        timeout: Duration,
+        buffers: &'b mut Buffers,
+    ) -> Result<Page<'b>, FetchError> {
         let request = Request::get(url)
             .header(ACCEPT, &self.accept)
-            .header(ACCEPT_ENCODING, if self.compression { "gzip" } else { "identity" })
+            .header(ACCEPT_ENCODING, self.encoding(url))
             .header(USER_AGENT, concat!("Vedette/", env!("CARGO_PKG_VERSION")))
             .header("X-Prometheus-Scrape-Timeout-Seconds", timeout.as_secs_f64().to_string())
             .body(Bytes::new())
             .map_err(FetchError::Request)?;
         let limits = Limits { timeout, body_max: self.body_limit };
-        let response = self.client.send(request, limits).await.map_err(|error| match error.kind() {
-            ErrorKind::BodyTooLarge => FetchError::TooLarge,
-            _ => FetchError::Client(error),
+        let head = self.client.send_into(request, limits, &mut buffers.wire).await.map_err(|error| {
+            match error.kind() {
+                ErrorKind::BodyTooLarge => FetchError::TooLarge,
+                _ => FetchError::Client(error),
+            }
         })?;
-        if response.status != StatusCode::OK {
-            return Err(FetchError::Status(response.status));
+        if head.status != StatusCode::OK {
+            return Err(FetchError::Status(head.status));
         }
-        let format = self.format(&response.headers)?;
-        Ok(Page { bytes: self.unpack(response)?, format })
+        let format = self.format(&head.headers)?;
+        Ok(Page { bytes: self.unpack(&head, buffers)?, format })
+    }
+
+    /// On one host, packing costs both sides more than the bytes do.
+    fn encoding(&self, url: &str) -> &'static str {
+        if self.compression && !(self.direct && is_loopback(url)) { "gzip" } else { "identity" }
     }
 
     /// The body without its compression, bounded before it is there.
-    fn unpack(&self, response: Response) -> Result<Bytes, FetchError> {
-        let encoding =
-            response.headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
+    fn unpack<'b>(&self, head: &Head, buffers: &'b mut Buffers) -> Result<&'b [u8], FetchError> {
+        let encoding = head.headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
         let bytes = match encoding {
-            "" | "identity" => response.body,
+            "" | "identity" => &buffers.wire,
             "gzip" => {
-                let mut plain = Vec::new();
-                flate2::read::MultiGzDecoder::new(response.body.as_ref())
-                    .take(self.body_limit)
-                    .read_to_end(&mut plain)
+                gunzip(&buffers.wire, self.body_limit, &mut buffers.plain)
                     .map_err(|error| FetchError::Body(format!("reading the gzip body: {error}")))?;
-                Bytes::from(plain)
+                &buffers.plain
             }
             other => return Err(FetchError::Body(format!("unsupported Content-Encoding {other:?}"))),
         };
@@ -118,6 +134,23 @@ impl Fetcher {
                  specified for target"
             ))),
         }
+    }
+}
+
+/// Unpacks at most `limit` bytes into a buffer; what it held goes.
+pub(crate) fn gunzip(packed: &[u8], limit: u64, plain: &mut Vec<u8>) -> std::io::Result<()> {
+    plain.clear();
+    MultiGzDecoder::new(packed).take(limit).read_to_end(plain)?;
+    Ok(())
+}
+
+/// Whether a URL names this host by one of its own addresses.
+fn is_loopback(url: &str) -> bool {
+    match url::Url::parse(url).as_ref().map(url::Url::host) {
+        Ok(Some(Host::Ipv4(address))) => address.is_loopback(),
+        Ok(Some(Host::Ipv6(address))) => address.is_loopback(),
+        Ok(Some(Host::Domain(name))) => name == "localhost",
+        _ => false,
     }
 }
 
@@ -150,6 +183,27 @@ fn accept(protocols: &[ScrapeProtocol], names: NameValidation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gzip_is_asked_for_where_a_network_lies_between() {
+        let mut config = ScrapeConfig::new("j");
+        let encoding = |config: &ScrapeConfig, url| Fetcher::new(config).expect("a fetcher").encoding(url);
+        for (url, encoding_there) in [
+            ("http://127.0.0.1:9100/metrics", "identity"),
+            ("https://127.9.9.9/", "identity"),
+            ("http://[::1]:9100/metrics?a=b", "identity"),
+            ("http://LOCALHOST:9100/metrics", "identity"),
+            ("http://localhost.example:9100/metrics", "gzip"),
+            ("http://10.0.0.1:9100/metrics", "gzip"),
+            ("http://[fe80::1]:9100/metrics", "gzip"),
+        ] {
+            assert_eq!(encoding(&config, url), encoding_there, "{url}");
+        }
+        config.http.proxy = Proxy::Environment { connect_headers: Vec::new() };
+        assert_eq!(encoding(&config, "http://127.0.0.1/"), "gzip", "the proxy's own loopback");
+        config.enable_compression = false;
+        assert_eq!(encoding(&config, "http://10.0.0.1/"), "identity");
+    }
 
     #[test]
     fn formats_are_asked_for_in_order() {

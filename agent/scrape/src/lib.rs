@@ -2,22 +2,31 @@
 //!
 //! A [`ScrapeManager`] holds a pool per job, a pool a loop per target. A loop asks at fixed moments of
 //! absolute time, reads the page, and appends it as rows; what a page's lines mean is worked out once
-//! and then recognised by their text. Knows the store only as an `Appender`.
+//! and then recognised by their text (the layout cache). Knows the store only as an `Appender`.
 
+mod buffers;
 mod config;
 mod fetch;
+mod known;
 mod labels;
+mod layout_cache;
 mod manager;
 mod metrics;
+mod number;
 mod page;
+mod page_appender;
 mod pool;
+mod rows;
 mod schedule;
 mod scrape_loop;
 mod series;
+mod shuffle;
 mod sink;
 mod status;
 mod target;
+mod texts;
 
 pub use config::{Scheme, ScrapeConfig, ScrapeProtocol};
 pub use manager::{ScrapeError, ScrapeIdentity, ScrapeManager};
+pub use page_appender::PageAppender;
 pub use status::{ActiveTarget, DroppedTarget, Families, Health, TargetMetadata, TargetsSnapshot};

@@ -12,6 +12,7 @@ use storage::Appender;
 use telemetry::Registry;
 use tokio::sync::mpsc;
 
+use crate::buffers::IdleBuffers;
 use crate::config::ScrapeConfig;
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
@@ -19,6 +20,7 @@ use crate::pool::Pool;
 use crate::scrape_loop::Job;
 use crate::sink::Sink;
 use crate::status::{DroppedTarget, TargetMetadata, TargetsSnapshot};
+use crate::texts::Texts;
 
 /// Commits that may wait for the log at once.
 const COMMITS_MAX: usize = 1024;
@@ -121,6 +123,8 @@ impl ScrapeManager {
                 tasks: self.tasks.clone(),
                 forced_error: Mutex::new(None),
                 offset_seed: self.identity.offset_seed,
+                buffers: IdleBuffers::default(),
+                texts: Texts::default(),
             });
             let mut pools = self.pools.lock();
             let earlier = pools.remove(&name);

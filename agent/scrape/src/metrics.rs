@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) out_of_order: Counter,
     pub(crate) duplicates: Counter,
     pub(crate) out_of_bounds: Counter,
+    pub(crate) pages_parsed: Counter,
     pub(crate) append_failures: Counter,
     pub(crate) commit_failures: Counter,
 }
@@ -79,6 +80,11 @@ impl Metrics {
             "prometheus_target_scrape_pool_target_limit",
             "Maximum number of targets allowed in this scrape pool.",
             metrics.pool_target_limit.clone(),
+        );
+        registry.register(
+            "vedette_scrape_pages_parsed",
+            "Pages that were parsed in full, because they were new or had other lines than the last one.",
+            metrics.pages_parsed.clone(),
         );
         registry.register(
             "vedette_scrape_append_failures",

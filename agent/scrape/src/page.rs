@@ -1,4 +1,4 @@
-//! Reading a page: its values on every scrape, what its lines mean only when that is new.
+//! Reading a page in full: its lines, and what they mean when that is new.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,29 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::ScrapeConfig;
 use crate::labels::join;
+use crate::number;
 use crate::status::Families;
 
-/// A sample as its line gives it.
+/// A line with a sample.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Line {
+    /// Where the line begins, in bytes from the page's start.
+    pub(crate) at: usize,
+    pub(crate) value_at: usize,
+    pub(crate) value_len: usize,
+    /// Where the next line begins.
+    pub(crate) end: usize,
     pub(crate) number: Number,
     /// The line's own time, where it counts.
     pub(crate) timestamp: Option<i64>,
+}
+
+/// A page's lines.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// Names the lines up to their values, their types and help texts.
+    pub(crate) key: u128,
+    pub(crate) samples: Vec<Line>,
 }
 
 /// Where a line's sample goes.
@@ -28,7 +43,7 @@ pub(crate) enum Place {
     /// Relabelling dropped the series.
     Dropped,
     /// The layout and its slot.
-    At(usize, usize),
+    At(u32, u32),
 }
 
 /// One layout of a page, before the store knows it.
@@ -66,26 +81,31 @@ pub(crate) enum PageError {
 /// and every time needs a row.
 const TIMED_SLOTS: usize = 64;
 
-/// Reads all values. The number names the page's lines up to their values, their types and help texts.
-pub(crate) fn read(
-    page: &[u8],
-    format: Format,
-    honor_timestamps: bool,
-    readings: &mut Vec<Reading>,
-) -> Result<u128, ParseError> {
-    readings.clear();
+/// Reads all lines.
+pub(crate) fn read(page: &[u8], format: Format, honor_timestamps: bool) -> Result<Lines, ParseError> {
+    let mut samples = Vec::new();
     let mut hasher = Xxh3::new();
     let mut text = |kind: u8, text: &str| {
         hasher.update(text.as_bytes());
         // No UTF-8 text holds these bytes.
         hasher.update(&[0xf8 | kind]);
     };
-    for entry in Parser::new(page, format) {
+    let mut parser = Parser::new(page, format);
+    while let Some(entry) = parser.next() {
         match entry? {
             Entry::Series(line) => {
                 let timestamp = line.timestamp.filter(|_| honor_timestamps);
                 text(u8::from(timestamp.is_some()), line.text);
-                readings.push(Reading { number: number(&line), timestamp });
+                let value = line.value_text.as_bytes();
+                samples.push(Line {
+                    at: line.line_at,
+                    value_at: line.value_at,
+                    value_len: value.len(),
+                    end: parser.offset(),
+                    // The parser took it for a number already.
+                    number: number::parse(value).unwrap_or_else(|| Number::from_f64(line.value)),
+                    timestamp,
+                });
             }
             Entry::Help { family, help } => {
                 text(2, &family);
@@ -101,43 +121,7 @@ pub(crate) fn read(
             }
         }
     }
-    Ok(hasher.digest128())
-}
-
-/// The bits that Prometheus stores for a NaN that is no stale marker.
-const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
-
-/// The value in the store's form, taken from its text where that is a short decimal.
-fn number(line: &SeriesLine<'_>) -> Number {
-    if line.value.is_nan() {
-        return Number::Raw(NORMAL_NAN);
-    }
-    short_decimal(line.value_text).unwrap_or_else(|| Number::from_f64(line.value))
-}
-
-/// `-12.50` as -125 / 10; `None` for anything longer or other.
-fn short_decimal(text: &str) -> Option<Number> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    if digits.is_empty() || digits.len() > 16 {
-        return None;
-    }
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let fraction = fraction.trim_end_matches('0');
-    if whole.len() + fraction.len() > 15 || whole.is_empty() {
-        return None;
-    }
-    let mut mantissa = 0_i64;
-    for digit in whole.bytes().chain(fraction.bytes()) {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        mantissa = mantissa * 10 + i64::from(digit - b'0');
-    }
-    if negative && mantissa == 0 {
-        return None;
-    }
-    let mantissa = if negative { -mantissa } else { mantissa };
-    Number::decimal(mantissa, u8::try_from(fraction.len()).ok()?)
+    Ok(Lines { key: hasher.digest128(), samples })
 }
 
 /// Finds out what the lines of a page mean for one target.
@@ -229,7 +213,7 @@ impl Reader<'_> {
         let place = match self.seen.get(&key) {
             Some(place) => *place,
             None => {
-                let place = self.place(&key.0, timed, metadata);
+                let place = self.place(&key.0, timed, metadata)?;
                 self.seen.insert(key, place);
                 place
             }
@@ -239,7 +223,7 @@ impl Reader<'_> {
     }
 
     /// A new series' place: among those that miss the same target labels.
-    fn place(&mut self, labels: &Labels, timed: bool, metadata: Metadata) -> Place {
+    fn place(&mut self, labels: &Labels, timed: bool, metadata: Metadata) -> Result<Place, String> {
         let other = |label: &&model::Label| labels.get(&label.name) != Some(&*label.value);
         let missing: Vec<_> = self.target.iter().filter(other).map(|label| Arc::clone(&label.name)).collect();
         let width = if timed { TIMED_SLOTS } else { Layout::SLOTS_MAX };
@@ -255,7 +239,8 @@ impl Reader<'_> {
         let draft = &mut self.drafts[at];
         let labels = labels.filtered(|name| !draft.target.has(name));
         draft.slots.push(Slot { labels, metadata });
-        Place::At(at, draft.slots.len() - 1)
+        let number = |at: usize| u32::try_from(at).map_err(|_| format!("{at} are too many to number"));
+        Ok(Place::At(number(at)?, number(draft.slots.len() - 1)?))
     }
 
     fn check(&self, labels: &Labels) -> Result<(), String> {

@@ -2,17 +2,6 @@
 
 use super::*;
 
-#[test]
-fn short_decimals_are_those_of_the_store() {
-    for text in ["0", "1", "-1", "2.50", "-0.001", "100", "00.10", "123456789012345", "0.0"] {
-        let value: f64 = text.parse().expect("a number");
-        assert_eq!(short_decimal(text), Some(Number::from_f64(value)), "{text}");
-    }
-    for text in ["", "-", "-0", ".5", "1e3", "NaN", "+1", "1.2.3", "12345678901234567", "1234567890.123456"] {
-        assert_eq!(short_decimal(text), None, "{text}");
-    }
-}
-
 fn meaning(config: &ScrapeConfig, page: &str) -> Result<Meaning, PageError> {
     let target = Labels::from_pairs([("job", "j"), ("instance", "i")]);
     understand(page.as_bytes(), Format::Text, config, &target)

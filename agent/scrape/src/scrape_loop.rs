@@ -9,14 +9,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::buffers::IdleBuffers;
 use crate::config::ScrapeConfig;
 use crate::fetch::{FetchError, Fetcher, Page};
 use crate::page::PageError;
 use crate::schedule::Schedule;
-use crate::series::{Counts, SeriesState, WriteError};
+use crate::series::{Counts, Origin, SeriesState, WriteError};
 use crate::sink::{Losses, Sink};
 use crate::status::Families;
 use crate::target::Target;
+use crate::texts::Texts;
 
 /// What all loops of one pool share.
 pub(crate) struct Job {
@@ -28,6 +30,8 @@ pub(crate) struct Job {
     /// Set when all scrapes of the job fail, with the reason.
     pub(crate) forced_error: Mutex<Option<Arc<str>>>,
     pub(crate) offset_seed: u64,
+    pub(crate) buffers: IdleBuffers,
+    pub(crate) texts: Texts,
 }
 
 /// A running loop.
@@ -118,9 +122,10 @@ async fn run(job: &Job, target: &Target, mut state: SeriesState, stop: &Cancella
 async fn scrape(job: &Job, target: &Target, state: &mut SeriesState, timestamp: i64) {
     let begun = job.clock.monotonic();
     let forced = job.forced_error.lock().clone();
+    let mut buffers = job.buffers.take();
     let fetched = match forced {
         Some(_) => None,
-        None => Some(job.fetcher.fetch(&target.found.url, target.found.timeout).await),
+        None => Some(job.fetcher.fetch(&target.found.url, target.found.timeout, &mut buffers).await),
     };
     let took = job.clock.monotonic().saturating_sub(begun);
     let (mut losses, mut counts, mut size) = (Losses::default(), Counts::default(), 0.0);
@@ -140,6 +145,7 @@ async fn scrape(job: &Job, target: &Target, state: &mut SeriesState, timestamp: 
             write(job, target, state, &page, timestamp, &mut losses, &mut counts)
         }
     };
+    job.buffers.give_back(buffers);
     let mut failed = None;
     if outcome.is_err() {
         failed = state.end(timestamp, &job.sink, &mut losses).err();
@@ -157,13 +163,13 @@ fn write(
     job: &Job,
     target: &Target,
     state: &mut SeriesState,
-    page: &Page,
+    page: &Page<'_>,
     timestamp: i64,
     losses: &mut Losses,
     counts: &mut Counts,
 ) -> Result<Arc<Families>, String> {
-    let of = (&job.config, &target.found.labels);
-    state.write(page, timestamp, of, &job.sink, losses, counts).map_err(|error| {
+    let origin = Origin { config: &job.config, target: &target.found.labels, texts: &job.texts };
+    state.write(page, timestamp, origin, &job.sink, losses, counts).map_err(|error| {
         if matches!(error, WriteError::Page(PageError::SampleLimit { .. })) {
             job.sink.metrics.over_sample_limit.inc();
         }

@@ -1,6 +1,6 @@
 //! A target's series from scrape to scrape: layouts that stay, markers for those that go.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::{Labels, METRIC_NAME, Metadata, MetricType};
@@ -8,9 +8,13 @@ use storage::{AppendError, Cell, Layout, LayoutRef, Number, Slot};
 
 use crate::config::ScrapeConfig;
 use crate::fetch::Page;
-use crate::page::{self, Meaning, PageError, Place, Reading};
+use crate::known::Known;
+use crate::layout_cache::{LayoutCache, Reading};
+use crate::page::{self, PageError};
+use crate::rows;
 use crate::sink::{Losses, Sink};
 use crate::status::Families;
+use crate::texts::Texts;
 
 /// Meanings of pages that are kept: a target's page may alternate between a few.
 const KNOWN_MAX: usize = 4;
@@ -20,6 +24,8 @@ const KNOWN_MAX: usize = 4;
 pub(crate) struct SeriesState {
     /// Pages whose meaning is known, the latest first.
     known: Vec<Known>,
+    /// The text of the latest.
+    cache: Option<LayoutCache>,
     /// The last good page's series.
     last: Option<Written>,
     /// Whether series of `last` are without stale markers.
@@ -27,21 +33,20 @@ pub(crate) struct SeriesState {
     report: Option<LayoutRef>,
     /// Whether there are reports, which end with the target.
     reported: bool,
-    readings: Vec<Reading>,
 }
 
-#[derive(Debug)]
-struct Known {
-    key: u128,
-    places: Vec<Place>,
-    layouts: Vec<(LayoutRef, bool)>,
-    kept: usize,
-    families: Arc<Families>,
+/// What a target's pages depend on besides their text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    pub(crate) config: &'a ScrapeConfig,
+    /// The target's labels.
+    pub(crate) target: &'a Labels,
+    /// What the targets of a job have in common.
+    pub(crate) texts: &'a Texts,
 }
 
 #[derive(Clone, Debug)]
 struct Written {
-    key: u128,
     /// Each layout, and whether its series get stale markers.
     layouts: Vec<(Arc<Layout>, bool)>,
 }
@@ -72,55 +77,71 @@ impl SeriesState {
     /// Forgets what depends on the job's configuration; markers stay due.
     pub(crate) fn reconfigured(&mut self) {
         self.known.clear();
+        self.cache = None;
         self.report = None;
     }
 
     /// Writes a page's samples, and markers for series that were on the last page and are not on this.
     pub(crate) fn write(
         &mut self,
-        page: &Page,
+        page: &Page<'_>,
         timestamp: i64,
-        job: (&ScrapeConfig, &Labels),
+        origin: Origin<'_>,
         sink: &Sink,
         losses: &mut Losses,
         counts: &mut Counts,
     ) -> Result<Arc<Families>, WriteError> {
-        let (config, target) = job;
-        let key = page::read(&page.bytes, page.format, config.honor_timestamps, &mut self.readings)
-            .map_err(PageError::from)?;
-        counts.scraped = self.readings.len();
-        match self.known.iter().position(|known| known.key == key) {
-            Some(at) => self.known[..=at].rotate_right(1),
-            None => {
-                let meaning = page::understand(&page.bytes, page.format, config, target);
-                if let Err(PageError::SampleLimit { kept }) = &meaning {
-                    counts.kept = *kept;
-                }
-                let known = Known::register(key, meaning?, sink)?;
-                self.known.insert(0, known);
-                self.known.truncate(KNOWN_MAX);
-            }
+        let reading = Reading { format: page.format, honor_timestamps: origin.config.honor_timestamps };
+        let cache = self.cache.as_mut().filter(|cache| cache.reading == reading);
+        if cache.and_then(|cache| cache.take(page.bytes, origin.texts)).is_none() {
+            sink.metrics.pages_parsed.inc();
+            self.parse(page, reading, origin, sink, counts)?;
         }
         let Some(known) = self.known.first_mut() else { return Ok(Arc::default()) };
-        counts.kept = known.kept;
-        let same = self.last.as_ref().is_some_and(|last| last.key == key);
-        let now = Written {
-            key,
-            layouts: known
-                .layouts
-                .iter()
-                .map(|(layout, tracked)| (Arc::clone(layout.layout()), *tracked))
-                .collect(),
-        };
-        known.append(&self.readings, timestamp, sink, losses)?;
+        (counts.scraped, counts.kept) = (known.scraped, known.kept);
+        if let Some(cache) = &self.cache {
+            append(cache, known, timestamp, sink, losses)?;
+        }
         let families = Arc::clone(&known.families);
+        let same = self.last.as_ref().is_some_and(|last| last.is(&known.layouts));
         if !same {
+            let now = Written::new(&known.layouts);
             counts.added = now.series(false).difference(&self.last_series()).count();
             self.mark_gone(&now.series(true), timestamp, sink, losses)?;
             self.last = Some(now);
         }
         self.live = true;
         Ok(families)
+    }
+
+    /// Reads a page in full. The first of what is known is then what it means.
+    fn parse(
+        &mut self,
+        page: &Page<'_>,
+        reading: Reading,
+        origin: Origin<'_>,
+        sink: &Sink,
+        counts: &mut Counts,
+    ) -> Result<(), WriteError> {
+        let Origin { config, target, texts } = origin;
+        let lines = page::read(page.bytes, page.format, config.honor_timestamps).map_err(PageError::from)?;
+        counts.scraped = lines.samples.len();
+        match self.known.iter().position(|known| known.key == lines.key) {
+            Some(at) => self.known[..=at].rotate_right(1),
+            None => {
+                let meaning = page::understand(page.bytes, page.format, config, target);
+                if let Err(PageError::SampleLimit { kept }) = &meaning {
+                    counts.kept = *kept;
+                }
+                let known = Known::register(&lines, meaning?, self.known.first(), sink)?;
+                self.known.insert(0, known);
+                self.known.truncate(KNOWN_MAX);
+            }
+        }
+        let places = self.known.first().map(|known| known.places.clone());
+        self.cache =
+            places.map(|places| LayoutCache::new(page.bytes, reading, &lines.samples, places, texts));
+        Ok(())
     }
 
     /// Writes markers for all series that have none yet: the target is down or gone.
@@ -181,6 +202,17 @@ impl SeriesState {
 }
 
 impl Written {
+    fn new(layouts: &[(LayoutRef, bool)]) -> Self {
+        let known = |(layout, tracked): &(LayoutRef, bool)| (Arc::clone(layout.layout()), *tracked);
+        Self { layouts: layouts.iter().map(known).collect() }
+    }
+
+    /// Whether the series are those of these layouts.
+    fn is(&self, layouts: &[(LayoutRef, bool)]) -> bool {
+        let own = self.layouts.iter().map(|(layout, tracked)| (layout.id(), *tracked));
+        own.eq(layouts.iter().map(|(layout, tracked)| (layout.layout().id(), *tracked)))
+    }
+
     /// The label sets of its series, or only of those that get stale markers.
     fn series(&self, tracked_only: bool) -> HashSet<Labels> {
         let layouts = self.layouts.iter().filter(|(_, tracked)| *tracked || !tracked_only);
@@ -188,57 +220,26 @@ impl Written {
     }
 }
 
-impl Known {
-    fn register(key: u128, meaning: Meaning, sink: &Sink) -> Result<Self, AppendError> {
-        let layouts: Result<Vec<_>, AppendError> = meaning
-            .drafts
-            .into_iter()
-            .map(|draft| Ok((sink.appender.layout(Layout::new(draft.target, draft.slots)?)?, draft.tracked)))
-            .collect();
-        let Meaning { places, families, kept, .. } = meaning;
-        Ok(Self { key, places, layouts: layouts?, kept, families })
+/// One row per layout and time.
+fn append(
+    cache: &LayoutCache,
+    known: &mut Known,
+    timestamp: i64,
+    sink: &Sink,
+    losses: &mut Losses,
+) -> Result<(), AppendError> {
+    if let (Some(cells), [(layout, _)]) = (cache.row(), known.layouts.as_mut_slice()) {
+        return sink.append(layout, timestamp, cells, losses);
     }
-
-    /// One row per layout and time.
-    fn append(
-        &mut self,
-        readings: &[Reading],
-        timestamp: i64,
-        sink: &Sink,
-        losses: &mut Losses,
-    ) -> Result<(), AppendError> {
-        let mut rows: Vec<(usize, i64, Vec<Cell>)> = Vec::new();
-        let mut row_of: HashMap<(usize, i64), usize> = HashMap::new();
-        let mut latest: Option<((usize, i64), usize)> = None;
-        for (place, reading) in self.places.iter().zip(readings) {
-            let Place::At(layout, slot) = *place else { continue };
-            let at = (layout, reading.timestamp.unwrap_or(timestamp));
-            let row = match latest {
-                Some((before, row)) if before == at => row,
-                _ => *row_of.entry(at).or_insert_with(|| {
-                    rows.push((
-                        at.0,
-                        at.1,
-                        vec![Cell::Absent; self.layouts[layout].0.layout().slots().len()],
-                    ));
-                    rows.len() - 1
-                }),
-            };
-            latest = Some((at, row));
-            let new = Cell::Value(reading.number);
-            match &mut rows[row].2[slot] {
-                cell @ Cell::Absent => *cell = new,
-                cell if *cell != new => losses.duplicate(|| self.layouts[layout].0.layout().series(slot)),
-                _ => {}
-            }
-        }
-        // A layout's rows must come in order of time.
-        rows.sort_by_key(|(layout, time, _)| (*layout, *time));
-        for (layout, time, cells) in &rows {
-            sink.append(&mut self.layouts[*layout].0, *time, cells, losses)?;
-        }
-        Ok(())
+    let layouts = &mut known.layouts;
+    let widths: Vec<usize> = layouts.iter().map(|(layout, _)| layout.layout().slots().len()).collect();
+    let rows = rows::assemble(cache.samples(), &widths, timestamp, |layout, slot| {
+        losses.duplicate(|| layouts[layout].0.layout().series(slot));
+    });
+    for row in rows {
+        sink.append(&mut layouts[row.layout].0, row.timestamp, &row.cells, losses)?;
     }
+    Ok(())
 }
 
 fn report_layout(

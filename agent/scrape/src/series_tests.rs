@@ -124,7 +124,8 @@ proptest! {
         let sink = Sink { appender: Arc::clone(&store) as Arc<dyn Appender>, metrics: Metrics::default(), commits };
         let mut config = ScrapeConfig::new("j");
         config.honor_labels = true;
-        let target = Labels::from_pairs([("job", "j")]);
+        let (target, texts) = (Labels::from_pairs([("job", "j")]), Texts::default());
+        let origin = Origin { config: &config, target: &target, texts: &texts };
         let mut state = SeriesState::default();
         for (time, found) in (1_i64..).map(|number| number * STEP).zip(&scrapes) {
             let (mut losses, mut counts) = (Losses::default(), Counts::default());
@@ -137,8 +138,8 @@ proptest! {
                 let own = if *own { format!(" {}", time - STEP / 2) } else { String::new() };
                 let _ = writeln!(text, "{} {}{own}", name(*series).0, exposition::format_go_float(*value));
             }
-            let page = Page { bytes: text.into_bytes().into(), format: Format::Text };
-            state.write(&page, time, (&config, &target), &sink, &mut losses, &mut counts).expect("written");
+            let page = Page { bytes: text.as_bytes(), format: Format::Text };
+            state.write(&page, time, origin, &sink, &mut losses, &mut counts).expect("written");
             prop_assert_eq!((counts.scraped, counts.kept), (found.len(), found.len()));
         }
         prop_assert_eq!(&*store.samples.lock(), &expected(&scrapes));

@@ -1,5 +1,7 @@
 //! Numbers as rows carry them: exact decimals where possible, raw bits otherwise.
 
+use std::fmt::{self, Write as _};
+
 /// A sample's value. Both forms give back the same 64 bits that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Number {
@@ -36,11 +38,21 @@ impl Number {
 
     /// The shortest text that names `value`, taken apart at its point.
     fn from_shortest_text(value: f64) -> Option<Self> {
-        let text = value.to_string();
-        let (whole, fraction) = text.split_once('.')?;
-        let exponent = u8::try_from(fraction.len()).ok().filter(|&digits| digits <= Self::EXPONENT_MAX)?;
-        let mantissa: i64 = format!("{whole}{fraction}").parse().ok()?;
-        let number = Self::decimal(mantissa, exponent)?;
+        let mut text = ShortText::default();
+        write!(text, "{value}").ok()?;
+        let mut mantissa = 0_i64;
+        let (mut negative, mut fraction) = (false, None::<u8>);
+        for byte in text.bytes() {
+            match byte {
+                b'-' => negative = true,
+                b'.' => fraction = Some(0),
+                digit => {
+                    mantissa = mantissa.checked_mul(10)?.checked_add(i64::from(digit - b'0'))?;
+                    fraction = fraction.map(|digits| digits + 1);
+                }
+            }
+        }
+        let number = Self::decimal(if negative { -mantissa } else { mantissa }, fraction?)?;
         (number.to_bits() == value.to_bits()).then_some(number)
     }
 
@@ -66,6 +78,29 @@ impl Number {
     #[must_use]
     pub fn to_bits(self) -> u64 {
         self.to_f64().to_bits()
+    }
+}
+
+/// A text on the stack. What does not fit has more digits than a decimal may have.
+#[derive(Default)]
+struct ShortText {
+    bytes: [[u8; 16]; 3],
+    len: usize,
+}
+
+impl ShortText {
+    fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
+        self.bytes.as_flattened()[..self.len].iter().copied()
+    }
+}
+
+impl fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        let free = self.bytes.as_flattened_mut().get_mut(self.len..end).ok_or(fmt::Error)?;
+        free.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
     }
 }
 

@@ -1,0 +1,86 @@
+//! What a target's page means: its layouts, and the places of its lines in them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::Labels;
+use storage::{AppendError, Layout, LayoutRef};
+
+use crate::page::{Draft, Lines, Meaning, Place};
+use crate::rows::Places;
+use crate::sink::Sink;
+use crate::status::Families;
+
+/// The meaning of a page.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Names the page.
+    pub(crate) key: u128,
+    pub(crate) places: Places,
+    /// Each layout, and whether its series get stale markers.
+    pub(crate) layouts: Vec<(LayoutRef, bool)>,
+    /// Its lines with samples.
+    pub(crate) scraped: usize,
+    /// Those that are left after relabelling.
+    pub(crate) kept: usize,
+    pub(crate) families: Arc<Families>,
+}
+
+impl Known {
+    /// Makes a page's layouts known to the store; where an earlier page had the same series, its layouts stay,
+    /// whatever the order of the lines.
+    pub(crate) fn register(
+        lines: &Lines,
+        meaning: Meaning,
+        earlier: Option<&Known>,
+        sink: &Sink,
+    ) -> Result<Self, AppendError> {
+        let Meaning { mut places, drafts, families, kept } = meaning;
+        let timed = lines.samples.iter().any(|line| line.timestamp.is_some());
+        // Series with times of their own are spread over several layouts, as their order has it.
+        let stay = earlier.filter(|_| !timed).and_then(|earlier| moves(&drafts, &earlier.layouts));
+        let layouts = match (stay, earlier) {
+            (Some(moves), Some(earlier)) => {
+                for place in &mut places {
+                    if let Place::At(layout, slot) = *place {
+                        *place = moves[layout as usize][slot as usize];
+                    }
+                }
+                earlier.layouts.clone()
+            }
+            _ => {
+                let known = |draft: Draft| {
+                    Ok((sink.appender.layout(Layout::new(draft.target, draft.slots)?)?, draft.tracked))
+                };
+                drafts.into_iter().map(known).collect::<Result<_, AppendError>>()?
+            }
+        };
+        let (scraped, places) = (places.len(), Places::new(places, layouts.len()));
+        Ok(Self { key: lines.key, places, layouts, scraped, kept, families })
+    }
+}
+
+/// Where the slots of the drafts are in layouts that have the same series; `None` where they have not.
+fn moves(drafts: &[Draft], layouts: &[(LayoutRef, bool)]) -> Option<Vec<Vec<Place>>> {
+    if drafts.len() != layouts.len() {
+        return None;
+    }
+    let one = |draft: &Draft| {
+        let at = layouts.iter().position(|(layout, tracked)| {
+            let layout = layout.layout();
+            *tracked == draft.tracked
+                && *layout.target() == draft.target
+                && layout.slots().len() == draft.slots.len()
+        })?;
+        let slots = layouts[at].0.layout().slots();
+        let numbers: HashMap<&Labels, usize> =
+            slots.iter().enumerate().map(|(number, slot)| (&slot.labels, number)).collect();
+        let place = |slot: &storage::Slot| {
+            let number = *numbers.get(&slot.labels)?;
+            let same = slots[number].metadata == slot.metadata;
+            same.then_some(Place::At(u32::try_from(at).ok()?, u32::try_from(number).ok()?))
+        };
+        draft.slots.iter().map(place).collect::<Option<Vec<Place>>>()
+    };
+    drafts.iter().map(one).collect()
+}

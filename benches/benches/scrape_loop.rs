@@ -1,0 +1,150 @@
+//! CPU time of scraping over loopback HTTP, into a store: many targets, each with a page of its own.
+//!
+//! The exporter is a process of its own (this program again), so that only the scraping side is counted.
+//! Run alone, on a quiet machine: `cargo bench -p vedette-benches --bench scrape_loop`.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Query;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::routing::get;
+use discovery::StaticConfig;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use model::Labels;
+use rustix::time::{ClockId, clock_gettime};
+use scrape::{ScrapeConfig, ScrapeIdentity, ScrapeManager};
+use telemetry::Registry;
+use tsdb::{Store, StoreOptions};
+use vedette_benches::{NODE_SERIES, NodePage};
+
+const TARGETS: usize = 100;
+const INTERVAL: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_secs(4);
+const MEASURED: Duration = Duration::from_secs(20);
+/// Pages that the exporter has ready; targets begin at different ones.
+const PAGES: usize = 64;
+/// Makes this program the exporter.
+const EXPORTER: &str = "VEDETTE_BENCH_EXPORTER";
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build();
+    let runtime = runtime.expect("a runtime");
+    if std::env::var_os(EXPORTER).is_some() {
+        return runtime.block_on(export());
+    }
+    // `cargo test --benches` only asks whether it runs.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let (mut exporter, address) = start_exporter();
+    for encoding in ["identity", "gzip"] {
+        runtime.block_on(measure(address, encoding));
+    }
+    exporter.kill().expect("the exporter ends");
+    exporter.wait().expect("the exporter ends");
+}
+
+fn start_exporter() -> (Child, SocketAddr) {
+    let program = std::env::current_exe().expect("this program");
+    let mut child = Command::new(program).env(EXPORTER, "1").stdout(Stdio::piped()).spawn().expect("started");
+    let mut line = String::new();
+    let out = child.stdout.take().expect("a pipe");
+    BufReader::new(out).read_line(&mut line).expect("an address");
+    (child, line.trim().parse().expect("an address"))
+}
+
+/// Serves a host's next page at each request, packed where `encoding=gzip` says so.
+#[allow(clippy::print_stdout, reason = "the measuring side reads it")]
+async fn export() {
+    let mut node = NodePage::new(1);
+    let pages: Arc<Vec<(String, Vec<u8>)>> = Arc::new(
+        (0..PAGES)
+            .map(|_| {
+                let page = node.next_page();
+                let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+                packer.write_all(page.as_bytes()).expect("packed");
+                (page, packer.finish().expect("packed"))
+            })
+            .collect(),
+    );
+    let served: Arc<Vec<std::sync::atomic::AtomicUsize>> =
+        Arc::new((0..TARGETS).map(std::sync::atomic::AtomicUsize::new).collect());
+    let answer = move |Query(query): Query<std::collections::HashMap<String, String>>| {
+        let host: usize = query["host"].parse().expect("a number");
+        let number = served[host].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (plain, packed) = &pages[number % PAGES];
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+        let body = match query["encoding"].as_str() {
+            "gzip" => {
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                packed.clone()
+            }
+            _ => plain.clone().into_bytes(),
+        };
+        async move { (headers, body) }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    println!("{}", listener.local_addr().expect("an address"));
+    axum::serve(listener, Router::new().route("/metrics", get(answer))).await.expect("it serves");
+}
+
+#[allow(clippy::print_stdout, reason = "the result")]
+async fn measure(address: SocketAddr, encoding: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (registry, tasks) = (Registry::new(), env::Tasks::new());
+    let clock = env::SystemClock::shared();
+    let random = env::SeededRandom::shared(1);
+    let options = StoreOptions::new(folder.path(), "bench");
+    let store = Store::open(options, Arc::clone(&clock), random, &registry).expect("the store opens");
+    let appender = Arc::clone(&store) as Arc<dyn storage::Appender>;
+    let manager = ScrapeManager::new(appender, clock, &tasks, &registry, ScrapeIdentity::default());
+    manager.apply(vec![job(address, encoding)]).await.expect("a valid job");
+    tokio::time::sleep(WARM_UP).await;
+    let begun = (cpu(), samples(&registry));
+    tokio::time::sleep(MEASURED).await;
+    let (cpu, samples) = ((cpu() - begun.0).as_secs_f64(), samples(&registry) - begun.1);
+    println!(
+        "{encoding:8} {TARGETS} targets of {NODE_SERIES} series: {samples} samples, {cpu:.3} s CPU, \
+         {:.3} s per million samples",
+        cpu / samples as f64 * 1e6
+    );
+    manager.stop(Duration::from_secs(20)).await.expect("all loops end");
+    store.close().expect("the log is written");
+}
+
+fn job(address: SocketAddr, encoding: &str) -> ScrapeConfig {
+    let mut config = ScrapeConfig::new("node");
+    (config.interval, config.timeout) = (INTERVAL, INTERVAL);
+    config.discovery.statics = (0..TARGETS)
+        .map(|host| StaticConfig {
+            targets: vec![address.to_string()],
+            labels: Labels::from_pairs([
+                ("instance", format!("host-{host}")),
+                ("__param_host", host.to_string()),
+                ("__param_encoding", encoding.to_owned()),
+            ]),
+        })
+        .collect();
+    config
+}
+
+/// What this process has used so far.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Samples that the store has taken.
+fn samples(registry: &Registry) -> u64 {
+    let page = registry.encode_text();
+    let line = page.lines().find_map(|line| line.strip_prefix("prometheus_tsdb_head_samples_appended_total"));
+    let value = line.and_then(|line| line.rsplit(' ').next()).expect("the store counts samples");
+    value.parse::<f64>().expect("a number") as u64
+}
