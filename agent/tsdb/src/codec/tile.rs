@@ -17,7 +17,7 @@ const HEAD: usize = 12;
 /// The checksum at the end.
 const CHECK: usize = 4;
 /// The bits that a column's head has.
-const HEAD_BITS: u8 = 0x7f;
+const HEAD_BITS: u8 = 0x7b;
 
 /// A sealed run of rows. Cheap to clone; never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
