@@ -91,7 +91,7 @@ fn shortest(mut mantissa: u64, mut power: i32) -> Option<(u64, u8)> {
     if mantissa == 0 {
         return Some((0, 0));
     }
-    while power < 0 && mantissa % 10 == 0 {
+    while power < 0 && mantissa.is_multiple_of(10) {
         mantissa /= 10;
         power += 1;
     }
