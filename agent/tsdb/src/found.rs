@@ -18,6 +18,11 @@ pub(crate) struct Source {
     pub(crate) rows: SharedRows,
 }
 
+/// Series that are read of a group at a time.
+const SLOTS_AT_ONCE: usize = 4_096;
+/// Samples before their streams are merged, over those that a query may hold.
+const PARTS_MAX: usize = 4;
+
 /// Samples by series, as they are found, window by window.
 pub(crate) struct Found {
     series: BTreeMap<Labels, Vec<Sample>>,
@@ -50,20 +55,29 @@ impl Found {
     /// Adds a window's sources.
     pub(crate) fn read(&mut self, sources: &[Source], range: TimeRange) -> Result<(), ReadError> {
         for Source { group, slots, rows } in sources {
-            let mut points = vec![Vec::new(); slots.len()];
-            rows.lock().read(slots, range, &mut points)?;
-            for (&slot, points) in slots.iter().zip(points).filter(|(_, points)| !points.is_empty()) {
-                self.samples += points.len();
-                let part = Part { group: Arc::clone(group), points };
-                self.window.entry(group.series(slot)).or_default().push(part);
-            }
-            if self.samples > self.samples_max {
-                let max = self.samples_max;
-                let what = "query processing would load too many samples into memory in query execution";
-                return Err(QueryError::Limit(format!("{what} (limit {max})")).into());
+            for slots in slots.chunks(SLOTS_AT_ONCE) {
+                // What several streams say of one sample is more than one for a while.
+                self.check(self.samples_max.saturating_mul(PARTS_MAX))?;
+                let view = rows.lock().view(slots, range);
+                let points = view.points()?;
+                for (&slot, points) in slots.iter().zip(points).filter(|(_, points)| !points.is_empty()) {
+                    self.samples += points.len();
+                    let part = Part { group: Arc::clone(group), points };
+                    self.window.entry(group.series(slot)).or_default().push(part);
+                }
             }
         }
         Ok(())
+    }
+
+    fn check(&self, max: usize) -> Result<(), QueryError> {
+        if self.samples <= max {
+            return Ok(());
+        }
+        Err(QueryError::Limit(format!(
+            "query processing would load too many samples into memory in query execution (limit {})",
+            self.samples_max
+        )))
     }
 
     /// Forgets what this window gave so far.
@@ -73,7 +87,7 @@ impl Found {
     }
 
     /// No more sources of this window come.
-    pub(crate) fn close_window(&mut self) {
+    pub(crate) fn close_window(&mut self) -> Result<(), QueryError> {
         for (labels, parts) in std::mem::take(&mut self.window) {
             let series = self.series.entry(labels).or_default();
             let (count, before) = (parts.iter().map(|part| part.points.len()).sum::<usize>(), series.len());
@@ -84,6 +98,7 @@ impl Found {
             // What lost a conflict is no sample.
             self.samples -= count - (series.len() - before);
         }
+        self.check(self.samples_max)
     }
 
     pub(crate) fn finish(self) -> Vec<Series> {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Labels, Matcher};
-use storage::{Layout, LayoutId, ShapeId, StreamId, StreamInfo};
+use model::{Labels, METRIC_NAME, Matcher};
+use storage::{Layout, LayoutId, StreamId, StreamInfo};
 
 use crate::layouts::Shape;
 use crate::streams::{Stream, StreamNo};
@@ -71,6 +71,40 @@ impl Group {
         if self.own { target.clone() } else { self.info.outside(target) }
     }
 
+    /// The slots of two own groups that are one series: mine and theirs. Looked for from the smaller side.
+    pub(crate) fn shared<'a>(&'a self, other: &'a Self) -> Box<dyn Iterator<Item = (u32, u32)> + 'a> {
+        if self.layout.id() == other.layout.id() {
+            return Box::new((0..self.slots() as u32).map(|slot| (slot, slot)));
+        }
+        if self.slots() > other.slots() {
+            return Box::new(other.shared(self).map(|(theirs, mine)| (mine, theirs)));
+        }
+        Box::new((0..self.slots() as u32).flat_map(move |mine| {
+            let candidates = other.named(self.value(mine, METRIC_NAME).as_deref().unwrap_or_default());
+            candidates
+                .filter(move |&theirs| self.is_same(mine, other, theirs))
+                .map(move |theirs| (mine, theirs))
+        }))
+    }
+
+    /// The slots whose series may have that name.
+    fn named<'a>(&'a self, name: &str) -> Box<dyn Iterator<Item = u32> + 'a> {
+        match self.layout.target().get(METRIC_NAME) {
+            None if !name.is_empty() => Box::new(self.shape.named(name).iter().copied()),
+            Some(own) if own != name => Box::new(std::iter::empty()),
+            _ => Box::new(0..self.slots() as u32),
+        }
+    }
+
+    /// Whether slots of two groups are one series.
+    fn is_same(&self, mine: u32, other: &Self, theirs: u32) -> bool {
+        if self.layout.target() == other.layout.target() {
+            let labels = |group: &'_ Self, slot: u32| group.layout.slots()[slot as usize].labels.clone();
+            return labels(self, mine) == labels(other, theirs);
+        }
+        self.series(mine) == other.series(theirs)
+    }
+
     /// Adds the names of a slot's labels.
     pub(crate) fn names<'a>(&'a self, slot: u32, names: &mut BTreeSet<&'a str>) {
         let own = &self.layout.slots()[slot as usize].labels;
@@ -107,7 +141,7 @@ impl Group {
 }
 
 /// A shape, and the matchers that its slots decide, each with what counts where a slot lacks the label.
-type Asked = (ShapeId, Vec<(usize, String)>);
+type Asked = (*const Shape, Vec<(usize, String)>);
 
 /// Finds the slots that pass all of some matchers; equal shapes are looked at once.
 pub(crate) struct Matching<'a> {
@@ -144,7 +178,7 @@ impl<'a> Matching<'a> {
 
     fn by_slot(&mut self, group: &Group, conditions: &[(usize, &str)]) -> Arc<[u32]> {
         let defaults = conditions.iter().map(|&(at, other)| (at, other.to_owned())).collect();
-        let found = self.seen.entry((group.layout.shape(), defaults)).or_insert_with(|| {
+        let found = self.seen.entry((Arc::as_ptr(&group.shape), defaults)).or_insert_with(|| {
             let conditions: Vec<_> =
                 conditions.iter().map(|&(at, other)| (&self.matchers[at], other)).collect();
             group.shape.matching(&conditions)

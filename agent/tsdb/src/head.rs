@@ -6,18 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::Labels;
-use storage::{Frame, Layout, LayoutId, TimeRange};
+use storage::{Frame, Layout, TimeRange};
 
 use crate::group::{Group, GroupKey};
 use crate::layouts::Layouts;
+use crate::order::{Order, Orders};
 use crate::rows::Applied;
 use crate::run::Point;
 use crate::streams::{StreamNo, Streams};
-use crate::target::{Target, Targets};
 use crate::window::{SharedRows, WINDOW_MS, Window, window_of};
-
-/// Pairs of layouts of which it is remembered which series they share, at most.
-const LINKS_MAX: usize = 4_096;
 
 /// The windows in memory and their groups.
 #[derive(Debug)]
@@ -26,8 +23,7 @@ pub(crate) struct Head {
     groups: HashMap<GroupKey, HeadGroup>,
     /// Groups by the labels that all their series have.
     common: HashMap<Labels, Common>,
-    targets: Targets,
-    links: HashMap<(LayoutId, LayoutId), Link>,
+    orders: Orders,
     /// Where files of windows are made.
     dir: PathBuf,
     /// The window that holds now.
@@ -37,15 +33,12 @@ pub(crate) struct Head {
     waiting_max: usize,
 }
 
-/// Pairs of slots of two layouts that are one series.
-type Link = Arc<[(u32, u32)]>;
-
 /// A group that a window or the own node uses.
 #[derive(Clone, Debug)]
 pub(crate) struct HeadGroup {
     pub(crate) group: Arc<Group>,
     /// Of the own node's groups.
-    pub(crate) target: Option<Arc<Target>>,
+    pub(crate) order: Option<Arc<Order>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +55,7 @@ impl Head {
             windows: BTreeMap::new(),
             groups: HashMap::new(),
             common: HashMap::new(),
-            targets: Targets::default(),
-            links: HashMap::new(),
+            orders: Orders::default(),
             current: window_of(now_ms),
             waiting_left: waiting_max,
             waiting_max,
@@ -105,8 +97,7 @@ impl Head {
         let mut kept = in_use.clone();
         kept.extend(self.windows.values().flat_map(|window| window.groups.keys().copied()));
         self.groups.retain(|key, _| kept.contains(key));
-        self.targets.tidy(|key| kept.contains(key));
-        self.links.clear();
+        self.orders.tidy();
         self.common.clear();
         for known in self.groups.values() {
             self.common.entry(known.group.common()).or_default().groups.push(Arc::clone(&known.group));
@@ -130,12 +121,9 @@ impl Head {
         };
         let shape = Arc::clone(layouts.shape(layout)?);
         let group = Arc::new(Group::new(stream, streams.get(stream), Arc::clone(layout), shape));
-        let target = group.is_own().then(|| self.targets.get(layout.target()));
-        if let Some(target) = &target {
-            target.add_group(group.key());
-        }
+        let order = group.is_own().then(|| self.orders.add(&group));
         self.common.entry(group.common()).or_default().groups.push(Arc::clone(&group));
-        Some(entry.insert(HeadGroup { group, target }).clone())
+        Some(entry.insert(HeadGroup { group, order }).clone())
     }
 
     /// A group that is known.
@@ -151,7 +139,7 @@ impl Head {
     /// A group's rows in a window, where the window belongs in memory.
     pub(crate) fn rows(&mut self, start: i64, stream: StreamNo, layout: &Layout) -> Option<SharedRows> {
         let dir = self.covers(start).then_some(&self.dir)?;
-        Some(self.windows.entry(start).or_insert_with(|| Window::spilling(dir)).rows(stream, layout))
+        Some(self.windows.entry(start).or_insert_with(|| Window::of_head(dir)).rows(stream, layout))
     }
 
     /// Applies a frame, if its window is in memory.
@@ -167,37 +155,41 @@ impl Head {
         if !self.covers(start) {
             return Applied::default();
         }
+        let mut known = HashSet::new();
         for layout in layouts {
-            if let Some(known) = self.group(streams, all, stream, layout)
-                && let Some(target) = known.target
-            {
-                target.came_to(frame.range().end);
+            let Some(group) = self.group(streams, all, stream, layout) else { continue };
+            known.insert(layout.id());
+            if let Some(order) = group.order {
+                order.came_to(frame.range().end);
             }
         }
         let dir = &self.dir;
-        let window = self.windows.entry(start).or_insert_with(|| Window::spilling(dir));
-        window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |_| true)
+        let window = self.windows.entry(start).or_insert_with(|| Window::of_head(dir));
+        // What cannot be told apart from others here is read from the log.
+        window.incomplete |= known.len() < layouts.len();
+        window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |layout| {
+            known.contains(&layout.id())
+        })
     }
 
     /// For each slot of an own group the newest sample of its series, where there is one from `timestamp` on.
     pub(crate) fn newest_since(&mut self, own: &HeadGroup, timestamp: i64) -> HashMap<u32, Point> {
         let mut newest: HashMap<u32, Point> = HashMap::new();
-        let Some(target) = &own.target else { return newest };
+        let Some(order) = &own.order else { return newest };
         let range = TimeRange { start: timestamp, end: i64::MAX };
-        for key in target.groups_since(timestamp) {
-            let Some(other) = self.groups.get(&key).map(|known| Arc::clone(&known.group)) else { continue };
-            let link = self.link(&own.group, &other);
-            if link.is_empty() {
-                continue;
-            }
-            let slots: Vec<u32> = link.iter().map(|(_, theirs)| *theirs).collect();
-            for window in self.windows.range(window_of(timestamp)..).map(|(_, window)| window) {
-                let Some(rows) = window.groups.get(&key) else { continue };
-                let mut points = vec![Vec::new(); slots.len()];
-                if let Err(error) = rows.lock().read(&slots, range, &mut points) {
-                    tracing::warn!(%error, "the order of samples cannot be checked");
-                }
-                for (&(own, _), points) in link.iter().zip(&points) {
+        for other in order.since(timestamp) {
+            let mut shared: Vec<(u32, u32)> = own.group.shared(&other.group).collect();
+            // Theirs are what is read, in order.
+            shared.sort_by_key(|(_, theirs)| *theirs);
+            let slots: Vec<u32> = shared.iter().map(|(_, theirs)| *theirs).collect();
+            for (_, window) in self.windows.range_mut(window_of(timestamp)..) {
+                let Some(rows) = window.groups.get(&other.group.key()) else { continue };
+                let points = rows.lock().view(&slots, range).points().unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the order of samples cannot be checked against the head's file");
+                    window.incomplete = true;
+                    Vec::new()
+                });
+                for (&(own, _), points) in shared.iter().zip(&points) {
                     let Some(&last) = points.last() else { continue };
                     let known = newest.entry(own).or_insert(last);
                     if known.timestamp < last.timestamp {
@@ -207,29 +199,6 @@ impl Head {
             }
         }
         newest
-    }
-
-    /// The slots of two own groups that are one series.
-    fn link(&mut self, one: &Group, other: &Group) -> Link {
-        let (a, b) = (&one.layout, &other.layout);
-        if a.id() == b.id() {
-            return (0..a.slots().len() as u32).map(|slot| (slot, slot)).collect();
-        }
-        if let Some(known) = self.links.get(&(a.id(), b.id())) {
-            return Arc::clone(known);
-        }
-        let theirs: HashMap<Labels, u32> =
-            (0..b.slots().len() as u32).map(|slot| (other.series(slot), slot)).collect();
-        let shared = |slot| Some((slot, *theirs.get(&one.series(slot))?));
-        let mut link: Vec<(u32, u32)> = (0..a.slots().len() as u32).filter_map(shared).collect();
-        // Theirs are what is read, in order.
-        link.sort_by_key(|(_, theirs)| *theirs);
-        let link: Link = link.into();
-        if self.links.len() >= LINKS_MAX {
-            self.links.clear();
-        }
-        self.links.insert((a.id(), b.id()), Arc::clone(&link));
-        link
     }
 
     /// Samples in memory.

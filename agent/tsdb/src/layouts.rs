@@ -27,6 +27,11 @@ impl Shape {
         Self { slots, by_name }
     }
 
+    /// The slots of a metric, in order.
+    pub(crate) fn named(&self, name: &str) -> &[u32] {
+        self.by_name.get(name).map_or(&[], |slots| slots)
+    }
+
     /// The slots that pass conditions, each with the value that a slot without the label counts as having;
     /// in order.
     pub(crate) fn matching(&self, conditions: &[(&Matcher, &str)]) -> Arc<[u32]> {
@@ -40,10 +45,7 @@ impl Shape {
             matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal && *other != matcher.value()
         });
         match named {
-            Some((matcher, _)) => {
-                let named = self.by_name.get(matcher.value()).map_or(&[][..], |slots| slots);
-                named.iter().copied().filter(passes).collect()
-            }
+            Some((matcher, _)) => self.named(matcher.value()).iter().copied().filter(passes).collect(),
             None => (0..self.slots.len() as u32).filter(passes).collect(),
         }
     }
@@ -68,7 +70,11 @@ impl Layouts {
 
     /// The shape of a layout that is known.
     pub(crate) fn shape(&self, layout: &Layout) -> Option<&Arc<Shape>> {
-        self.shapes.get(&layout.shape())
+        // A peer may have made two lists of slots of one hash: only its own will do.
+        let same = |shape: &&Arc<Shape>| {
+            Arc::ptr_eq(&shape.slots, layout.shared_slots()) || *shape.slots == **layout.shared_slots()
+        };
+        self.shapes.get(&layout.shape()).filter(same)
     }
 
     /// Makes a layout known; what it has in common with others is kept once.

@@ -13,6 +13,7 @@ mod layouts;
 mod metrics;
 mod open;
 mod options;
+mod order;
 mod own;
 mod query;
 mod record;
@@ -28,7 +29,7 @@ mod state;
 mod status;
 mod store;
 mod streams;
-mod target;
+mod view;
 mod window;
 mod writer;
 

@@ -8,8 +8,8 @@ use model::Labels;
 use storage::{AppendError, Cell, Frame, FrameHash, FrameKey, Layout, LayoutId, LayoutRef, Row, TimeRange};
 
 use crate::group::GroupKey;
-use crate::head::HeadGroup;
-use crate::rows::{NextRow, Rows};
+use crate::head::{Head, HeadGroup};
+use crate::rows::{Appended, NextRow, Rows};
 use crate::state::{State, Ticket};
 use crate::streams::StreamNo;
 use crate::window::{Origin, SharedRows, WINDOW_MS, cell_bits, window_of};
@@ -35,6 +35,8 @@ pub(crate) struct Own {
     pub(crate) position: u64,
     /// Counts requests for keyframes.
     pub(crate) keyframes: u64,
+    /// Numbers of rows up to this one may be those of groups that are forgotten.
+    numbers: u64,
 }
 
 #[derive(Debug)]
@@ -86,6 +88,7 @@ impl Own {
             prev: FrameHash::ROOT,
             position: 1,
             keyframes: 0,
+            numbers: 0,
         }
     }
 
@@ -94,8 +97,23 @@ impl Own {
         self.stream = stream;
         self.groups.clear();
         self.tokens.clear();
+        self.numbers = 0;
         self.next_seq = 1;
         self.prev = FrameHash::ROOT;
+    }
+
+    /// Lets go of rows that the head does not have any more, or has anew: the next ones begin with a keyframe.
+    pub(crate) fn let_go(&mut self, head: &Head) {
+        for group in self.groups.values_mut() {
+            let key = group.known.group.key();
+            let in_head = |(start, rows): &(i64, SharedRows)| {
+                let window = head.windows.get(start);
+                window
+                    .and_then(|window| window.groups.get(&key))
+                    .is_some_and(|known| Arc::ptr_eq(known, rows))
+            };
+            group.rows = group.rows.take().filter(in_head);
+        }
     }
 
     /// The layouts that rows may be appended to.
@@ -111,7 +129,14 @@ impl Own {
     /// Forgets groups that nobody used in the windows that stay; gives the others.
     pub(crate) fn retire(&mut self, now_ms: i64) -> HashSet<GroupKey> {
         let oldest = window_of(now_ms).saturating_sub(WINDOW_MS);
-        self.groups.retain(|_, group| group.used >= oldest);
+        let numbers = &mut self.numbers;
+        self.groups.retain(|_, group| {
+            let kept = group.used >= oldest;
+            if !kept {
+                *numbers = group.number.max(*numbers);
+            }
+            kept
+        });
         let groups = &self.groups;
         self.tokens.retain(|_, token| groups.contains_key(token));
         self.groups.values().map(|group| group.known.group.key()).collect()
@@ -133,7 +158,7 @@ impl State {
         let group = Group {
             known,
             rows: None,
-            number: 0,
+            number: self.own.numbers,
             used: self.head.span()[1],
             rows_since_key: 0,
             keyframes: self.own.keyframes,
@@ -154,7 +179,7 @@ impl State {
             return Err(AppendError::Width { cells: row.cells.len(), slots });
         }
         let in_bounds = row.timestamp <= newest_allowed && row.timestamp >= self.head.span()[0];
-        let in_order = known.target.as_ref().is_some_and(|target| target.is_news(row.timestamp));
+        let in_order = known.order.as_ref().is_some_and(|order| order.is_news(row.timestamp));
         let mut verdict = if in_bounds && in_order {
             let present = row.cells.iter().filter(|cell| **cell != Cell::Absent).count();
             Verdict { appended: present, ..Verdict::default() }
@@ -223,27 +248,31 @@ impl State {
         let rows = match &group.rows {
             Some((start, rows)) if *start == window => Arc::clone(rows),
             // Nobody reads what is outside of the head there: the frame is what counts.
-            _ => head
-                .rows(window, own.stream, &layout)
-                .unwrap_or_else(|| Arc::new(parking_lot::Mutex::new(Rows::new(layout.slots().len(), None)))),
+            _ => head.rows(window, own.stream, &layout).unwrap_or_else(|| {
+                Arc::new(parking_lot::Mutex::new(Rows::bounded(layout.slots().len(), None)))
+            }),
         };
         let turned = group.rows.as_ref().is_none_or(|(start, _)| *start != window);
+        if let Some((_, before)) = group.rows.as_ref().filter(|_| turned) {
+            before.lock().end();
+        }
         let due = turned || group.rows_since_key >= KEYFRAME_ROWS || group.keyframes != own.keyframes;
         let next = NextRow { keyframe: due, layout: position, timestamp, cells };
         let origin = Origin { seq: own.next_seq, row: open.rows };
-        let keyframe = rows.lock().append(group.number, next, origin, &mut open.body);
+        let Appended { keyframe, kept } = rows.lock().append(group.number, next, origin, &mut open.body);
         group.rows = Some((window, rows));
         group.number += 1;
         group.rows_since_key = if keyframe { 1 } else { group.rows_since_key + 1 };
         group.keyframes = own.keyframes;
         group.used = group.used.max(window);
-        if let Some(target) = &group.known.target {
-            target.came_to(timestamp);
+        if let Some(order) = &group.known.order {
+            order.came_to(timestamp);
         }
         open.range.start = open.range.start.min(timestamp);
         open.range.end = open.range.end.max(timestamp);
         open.rows += 1;
         if let Some(window) = head.windows.get_mut(&window) {
+            window.incomplete |= !kept;
             window.samples += cells.iter().filter(|cell| **cell != Cell::Absent).count();
         }
         let (position, full) = (own.position, open.body.len() >= BODY_FULL);

@@ -13,6 +13,9 @@ use crate::store::{Inner, Store};
 use crate::streams::{Place, Stream, StreamNo};
 use crate::window::{SharedRows, Window, window_of};
 
+/// A group, the slots that pass, and where their samples are in the head.
+type Candidate = (Arc<Group>, Arc<[u32]>, Option<SharedRows>);
+
 /// What a limited list says, as Prometheus does.
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -24,7 +27,7 @@ impl Querier for Store {
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
         Box::pin(self.run(query.range, move |inner| {
             let mut found = BTreeSet::new();
-            inner.state.read().visit(&query, |group, slots| {
+            inner.visit(&query, |group, slots| {
                 found.extend(slots.iter().map(|&slot| group.series(slot)));
             });
             Ok(inner.limited(found, &query))
@@ -34,7 +37,7 @@ impl Querier for Store {
     fn label_names(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
         Box::pin(self.run(query.range, move |inner| {
             let mut found = BTreeSet::new();
-            inner.state.read().visit(&query, |group, slots| {
+            inner.visit(&query, |group, slots| {
                 let common = group.common();
                 let mut names: BTreeSet<&str> = common.pairs().map(|(name, _)| name).collect();
                 slots.iter().for_each(|&slot| group.names(slot, &mut names));
@@ -53,7 +56,7 @@ impl Querier for Store {
         let name = name.to_owned();
         Box::pin(self.run(query.range, move |inner| {
             let mut found: BTreeSet<String> = BTreeSet::new();
-            inner.state.read().visit(&query, |group, slots| {
+            inner.visit(&query, |group, slots| {
                 for value in slots.iter().filter_map(|&slot| group.value(slot, &name)) {
                     if !found.contains(&*value) {
                         found.insert(value.into_owned());
@@ -74,7 +77,12 @@ impl Store {
     ) -> Result<T, QueryError> {
         let in_memory = {
             let state = self.inner.state.read();
-            state.windows_in(range).into_iter().all(|window| state.head.answers(window))
+            let in_memory = |window: i64| {
+                let spilled =
+                    state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
+                state.head.answers(window) && !spilled
+            };
+            state.windows_in(range).into_iter().all(in_memory)
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if !in_memory => {
@@ -108,7 +116,7 @@ impl Inner {
                 }
                 None => self.read_log(select, start, &mut found)?,
             }
-            found.close_window();
+            found.close_window()?;
         }
         Ok(SeriesSet { series: found.finish(), coverage })
     }
@@ -148,6 +156,22 @@ impl Inner {
         Ok(wanted.into_values().flatten().collect())
     }
 
+    /// Gives groups and those of their slots that pass and may have samples in the range, some several times.
+    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
+        let candidates = self.state.read().candidates(query);
+        for (group, slots, rows) in candidates {
+            let Some(rows) = rows else {
+                visit(&group, &slots);
+                continue;
+            };
+            let view = rows.lock().view(&slots, query.range);
+            let held = view.held();
+            if !held.is_empty() {
+                visit(&group, &held);
+            }
+        }
+    }
+
     /// A list cut to its limit, and its coverage.
     fn limited<T>(&self, found: impl IntoIterator<Item = T>, query: &LabelQuery) -> (Vec<T>, Coverage) {
         let mut coverage = self.state.read().coverage(query.range);
@@ -177,33 +201,34 @@ impl State {
         Some(groups.filter_map(source).collect())
     }
 
-    /// Gives groups and those of their slots that pass and may have samples in the range, some several times.
-    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
+    /// Groups and those of their slots that pass, some several times; with rows those of them count that have a
+    /// sample in the range.
+    fn candidates(&self, query: &LabelQuery) -> Vec<Candidate> {
+        let mut found = Vec::new();
         let all = [Vec::new()];
         let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
+        let outside = self.layouts_in_log(query.range);
         for matchers in sets {
             let mut matching = Matching::new(matchers);
             for (_, window) in self.head.windows.iter().filter(|(start, _)| self.head.answers(**start)) {
                 for (key, rows) in &window.groups {
                     let Some(known) = self.head.find(key) else { continue };
-                    let slots = rows.lock().held(&matching.slots(&known.group), query.range);
-                    if !slots.is_empty() {
-                        visit(&known.group, &slots);
-                    }
+                    let slots = matching.slots(&known.group);
+                    found.push((Arc::clone(&known.group), slots, Some(Arc::clone(rows))));
                 }
             }
-            for (stream, layout) in self.layouts_in_log(query.range) {
+            for &(stream, layout) in &outside {
                 let known =
                     self.layouts.get(layout).and_then(|layout| Some((layout, self.layouts.shape(layout)?)));
                 let Some((layout, shape)) = known else { continue };
                 let owner = self.streams.get(stream);
-                let group = Group::new(stream, owner, Arc::clone(layout), Arc::clone(shape));
+                let group = Arc::new(Group::new(stream, owner, Arc::clone(layout), Arc::clone(shape)));
                 let slots = matching.slots(&group);
-                if !slots.is_empty() {
-                    visit(&group, &slots);
-                }
+                found.push((group, slots, None));
             }
         }
+        found.retain(|(_, slots, _)| !slots.is_empty());
+        found
     }
 
     /// The layouts that frames outside the head used in a range.

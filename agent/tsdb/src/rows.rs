@@ -1,16 +1,24 @@
 //! The rows of one group in one window, in whatever order they come: each continues a run of earlier ones, or
 //! begins one, which readers merge.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
 use crate::row::{self, RawRow, RowState};
-use crate::run::{At, OpenRow, Point, Run};
-use crate::spill::{SpillError, SpillFile};
+use crate::run::{At, OpenRow, Run};
+use crate::spill::SpillFile;
+use crate::view::View;
 use crate::window::Origin;
+
+/// Runs of the head's groups, at most: more rows out of order are left to the log.
+const RUNS_MAX: usize = 256;
+/// Rows of the head's groups that others may build on, at most.
+const TAILS_MAX: usize = 16;
+/// Bytes that a waiting row takes up besides its cells.
+const WAITING_BYTES: usize = 128;
 
 /// One group's rows.
 #[derive(Debug)]
@@ -18,12 +26,23 @@ pub(crate) struct Rows {
     slots: usize,
     /// Where tiles go.
     file: Option<Arc<SpillFile>>,
+    /// Nobody asks for more than it holds of them, and it must hold no more than so much.
+    bounded: bool,
     /// Rows that no other row builds on yet; nearly always one.
-    tails: Vec<RowState>,
+    tails: Vec<Tail>,
+    /// Numbers of received keyframes: nothing builds on the row before one.
+    keyframes: BTreeSet<u64>,
     /// Rows without their base, by its number.
     waiting: BTreeMap<u64, Waiting>,
     /// By nothing in particular; nearly always one.
     runs: Vec<Run>,
+}
+
+/// A row that others may build on, and its place in its stream.
+#[derive(Debug)]
+struct Tail {
+    row: RowState,
+    sequence: (u64, u32),
 }
 
 #[derive(Debug)]
@@ -47,6 +66,14 @@ pub(crate) struct NextRow<'a> {
     pub(crate) cells: &'a [Cell],
 }
 
+/// What became of a row of the own node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) keyframe: bool,
+    /// It can be read here; else the log has it alone.
+    pub(crate) kept: bool,
+}
+
 /// What taking rows came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
@@ -59,9 +86,22 @@ pub(crate) struct Applied {
 }
 
 impl Rows {
-    /// No rows of a group of so many slots; without a file all tiles stay in memory.
-    pub(crate) fn new(slots: usize, file: Option<Arc<SpillFile>>) -> Self {
-        Self { slots, file, tails: Vec::new(), waiting: BTreeMap::new(), runs: Vec::new() }
+    /// No rows of a group of so many slots, for one question: whatever comes is kept.
+    pub(crate) fn new(slots: usize) -> Self {
+        Self {
+            slots,
+            file: None,
+            bounded: false,
+            tails: Vec::new(),
+            keyframes: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    /// The same for the head; without a file all tiles stay in memory.
+    pub(crate) fn bounded(slots: usize, file: Option<Arc<SpillFile>>) -> Self {
+        Self { file, bounded: true, ..Self::new(slots) }
     }
 
     /// Encodes the own node's next row, the one after number `before`, into a frame's body and keeps it. It is
@@ -72,15 +112,22 @@ impl Rows {
         next: NextRow<'_>,
         origin: Origin,
         body: &mut Vec<u8>,
-    ) -> bool {
-        let mut row = self.tails.pop().unwrap_or_else(|| RowState::empty(self.slots));
+    ) -> Appended {
+        let known = self.tails.pop();
         self.tails.clear();
-        let keyframe = next.keyframe || row.number != before || before == 0;
+        let base = known.as_ref().filter(|tail| !next.keyframe && tail.row.number == before && before > 0);
+        let base = base.map(|tail| tail.sequence);
+        let mut row = known.map_or_else(|| RowState::empty(self.slots), |tail| tail.row);
         row.number = before;
-        let changes = row.encode_next(keyframe, next.layout, next.timestamp, next.cells, body);
-        self.keep(&row, (!keyframe).then_some(before), changes.into(), origin);
-        self.tails.push(row);
-        keyframe
+        let changes = row.encode_next(base.is_none(), next.layout, next.timestamp, next.cells, body);
+        let kept = self.keep(&row, base, changes.into(), origin);
+        self.tails.push(Tail { row, sequence: (origin.seq, origin.row) });
+        Appended { keyframe: base.is_none(), kept }
+    }
+
+    /// No more rows of the own node come before the next keyframe.
+    pub(crate) fn end(&mut self) {
+        self.tails.clear();
     }
 
     /// Takes a row of a frame and those that waited for it. `left` is how many bytes more may wait, and is
@@ -94,10 +141,14 @@ impl Rows {
         applied: &mut Applied,
     ) {
         let mut next = Waiting { number: raw.number, time: raw.time, cells: raw.cells.into(), range, origin };
-        let mut state = match raw.base {
-            None => None,
-            Some(number) => match self.tails.iter().position(|tail| tail.number == number) {
-                Some(at) => Some(self.tails.swap_remove(at)),
+        let mut tail = match raw.base {
+            None => {
+                self.keyframes.insert(raw.number);
+                self.tails.retain(|tail| tail.row.number.checked_add(1) != Some(raw.number));
+                None
+            }
+            Some(number) => match self.tails.iter().rposition(|tail| tail.row.number == number) {
+                Some(at) => Some(self.tails.remove(at)),
                 None => {
                     applied.dropped_rows += u64::from(!self.park(number, next, left));
                     return;
@@ -106,26 +157,44 @@ impl Rows {
         };
         // The row, then the one that waited for it, and so on.
         loop {
-            let base = state.as_ref().map(|state| state.number);
-            let row = row::decode(state, next.number, next.time, &next.cells, self.slots).ok();
+            let base = tail.as_ref().map(|tail| tail.sequence);
+            let before = tail.map(|tail| tail.row);
+            let row = row::decode(before, next.number, next.time, &next.cells, self.slots).ok();
             let Some(row) = row.filter(|row| next.range.contains(row.timestamp)) else {
                 applied.bad_rows += 1;
                 return;
             };
-            applied.samples += row.slots.iter().filter(|slot| slot.cell() != Cell::Absent).count();
-            self.keep(&row, base, next.cells, next.origin);
+            let samples = row.slots.iter().filter(|slot| slot.cell() != Cell::Absent).count();
+            match self.keep(&row, base, next.cells, next.origin) {
+                true => applied.samples += samples,
+                false => applied.dropped_rows += 1,
+            }
+            let sequence = (next.origin.seq, next.origin.row);
             let Some(waiting) = self.waiting.remove(&row.number) else {
-                self.tails.push(row);
+                self.add_tail(Tail { row, sequence }, applied);
                 return;
             };
-            *left = left.saturating_add(waiting.cells.len());
-            (next, state) = (waiting, Some(row));
+            *left = left.saturating_add(waiting.bytes());
+            tail = Some(Tail { row, sequence });
+            next = waiting;
+        }
+    }
+
+    /// Remembers a row that others may build on: none does where the next one is a keyframe.
+    fn add_tail(&mut self, tail: Tail, applied: &mut Applied) {
+        if tail.row.number.checked_add(1).is_some_and(|next| self.keyframes.contains(&next)) {
+            return;
+        }
+        self.tails.push(tail);
+        if self.bounded && self.tails.len() > TAILS_MAX {
+            self.tails.remove(0);
+            applied.dropped_rows += 1;
         }
     }
 
     /// Bytes of rows that wait for the row they build on.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting.values().map(|row| row.cells.len()).sum()
+        self.waiting.values().map(Waiting::bytes).sum()
     }
 
     /// First and last time of its rows.
@@ -136,36 +205,17 @@ impl Rows {
         Some((first, last))
     }
 
-    /// Appends each slot's samples of a range to its list, in order of time; of one time in order of sequence.
-    /// `slots` are in order.
-    pub(crate) fn read(
-        &self,
-        slots: &[u32],
-        range: TimeRange,
-        out: &mut [Vec<Point>],
-    ) -> Result<(), SpillError> {
-        self.runs.iter().try_for_each(|run| run.read(self.slots, slots, range, out))?;
-        if self.runs.len() > 1 {
-            for points in out {
-                points.sort_by_key(|point| (point.timestamp, point.sequence));
-            }
-        }
-        Ok(())
-    }
-
-    /// Those of some slots, which are in order, that may have a sample in a range.
-    pub(crate) fn held(&self, slots: &[u32], range: TimeRange) -> Vec<u32> {
-        let mut left = slots.to_vec();
-        if self.runs.iter().try_for_each(|run| run.strike_held(self.slots, range, &mut left)).is_err() {
-            return slots.to_vec();
-        }
-        let mut missing = left.into_iter().peekable();
-        slots.iter().copied().filter(|slot| missing.next_if_eq(slot).is_none()).collect()
+    /// What a reader needs of a range and of some slots, which are in order.
+    pub(crate) fn view(&self, slots: &[u32], range: TimeRange) -> View {
+        let mut view = View::new(slots);
+        self.runs.iter().for_each(|run| run.view(self.slots, slots, range, &mut view));
+        view.mixed = self.runs.len() > 1;
+        view
     }
 
     /// Keeps a row until its base comes; `false` where there is no room for it.
     fn park(&mut self, base: u64, row: Waiting, left: &mut usize) -> bool {
-        let Some(rest) = left.checked_sub(row.cells.len()) else { return false };
+        let Some(rest) = left.checked_sub(row.bytes()) else { return false };
         if let Entry::Vacant(entry) = self.waiting.entry(base) {
             *left = rest;
             entry.insert(row);
@@ -173,13 +223,16 @@ impl Rows {
         true
     }
 
-    /// Keeps a row in the run that it continues; `base` is the row that `changes` build on, none for a keyframe.
-    fn keep(&mut self, row: &RowState, base: Option<u64>, changes: Box<[u8]>, origin: Origin) {
+    /// Keeps a row in the run that it continues; `base` is the place of the row that `changes` build on, none for
+    /// a keyframe. `false` where there are too many runs.
+    fn keep(&mut self, row: &RowState, base: Option<(u64, u32)>, changes: Box<[u8]>, origin: Origin) -> bool {
         let at = At { timestamp: row.timestamp, sequence: (origin.seq, origin.row) };
         let last = |run: &Run| run.ends().map(|(_, last)| last.timestamp);
         let fits = |run: &&mut Run| last(run).is_some_and(|before| before < row.timestamp);
+        let full = self.bounded && self.runs.len() >= RUNS_MAX;
         let run = match self.runs.iter_mut().filter(fits).max_by_key(|run| last(run)) {
             Some(run) => run,
+            None if full => return false,
             None => {
                 self.runs.push(Run::default());
                 let newest = self.runs.len() - 1;
@@ -194,7 +247,14 @@ impl Rows {
                 OpenRow { reset: true, changes: remembered.into(), more: Some(said.into()) }
             }
         };
-        run.push(at, row.number, open, self.slots, self.file.as_ref());
+        run.push(at, open, self.slots, self.file.as_ref());
+        true
+    }
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.cells.len() + WAITING_BYTES
     }
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use storage::Number;
 
 use super::*;
+use crate::run::Point;
 use crate::window::cell_bits;
 
 const SLOTS: usize = 5;
@@ -44,9 +45,7 @@ fn naive(rows: &[(i64, Vec<Cell>)], slot: usize, range: TimeRange) -> Vec<Point>
 }
 
 fn read(rows: &Rows, slots: &[u32], range: TimeRange) -> Vec<Vec<Point>> {
-    let mut out = vec![Vec::new(); slots.len()];
-    rows.read(slots, range, &mut out).expect("reads");
-    out
+    rows.view(slots, range).points().expect("reads")
 }
 
 proptest! {
@@ -54,7 +53,7 @@ proptest! {
     fn rows_read_back_as_they_were_written(
         steps in any_steps(), order: u64, shuffled: bool, from in 0usize..300, to in 0usize..300, slots in prop::sample::subsequence((0..SLOTS as u32).collect::<Vec<_>>(), 1..=SLOTS),
     ) {
-        let (mut own, mut body, mut written) = (Rows::new(SLOTS, None), Vec::new(), Vec::new());
+        let (mut own, mut body, mut written) = (Rows::bounded(SLOTS, None), Vec::new(), Vec::new());
         let mut timestamp = 1_000_000;
         for (at, (since, keyframe, cells)) in steps.iter().enumerate() {
             timestamp += since;
@@ -67,18 +66,19 @@ proptest! {
         if shuffled {
             raws.sort_by_key(|(at, _)| (u64::from(*at) ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7);
         }
-        let (mut received, mut left, mut applied) = (Rows::new(SLOTS, None), usize::MAX, Applied::default());
+        let (mut received, mut left, mut applied) = (Rows::bounded(SLOTS, None), usize::MAX, Applied::default());
         for (at, raw) in &raws {
             received.apply(raw, TimeRange::ALL, Origin { seq: 1, row: *at }, &mut left, &mut applied);
         }
         prop_assert_eq!((applied.bad_rows, applied.dropped_rows, received.waiting_bytes()), (0, 0, 0));
+        prop_assert_eq!(received.tails.len(), 1, "nothing builds on the row before a keyframe");
         let samples = written.iter().flat_map(|(_, cells)| cells).filter(|cell| **cell != Cell::Absent).count();
         prop_assert_eq!(applied.samples, samples);
         for wanted in [TimeRange::ALL, range] {
             let expected: Vec<_> = slots.iter().map(|&slot| naive(&written, slot as usize, wanted)).collect();
             let held: Vec<u32> =
                 slots.iter().zip(&expected).filter(|(_, points)| !points.is_empty()).map(|(&slot, _)| slot).collect();
-            prop_assert_eq!(own.held(&slots, wanted), held, "what there is");
+            prop_assert_eq!(own.view(&slots, wanted).held(), held, "what there is");
             prop_assert_eq!(read(&own, &slots, wanted), expected.clone(), "by the writer");
             prop_assert_eq!(read(&received, &slots, wanted), expected, "by a receiver");
         }
@@ -89,13 +89,13 @@ proptest! {
     /// What waits for its base is bounded: beyond that it is told, and nothing else suffers.
     #[test]
     fn rows_without_room_are_counted(room in 0usize..200) {
-        let (mut own, mut body) = (Rows::new(SLOTS, None), Vec::new());
+        let (mut own, mut body) = (Rows::bounded(SLOTS, None), Vec::new());
         for at in 0..60u32 {
             let cells = vec![Cell::Value(Number::from_f64(f64::from(at))); SLOTS];
             let next = NextRow { keyframe: false, layout: 0, timestamp: i64::from(at), cells: &cells };
             own.append(u64::from(at), next, Origin { seq: 1, row: at }, &mut body);
         }
-        let (mut rows, mut left, mut applied) = (Rows::new(SLOTS, None), room, Applied::default());
+        let (mut rows, mut left, mut applied) = (Rows::bounded(SLOTS, None), room, Applied::default());
         for (at, raw) in (0..).zip(row::rows(&body)).skip(1) {
             rows.apply(&raw.expect("well formed"), TimeRange::ALL, Origin { seq: 1, row: at }, &mut left, &mut applied);
         }

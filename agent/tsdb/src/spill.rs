@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use storage::Cell;
 
@@ -19,12 +19,17 @@ use crate::codec::{Part, Tile};
 pub(crate) struct SpillFile {
     file: File,
     end: AtomicU64,
+    failed: AtomicBool,
 }
 
 impl SpillFile {
     /// A file in `dir` that goes with its last user.
     pub(crate) fn new(dir: &Path) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { file: tempfile::tempfile_in(dir)?, end: AtomicU64::new(0) }))
+        Ok(Arc::new(Self {
+            file: tempfile::tempfile_in(dir)?,
+            end: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        }))
     }
 
     /// Bytes written.
@@ -124,9 +129,15 @@ impl From<Malformed> for SpillError {
 impl Sealed {
     /// A tile, in the file where that takes it.
     pub(crate) fn new(tile: Tile, file: Option<&Arc<SpillFile>>) -> Self {
-        match file.map(|file| file.put(&tile)) {
-            Some(Ok(spilled)) => Self::File(spilled),
-            _ => Self::Memory(tile),
+        let Some(file) = file else { return Self::Memory(tile) };
+        match file.put(&tile) {
+            Ok(spilled) => Self::File(spilled),
+            Err(error) => {
+                if !file.failed.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "tiles of the head stay in memory: their file takes none");
+                }
+                Self::Memory(tile)
+            }
         }
     }
 

@@ -74,6 +74,12 @@ impl State {
         layouts: Vec<Arc<Layout>>,
         ticket: Ticket,
     ) -> Applied {
+        // Retention may have forgotten one that nothing used until now.
+        for layout in &layouts {
+            if !self.layouts.has(layout.id()) {
+                self.layouts.add((**layout).clone());
+            }
+        }
         let applied = match ticket {
             // Own rows are put into the head one by one, as they are appended.
             Ticket::Own(_) => Applied::default(),
@@ -100,6 +106,7 @@ impl State {
         self.seal();
         let in_use = self.own.retire(now_ms);
         let missing = self.head.turn(now_ms, &in_use);
+        self.own.let_go(&self.head);
         for start in missing {
             self.load(start, files);
         }

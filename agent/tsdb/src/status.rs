@@ -60,11 +60,11 @@ impl Store {
     /// What the head holds most of, at most `limit` entries a list.
     #[must_use]
     pub fn cardinality(&self, limit: usize) -> Cardinality {
-        let all: HashSet<Labels> = {
-            let state = self.inner.state.read();
-            let groups = state.head.groups();
-            groups.flat_map(|group| (0..group.slots() as u32).map(|slot| group.series(slot))).collect()
-        };
+        let groups: Vec<_> = self.inner.state.read().head.groups().cloned().collect();
+        let all: HashSet<Labels> = groups
+            .iter()
+            .flat_map(|group| (0..group.slots() as u32).map(|slot| group.series(slot)))
+            .collect();
         let mut metrics: HashMap<&str, u64> = HashMap::new();
         let mut pairs: HashMap<(&str, &str), u64> = HashMap::new();
         for labels in &all {

@@ -36,34 +36,35 @@ pub(crate) type SharedRows = Arc<Mutex<Rows>>;
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     pub(crate) groups: HashMap<GroupKey, SharedRows>,
-    /// Where tiles go; without it they stay in memory.
-    file: Option<Arc<SpillFile>>,
+    /// Of the head: then its memory is bounded, and tiles go to the file, where there is one.
+    head: Option<Option<Arc<SpillFile>>>,
     pub(crate) samples: usize,
     /// Rows were dropped for want of memory: what the log has is the truth.
     pub(crate) incomplete: bool,
 }
 
 impl Window {
-    /// A window whose tiles go to a file in `dir`.
-    pub(crate) fn spilling(dir: &Path) -> Self {
+    /// A window of the head, whose tiles go to a file in `dir`.
+    pub(crate) fn of_head(dir: &Path) -> Self {
         let file = SpillFile::new(dir);
         if let Err(error) = &file {
             tracing::warn!(%error, dir = %dir.display(), "the head's tiles stay in memory: no file can be made for them");
         }
-        Self { file: file.ok(), ..Self::default() }
+        Self { head: Some(file.ok()), ..Self::default() }
     }
 
     /// Bytes of tiles that are in its file.
     pub(crate) fn spilled_bytes(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.bytes())
+        self.head.iter().flatten().map(|file| file.bytes()).sum()
     }
 
     /// The rows of a group.
     pub(crate) fn rows(&mut self, stream: StreamNo, layout: &Layout) -> SharedRows {
-        let rows = self.groups.entry((stream, layout.id()));
-        let file = &self.file;
-        let rows =
-            rows.or_insert_with(|| Arc::new(Mutex::new(Rows::new(layout.slots().len(), file.clone()))));
+        let rows = self.groups.entry((stream, layout.id())).or_insert_with(|| {
+            let slots = layout.slots().len();
+            let rows = self.head.as_ref().map(|file| Rows::bounded(slots, file.clone()));
+            Arc::new(Mutex::new(rows.unwrap_or_else(|| Rows::new(slots))))
+        });
         Arc::clone(rows)
     }
 

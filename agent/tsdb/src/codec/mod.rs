@@ -47,7 +47,7 @@ pub struct CodecError {
 }
 
 impl CodecError {
-    fn new(of: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn new(of: &'static str, what: impl Into<String>) -> Self {
         Self { of, what: what.into() }
     }
 
