@@ -30,6 +30,8 @@ pub(crate) struct Admin {
 struct Cluster {
     node: String,
     term: u64,
+    /// Members are being changed.
+    changing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     leader: Option<String>,
     nodes: Vec<NodeView>,
@@ -112,6 +114,7 @@ async fn cluster(State(admin): State<Admin>) -> Json<Cluster> {
         leader: nodes.iter().find(|node| node.leader).map(|node| node.name.clone()),
         node: admin.node.clone(),
         term: status.term,
+        changing: status.changing,
         nodes,
         twin: admin.twin.as_ref().map(|(name, view)| Twin {
             name: name.clone(),

@@ -260,6 +260,7 @@ impl Node {
             leader: metrics.current_leader,
             applied: metrics.last_applied.map_or(0, |id| id.index),
             committed: metrics.local_committed.map_or(0, |id| id.index),
+            changing: membership.get_joint_config().len() > 1,
             nodes: nodes.collect(),
         }
     }

@@ -86,6 +86,9 @@ pub struct ClusterStatus {
     pub applied: u64,
     /// Index of the last committed entry known here.
     pub committed: u64,
+    /// A change of members is under way: until it is through, it takes a majority of those before and one of
+    /// those after.
+    pub changing: bool,
     /// Every member, by id.
     pub nodes: Vec<NodeStatus>,
 }

@@ -81,7 +81,13 @@ pub(crate) async fn agents(node: &Node, command: AgentsCommand) -> Result<()> {
 #[allow(clippy::print_stdout, reason = "the answer is what was asked for")]
 fn print_status(status: &serde_json::Value) {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or("none").to_owned();
-    println!("node {}, leader {}, term {}", text(&status["node"]), text(&status["leader"]), status["term"]);
+    let changing = if status["changing"] == true { ", members are being changed" } else { "" };
+    println!(
+        "node {}, leader {}, term {}{changing}",
+        text(&status["node"]),
+        text(&status["leader"]),
+        status["term"]
+    );
     for node in status["nodes"].as_array().into_iter().flatten() {
         let role = match (node["leader"] == true, node["witness"] == true, node["voter"] == true) {
             (true, true, _) => "leader, witness",

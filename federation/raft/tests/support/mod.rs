@@ -217,17 +217,20 @@ pub fn eventually<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> (boo
 #[track_caller]
 pub fn voters(nodes: &[&Running], names: &[&str]) {
     eventually("voters", || {
+        // Until then it takes a majority of those before, too.
+        let settled = nodes.iter().all(|node| !node.raft.status().changing);
         let seen: Vec<Vec<(String, bool, NodeId)>> = nodes
             .iter()
             .map(|node| {
                 node.raft.status().nodes.into_iter().map(|node| (node.name, node.voter, node.id)).collect()
             })
             .collect();
-        let good = seen.iter().all(|members| {
-            let mut found: Vec<&str> = members.iter().map(|(name, _, _)| name.as_str()).collect();
-            found.sort_unstable();
-            found == names && members.iter().all(|(_, voter, _)| *voter)
-        });
+        let good = settled
+            && seen.iter().all(|members| {
+                let mut found: Vec<&str> = members.iter().map(|(name, _, _)| name.as_str()).collect();
+                found.sort_unstable();
+                found == names && members.iter().all(|(_, voter, _)| *voter)
+            });
         (good, seen)
     });
 }

@@ -63,6 +63,7 @@ export type ClusterNode = {
 export type Cluster = {
   node: string;
   term?: number;
+  changing?: boolean;
   leader?: string;
   nodes?: ClusterNode[];
   twin?: { name: string; heard: boolean; sameConfig: boolean };
