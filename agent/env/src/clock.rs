@@ -49,29 +49,36 @@ impl Clock for SystemClock {
 #[derive(Debug)]
 pub struct SimulatedClock {
     start_ms: i64,
-    now_ms: AtomicI64,
+    elapsed_ms: AtomicI64,
+    /// How far it was set, in all.
+    stepped_ms: AtomicI64,
 }
 
 impl SimulatedClock {
     /// A clock that stands at `start_ms`.
     #[must_use]
     pub fn at(start_ms: i64) -> Arc<Self> {
-        Arc::new(Self { start_ms, now_ms: AtomicI64::new(start_ms) })
+        Arc::new(Self { start_ms, elapsed_ms: AtomicI64::default(), stepped_ms: AtomicI64::default() })
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        self.now_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.elapsed_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
+    /// Sets the clock ahead or back, as a correction does: the monotonic clock knows nothing of it.
+    pub fn step(&self, by_ms: i64) {
+        self.stepped_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for SimulatedClock {
     fn now_ms(&self) -> i64 {
-        self.now_ms.load(Ordering::SeqCst)
+        self.start_ms + self.elapsed_ms.load(Ordering::SeqCst) + self.stepped_ms.load(Ordering::SeqCst)
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis((self.now_ms() - self.start_ms).unsigned_abs())
+        Duration::from_millis(self.elapsed_ms.load(Ordering::SeqCst).unsigned_abs())
     }
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 use common::*;
 use env::SimulatedClock;
 use log::{Disk, SegmentFile, SystemDisk};
-use model::Labels;
+use model::{Labels, Metadata};
 use proptest::prelude::*;
-use storage::{AppendError, Appender, Cell, FrameSource, Number, Row};
+use storage::{AppendError, Appender, Cell, FrameSource, Layout, Number, Row, Slot};
 
 /// What a store should hold: the first value of each sample, none older than its series' newest.
 #[derive(Clone, Default)]
@@ -24,7 +24,7 @@ struct Naive(BTreeMap<Labels, BTreeMap<i64, u64>>);
 impl Naive {
     /// Takes a row; gives how many samples were appended.
     fn append(&mut self, target: usize, timestamp: i64, cells: &[Cell]) -> usize {
-        let layout = layout(&target.to_string(), cells.len());
+        let layout = page(target);
         let mut appended = 0;
         for (slot, cell) in cells.iter().enumerate() {
             let bits = match cell {
@@ -49,11 +49,49 @@ impl Naive {
     }
 }
 
+/// The layouts of the model: three targets, another page of the first that has one of its series, one whose
+/// series say themselves what the first's target says, and one without a target.
+fn page(target: usize) -> Layout {
+    let slot = |pairs: &[(&str, &str)]| Slot {
+        labels: Labels::from_pairs(pairs.iter().copied()),
+        metadata: Metadata::default(),
+    };
+    let own = |name, instance| slot(&[("__name__", name), ("instance", instance), ("kind", "own")]);
+    let (target, slots) = match target {
+        3 => (
+            Labels::from_pairs([("instance", "0")]),
+            vec![slot(&[("__name__", "n")]), slot(&[("__name__", "m1")]), slot(&[("__name__", "o")])],
+        ),
+        4 => (
+            Labels::empty(),
+            vec![
+                slot(&[("__name__", "m2"), ("instance", "0")]),
+                slot(&[("__name__", "m2"), ("instance", "1")]),
+                own("r", "0"),
+            ],
+        ),
+        5 => (
+            Labels::from_pairs([("kind", "own")]),
+            vec![
+                slot(&[("__name__", "r"), ("instance", "0")]),
+                slot(&[("__name__", "r")]),
+                slot(&[("__name__", "s")]),
+            ],
+        ),
+        plain => return layout(&plain.to_string(), 3),
+    };
+    Layout::new(target, slots).expect("valid")
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     /// Target, milliseconds since the last row (may be negative), cells.
     Append(usize, i64, Vec<Cell>),
     Wait(u64),
+    /// The clock is set back by so many milliseconds, and set right again at once.
+    Stumble(u64),
+    /// Rows go on under another epoch.
+    Renew,
     Flush,
     Keyframes,
     Maintain,
@@ -76,8 +114,10 @@ fn any_cell() -> impl Strategy<Value = Cell> {
 fn any_op() -> impl Strategy<Value = Op> {
     let cells = || prop::collection::vec(any_cell(), 3);
     prop_oneof![
-        20 => (0usize..3, -2_000i64..60_000, cells()).prop_map(|(target, since, cells)| Op::Append(target, since, cells)),
+        20 => (0usize..6, prop_oneof![4 => -2_000i64..60_000, 1 => Just(0i64)], cells()).prop_map(|(target, since, cells)| Op::Append(target, since, cells)),
         2 => (0u64..5_000_000).prop_map(Op::Wait),
+        1 => (0u64..20_000_000).prop_map(Op::Stumble),
+        1 => Just(Op::Renew),
         3 => Just(Op::Flush),
         1 => Just(Op::Keyframes),
         1 => Just(Op::Maintain),
@@ -119,13 +159,23 @@ proptest! {
                         now = timestamp;
                         clock.advance(Duration::from_millis(since as u64));
                     }
-                    let page = store.layout(layout(&target.to_string(), 3)).expect("layout");
+                    let page = store.layout(page(target)).expect("layout");
                     let outcome = append(&store, &page, timestamp, &cells);
                     prop_assert_eq!(outcome.appended, naive.append(target, timestamp, &cells));
                 }
                 Op::Wait(ms) => {
                     now += ms as i64;
                     clock.advance(Duration::from_millis(ms));
+                }
+                Op::Stumble(ms) => {
+                    clock.step(-(ms as i64));
+                    store.maintain();
+                    clock.step(ms as i64);
+                    store.maintain();
+                }
+                Op::Renew => {
+                    let external = store.own_stream().external;
+                    store.renew_epoch(external).expect("renews");
                 }
                 Op::Flush => store.flush().expect("flushes"),
                 Op::Keyframes => store.request_keyframes(),
