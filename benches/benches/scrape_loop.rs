@@ -21,7 +21,7 @@ use rustix::time::{ClockId, clock_gettime};
 use scrape::{ScrapeConfig, ScrapeIdentity, ScrapeManager};
 use telemetry::Registry;
 use tsdb::{Store, StoreOptions};
-use vedette_benches::{NODE_SERIES, NodePage};
+use vedette_benches::{NODE_SERIES, NodePage, NullAppender};
 
 const TARGETS: usize = 100;
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -38,13 +38,14 @@ fn main() {
     if std::env::var_os(EXPORTER).is_some() {
         return runtime.block_on(export());
     }
-    // `cargo test --benches` only asks whether it runs.
-    if std::env::args().any(|argument| argument == "--test") {
+    // Only `cargo bench` says so; a test run only asks whether it compiles.
+    if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
     let (mut exporter, address) = start_exporter();
     for encoding in ["identity", "gzip"] {
-        runtime.block_on(measure(address, encoding));
+        runtime.block_on(without_store(address, encoding));
+        runtime.block_on(with_store(address, encoding));
     }
     exporter.kill().expect("the exporter ends");
     exporter.wait().expect("the exporter ends");
@@ -95,28 +96,46 @@ async fn export() {
     axum::serve(listener, Router::new().route("/metrics", get(answer))).await.expect("it serves");
 }
 
-#[allow(clippy::print_stdout, reason = "the result")]
-async fn measure(address: SocketAddr, encoding: &str) {
+/// Scrapes into a store that writes its log.
+async fn with_store(address: SocketAddr, encoding: &str) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (registry, tasks) = (Registry::new(), env::Tasks::new());
-    let clock = env::SystemClock::shared();
-    let random = env::SeededRandom::shared(1);
+    let registry = Registry::new();
     let options = StoreOptions::new(folder.path(), "bench");
-    let store = Store::open(options, Arc::clone(&clock), random, &registry).expect("the store opens");
-    let appender = Arc::clone(&store) as Arc<dyn storage::Appender>;
-    let manager = ScrapeManager::new(appender, clock, &tasks, &registry, ScrapeIdentity::default());
+    let (clock, random) = (env::SystemClock::shared(), env::SeededRandom::shared(1));
+    let store = Store::open(options, clock, random, &registry).expect("the store opens");
+    measure(address, encoding, "stored", Arc::clone(&store) as _, &registry, || samples(&registry)).await;
+    store.close().expect("the log is written");
+}
+
+/// Scrapes into nothing: what is left is HTTP and reading pages.
+async fn without_store(address: SocketAddr, encoding: &str) {
+    let null = Arc::new(NullAppender::default());
+    measure(address, encoding, "dropped", Arc::clone(&null) as _, &Registry::new(), || null.taken()).await;
+}
+
+#[allow(clippy::print_stdout, reason = "the result")]
+async fn measure(
+    address: SocketAddr,
+    encoding: &str,
+    fate: &str,
+    appender: Arc<dyn storage::Appender>,
+    registry: &Registry,
+    taken: impl Fn() -> u64,
+) {
+    let tasks = env::Tasks::new();
+    let clock = env::SystemClock::shared();
+    let manager = ScrapeManager::new(appender, clock, &tasks, registry, ScrapeIdentity::default());
     manager.apply(vec![job(address, encoding)]).await.expect("a valid job");
     tokio::time::sleep(WARM_UP).await;
-    let begun = (cpu(), samples(&registry));
+    let begun = (cpu(), taken());
     tokio::time::sleep(MEASURED).await;
-    let (cpu, samples) = ((cpu() - begun.0).as_secs_f64(), samples(&registry) - begun.1);
+    let (cpu, samples) = ((cpu() - begun.0).as_secs_f64(), taken() - begun.1);
     println!(
-        "{encoding:8} {TARGETS} targets of {NODE_SERIES} series: {samples} samples, {cpu:.3} s CPU, \
+        "{encoding:8} {fate:7} {TARGETS} targets of {NODE_SERIES} series: {samples} samples, {cpu:.3} s CPU, \
          {:.3} s per million samples",
         cpu / samples as f64 * 1e6
     );
     manager.stop(Duration::from_secs(20)).await.expect("all loops end");
-    store.close().expect("the log is written");
 }
 
 fn job(address: SocketAddr, encoding: &str) -> ScrapeConfig {
