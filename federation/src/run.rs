@@ -150,8 +150,10 @@ impl Node {
         };
         self.tasks.spawn(serve_reloads(requests, reload, self.clock.clone(), self.tasks.clone(), again));
         self.background(replica.as_ref());
-        self.wait(&raft).await?;
-        self.stop(&raft, replica).await
+        let waited = self.wait(&raft).await;
+        // Also where consensus failed: its files are closed before the process ends.
+        let stopped = self.stop(&raft, replica).await;
+        waited.and(stopped)
     }
 
     fn web_address(&self) -> std::net::SocketAddr {

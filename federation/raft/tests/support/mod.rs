@@ -192,9 +192,10 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Waits until its log is closed: a process that ends meanwhile takes RocksDB's statics from under it.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 }
