@@ -1,7 +1,7 @@
 //! Pushed data: what others send goes to the store as rows, over the `Appender`.
 //!
-//! [`RemoteWrite`] receives Prometheus's remote write 1 and 2. Below it, and for any push, [`rows`] and
-//! [`layouts`] turn single series into the rows that the store is made for: series of one origin stand
+//! [`RemoteWrite`] receives Prometheus's remote write 1 and 2. Below it, and for any push, `rows` and
+//! `layouts` turn single series into the rows that the store is made for: series of one origin stand
 //! in layouts together, and are found again by their position in the request before they are looked up.
 //! Knows the store only as an `Appender`.
 

@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the hosts at /h/<n>/metrics until told to stop.
+    /// Serve the hosts at `/h/N/metrics` until told to stop.
     Serve {
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:9900")]

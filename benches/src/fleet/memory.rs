@@ -22,7 +22,7 @@ const WALKS: [(&str, Class, i64, i64); 13] = [
     ("Mapped", Class::Rare, 300, 500),
     ("Committed_AS", Class::Often, 4_000, 6_000),
 ];
-/// Fields that follow, in the order of [`derive`].
+/// Fields that follow, in the order of [`derive()`].
 const FOLLOWING: [&str; 8] = [
     "MemFree",
     "MemAvailable",

@@ -3,7 +3,7 @@
 //! A page is a pure function of seed, host and slot (a slot is one scrape interval), so that several scrapers,
 //! each at its own moment of the slot and in any order, read the same bytes. Values come from models of what
 //! exporters measure, with the relations and the rounding that real ones have; names, labels and magnitudes are
-//! those of the exporters' own output and documentation. [`serve`] offers the pages over HTTP, [`Feed`] appends
+//! those of the exporters' own output and documentation. [`Server`] offers the pages over HTTP, [`Feed`] appends
 //! them as rows, [`WriteRequests`] makes remote-write requests of them.
 
 mod blackbox;
