@@ -1,8 +1,9 @@
 //! Head, log, segments, retention: the only local store.
 //!
-//! A plain head keeps the windows around now in memory, one list of points a series, rebuilt from
-//! the log at every start; older windows are decoded from the log for each question. The bytes are
-//! described in FORMAT.md.
+//! The head keeps the windows around now by group (a stream's layout): open rows as the log has them, older
+//! ones as tiles, of which whole ones go to a file that nobody else sees. It is rebuilt from the log at
+//! every start; older windows are put together from the log for each question. The bytes are described in
+//! FORMAT.md.
 
 mod bytes;
 pub mod codec;
