@@ -15,7 +15,7 @@ mod switch;
 pub use agent::{Agent, AgentOptions};
 pub use ask::{Name, Samples, alerts, cluster, instant, metric, samples, vector};
 pub use folder::{Folder, alone};
-pub use intents::{Open, open_intents};
+pub use intents::{Open, open_intents, story};
 pub use pair::{AlertGroup, Node, Pair, PairOptions};
 pub use recorder::{Recorder, parse_page};
 pub use size::{report, seeds, size, soak};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chaos_tests::{
     Agent, AgentOptions, Folder, NodeExporter, Open, Pair, PairOptions, alerts, alone, now_ms, open_intents,
-    report, seeds, size, wait,
+    report, seeds, size, story, wait,
 };
 use env::SeededRandom;
 use testkit::{Page, Sink, eventually};
@@ -85,7 +85,15 @@ async fn kills(name: &str, lag: Duration, count: usize) {
         // A copy of what was announced comes once the announcement is waited out.
         wait(ANNOUNCED).await;
     }
-    let copies: usize = judged.iter().map(|kill| judge(&sink, kill)).sum();
+    let mut copies = 0;
+    for kill in &judged {
+        match judge(&sink, kill) {
+            Ok(more) => copies += more,
+            Err(wrong) => {
+                panic!("seed {}, run {}: {wrong}\n{}", kill.seed, kill.run, tale(&mut pair, &sink, &kill.run))
+            }
+        }
+    }
     report(&format!(
         "{name}: {} kills in {} s, {open} with an open announcement, {copies} second copies of those, seeds {:?}",
         judged.len(),
@@ -174,14 +182,35 @@ fn pages(sink: &Sink, run: &str, status: &str) -> Vec<Page> {
 }
 
 /// Never no page; one copy more only of what the dead leader had announced and not finished.
-fn judge(sink: &Sink, kill: &Kill) -> usize {
+fn judge(sink: &Sink, kill: &Kill) -> Result<usize, String> {
     let mut copies = 0;
     for (status, open) in [("firing", kill.open.firing), ("resolved", kill.open.resolved)] {
-        let pages = pages(sink, &kill.run, status);
-        let (seed, count) = (kill.seed, pages.len());
-        assert!(count >= 1, "seed {seed}: no {status} page of run {}", kill.run);
-        assert!(count <= 1 + open, "seed {seed}: {count} {status} pages, {open} open: {pages:#?}");
+        let count = pages(sink, &kill.run, status).len();
+        if count == 0 || count > 1 + open {
+            return Err(format!("{count} {status} pages, {open} open"));
+        }
         copies += count - 1;
     }
-    copies
+    Ok(copies)
+}
+
+/// Every page of a run, and what the logs of all nodes say of it. Ends the pair.
+fn tale(pair: &mut Pair, sink: &Sink, run: &str) -> String {
+    let of_run = |page: &Page| page.body["groupLabels"]["run"] == run;
+    let pages = sink.pages().into_iter().filter(of_run).map(|page| {
+        let (status, from) = (page.status().to_owned(), &page.body["externalURL"]);
+        format!(
+            "{} {status} from {from}: {} {}\n",
+            page.at_ms, page.body["notification_reason"], page.body["alerts"]
+        )
+    });
+    let mut told: String = pages.collect();
+    for name in ["a", "b", "w"] {
+        pair.node_mut(name).kill();
+        let node = pair.node(name);
+        let story = story(node.data(), &format!("run=\"{run}\""), &|alert| alert.labels.value("run") == run);
+        told +=
+            &format!("{name} ({}):\n{}", node.url(), story.unwrap_or_else(|error| format!("  {error:#}\n")));
+    }
+    told
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::rules_status::{rule_options, rules_config, shown};
-use alertmanager::{Alertmanager, SharedState};
+use alertmanager::{Alertmanager, Fingerprint, SharedState};
 use anyhow::Result;
 use config::Loaded;
 use env::Tasks;
@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use promql::Engine;
 use receive::{AgentStatus, Agents};
 use rules::{
-    ALERT_STATE, ALERTS, Alert, AlertSink, Evaluation, GroupKey, Holder, Missing, Published, Publisher,
+    ALERT_STATE, ALERTS, Alert, AlertSink, Due, Evaluation, GroupKey, Holder, Missing, Published, Publisher,
     RuleGroup, RuleManager, RuleOutput, RulesParts, StorePublisher,
 };
 use storage::{BoxFuture, Querier, Select, StreamInfo, TimeRange};
@@ -66,7 +66,12 @@ impl PairRules {
         let known = Known { alertmanager: alertmanager.clone(), state: parts.state.clone() };
         let external = loaded.global.external_labels.clone();
         let sink = Arc::new(ToPair::new(Arc::new(known), external, node.tasks.clone()));
-        let holder = Arc::new(Reached { agents: parts.agents.clone(), silent: RwLock::default() });
+        let holder = Arc::new(Reached {
+            agents: parts.agents.clone(),
+            known: parts.state.clone(),
+            sink: sink.clone(),
+            through: RwLock::default(),
+        });
         node.tasks.spawn(Arc::clone(&holder).follow(store.clone(), node.tasks.clone()));
         let publisher = PairPublisher {
             marks: marks.clone(),
@@ -137,7 +142,7 @@ impl Publisher for PairPublisher {
                 }
                 return published;
             }
-            self.send_unseen(&evaluation, &long).await;
+            self.send_unseen(group, &evaluation, &long).await;
             self.leave(group, evaluation);
             Published::default()
         })
@@ -193,7 +198,7 @@ impl PairPublisher {
     /// Sends alerts that have fired here for long enough and that the writer's `ALERTS` does not show, and
     /// those that are over here and that it does not show either: a writer that was started again knows
     /// nothing of an alert that ended meanwhile.
-    async fn send_unseen(&self, evaluation: &Evaluation, long: &HashSet<Labels>) {
+    async fn send_unseen(&self, group: &GroupKey, evaluation: &Evaluation, long: &HashSet<Labels>) {
         let over = evaluation.rules.iter().flat_map(|rule| &rule.alerts).any(|alert| alert.resolved);
         if long.is_empty() && !over {
             return;
@@ -207,8 +212,15 @@ impl PairPublisher {
         let unseen = |alert: &&Alert| {
             (alert.resolved || long.contains(&alert.labels)) && !seen.contains(&alert.labels)
         };
-        let unseen: Vec<Alert> =
-            evaluation.rules.iter().flat_map(|rule| &rule.alerts).filter(unseen).cloned().collect();
+        let due = evaluation.rules.iter().flat_map(|rule| &rule.alerts);
+        let mut unseen: Vec<Alert> = due.filter(unseen).cloned().collect();
+        // One that was due when it had not fired for long enough yet is not due again so soon.
+        if let Some(left) = self.left.lock().get_mut(group) {
+            let early = |labels: &Labels, alert: &mut Alert| {
+                !alert.resolved && long.contains(labels) && !seen.contains(labels)
+            };
+            unseen.extend(left.extract_if(.., early).map(|(_, alert)| alert));
+        }
         let firing = unseen.iter().filter(|alert| !alert.resolved).count();
         if firing > 0 {
             tracing::warn!(alerts = firing, "the writer does not show alerts that fire here; sending them");
@@ -236,14 +248,26 @@ fn alert_labels(series: &Labels) -> Labels {
     series.filtered(|name| name != METRIC_NAME && name != ALERT_STATE)
 }
 
+/// An agent that is not heard casts doubt on an alert for so long after its end. Milliseconds.
+const DOUBT_MS: i64 = 60_000;
 /// An agent that was not heard for so long may have samples that are not here.
 const SILENT: Duration = Duration::from_secs(16);
 
-/// How far the samples of agents that are silent have come here: missing data is unknown, not resolved.
-/// What an agent that is heard has written is here within the query offset.
+/// How far the samples of agents have come here: missing data is unknown, not resolved. What an agent that
+/// is heard has written is here within the query offset.
 struct Reached {
     agents: Arc<Agents>,
-    silent: RwLock<HashMap<String, i64>>,
+    /// What the alertmanager knows.
+    known: SharedState,
+    sink: Arc<ToPair>,
+    through: RwLock<HashMap<String, Through>>,
+}
+
+/// How far one agent's samples have come here.
+#[derive(Clone, Copy, Debug)]
+struct Through {
+    at_ms: i64,
+    heard: bool,
 }
 
 impl Reached {
@@ -259,7 +283,11 @@ impl Reached {
                 let heard: HashSet<String> =
                     self.agents.list().into_iter().filter(heard).map(|agent| agent.name).collect();
                 let reached = set.coverage.complete_through.into_iter();
-                *self.silent.write() = reached.filter(|(agent, _)| !heard.contains(agent)).collect();
+                let through = |(agent, at_ms)| {
+                    let heard = heard.contains(&agent);
+                    (agent, Through { at_ms, heard })
+                };
+                *self.through.write() = reached.map(through).collect();
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -267,15 +295,34 @@ impl Reached {
             }
         }
     }
+
+    /// How far the agent that an alert's labels name has come; none when they name none.
+    fn through(&self, labels: &Labels) -> Option<Through> {
+        self.through.read().get(labels.get(StreamInfo::AGENT)?).copied()
+    }
 }
 
 impl Holder for Reached {
     /// An instance whose labels name its agent is held while that agent has not reached the evaluation's
     /// time; one that was behind already when the alert was last true holds nothing.
     fn hold(&self, missing: &Missing<'_>) -> bool {
-        let Some(agent) = missing.labels.get(StreamInfo::AGENT) else { return false };
-        let silent = self.silent.read();
-        silent.get(agent).is_some_and(|&through| through < missing.at_ms && through >= missing.last_true_ms)
+        let through = self.through(missing.labels).filter(|it| !it.heard).map(|it| it.at_ms);
+        through.is_some_and(|through| through < missing.at_ms && through >= missing.last_true_ms)
+    }
+
+    /// A replica that was away, or whose line to an agent was, may still see the agent as it was before the
+    /// twin told that its alert is over. An agent that is not heard has died since, if it does not soon come:
+    /// then what its own death fires must be told.
+    fn doubt(&self, labels: &Labels, due: &Due<'_>) -> bool {
+        let Some(through) = self.through(labels) else { return false };
+        let alert = Fingerprint::of(&self.sink.told_labels(labels));
+        let ended = self.known.read(|state| {
+            state.alert(alert).filter(|alert| alert.resolved_explicitly()).map(|alert| alert.ends_at)
+        });
+        ended.is_some_and(|ended| {
+            let waits = through.heard || due.at_ms < ended.saturating_add(DOUBT_MS);
+            waits && through.at_ms < ended.saturating_sub(due.offset_ms)
+        })
     }
 }
 

@@ -4,15 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::rules_status::with_external;
-use alertmanager::{Alertmanager, Fingerprint, SharedState, State, format_time};
-use axum::body::Body;
-use axum::http::{Method, Request, header};
+use alertmanager::{Alertmanager, Fingerprint, SharedState, State};
 use env::Tasks;
 use model::Labels;
 use parking_lot::RwLock;
 use rules::{Alert, AlertSink};
 use storage::BoxFuture;
-use tower::ServiceExt as _;
 
 /// Posts of one batch of alerts, at most; the rules send what is left again.
 const POSTS_MAX: usize = 30;
@@ -21,7 +18,7 @@ const POST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who is told of alerts, and what they know already.
 pub(crate) trait Told: Send + Sync + 'static {
-    /// Whether the alerts were taken; what is refused for good counts as taken.
+    /// Whether the alerts were taken.
     fn post<'a>(&'a self, alerts: &'a [Alert]) -> BoxFuture<'a, bool>;
 
     /// Whether an alert's end need not be told, being known.
@@ -43,6 +40,11 @@ impl ToPair {
         Self { told, external: RwLock::new(external), tasks }
     }
 
+    /// An alert's labels as they are told.
+    pub(crate) fn told_labels(&self, labels: &Labels) -> Labels {
+        with_external(labels, &self.external.read())
+    }
+
     /// Labels that alerts get from now on.
     pub(crate) fn set_external(&self, external: Labels) {
         *self.external.write() = external;
@@ -51,10 +53,9 @@ impl ToPair {
 
 impl AlertSink for ToPair {
     fn send(&self, alerts: Vec<Alert>) {
-        let external = self.external.read().clone();
         let alerts: Vec<Alert> = alerts
             .into_iter()
-            .map(|alert| Alert { labels: with_external(&alert.labels, &external), ..alert })
+            .map(|alert| Alert { labels: self.told_labels(&alert.labels), ..alert })
             .filter(|alert| !alert.resolved || !self.told.knows_end(alert))
             .collect();
         if alerts.is_empty() {
@@ -95,18 +96,11 @@ pub(crate) struct Known {
 impl Told for Known {
     fn post<'a>(&'a self, alerts: &'a [Alert]) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let body = serde_json::Value::Array(alerts.iter().map(json).collect()).to_string();
-            let request = Request::builder()
-                .method(Method::POST)
-                .uri("/api/v2/alerts")
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Body::from(body));
-            let Ok(request) = request else { return true };
-            let Ok(answer) = self.alertmanager.router().oneshot(request).await;
-            if answer.status().is_client_error() {
-                tracing::error!(status = %answer.status(), "the alertmanager refused alerts of a rule");
+            let taken = self.alertmanager.receive(alerts.iter().map(said).collect()).await;
+            if let Err(error) = &taken {
+                tracing::debug!(%error, "the alertmanager did not take alerts");
             }
-            !answer.status().is_server_error()
+            taken.is_ok()
         })
     }
 
@@ -133,17 +127,19 @@ impl Told for Known {
     }
 }
 
-fn json(alert: &Alert) -> serde_json::Value {
-    let map = |labels: &Labels| -> serde_json::Map<String, serde_json::Value> {
-        labels.pairs().map(|(name, value)| (name.to_owned(), value.into())).collect()
-    };
-    serde_json::json!({
-        "labels": map(&alert.labels),
-        "annotations": map(&alert.annotations),
-        "startsAt": format_time(alert.starts_at_ms),
-        "endsAt": format_time(alert.ends_at_ms),
-        "generatorURL": alert.generator_url,
-    })
+/// An alert as the alertmanager takes it. The evaluation's time orders what both replicas say, however long
+/// a post was under way.
+fn said(alert: &Alert) -> alertmanager::Alert {
+    let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    alertmanager::Alert {
+        labels: alert.labels.clone(),
+        annotations: alert.annotations.pairs().map(text).collect(),
+        generator_url: alert.generator_url.clone(),
+        starts_at: alert.starts_at_ms,
+        ends_at: alert.ends_at_ms,
+        updated_at: alert.said_at_ms,
+        timeout: false,
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +185,7 @@ mod tests {
             ends_at_ms: 2_000,
             generator_url: String::new(),
             resolved,
+            said_at_ms: 2_000,
         }
     }
 

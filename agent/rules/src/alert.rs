@@ -50,6 +50,8 @@ pub struct Alert {
     pub ends_at_ms: i64,
     /// Whether it is resolved.
     pub resolved: bool,
+    /// The evaluation that says so.
+    pub said_at_ms: i64,
     /// Where its expression can be looked at.
     pub generator_url: String,
 }

@@ -38,6 +38,12 @@ pub struct Missing<'a> {
 pub trait Holder: Send + Sync {
     /// Whether the element may be missing only because its data is: then the alert stays as it is.
     fn hold(&self, missing: &Missing<'_>) -> bool;
+
+    /// Whether somebody who had newer data than there is here said that the alert is over: then it is not
+    /// said to fire.
+    fn doubt(&self, _labels: &Labels, _due: &Due<'_>) -> bool {
+        false
+    }
 }
 
 /// Nothing is ever late: what one's own store scraped itself.
@@ -65,6 +71,28 @@ pub struct Step<'a> {
 impl std::fmt::Debug for Step<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Step").field("at_ms", &self.at_ms).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// What decides which alerts are due.
+pub struct Due<'a> {
+    /// The time, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// How far behind its time the evaluation read.
+    pub offset_ms: i64,
+    /// Time after which an alert that still fires is due again.
+    pub resend_delay_ms: i64,
+    /// Time between evaluations.
+    pub interval_ms: i64,
+    /// Where the expression can be looked at.
+    pub url: &'a str,
+    /// Who knows of missing data.
+    pub holder: &'a dyn Holder,
+}
+
+impl std::fmt::Debug for Due<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Due").field("at_ms", &self.at_ms).field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -143,22 +171,27 @@ impl AlertingState {
         out
     }
 
-    /// The alerts that are due at this time; they count as sent.
-    pub fn due(&mut self, at_ms: i64, resend_delay_ms: i64, interval_ms: i64, url: &str) -> Vec<Alert> {
-        let valid_until = at_ms.saturating_add(resend_delay_ms.max(interval_ms).saturating_mul(4));
+    /// The alerts that are due; they count as sent.
+    pub fn due(&mut self, due: &Due<'_>) -> Vec<Alert> {
+        let resend_after = due.resend_delay_ms.max(due.interval_ms);
+        let valid_until = due.at_ms.saturating_add(resend_after.saturating_mul(4));
         let mut out = Vec::new();
         for alert in self.active.values_mut() {
-            if !alert.needs_sending(at_ms, resend_delay_ms) {
+            if !alert.needs_sending(due.at_ms, due.resend_delay_ms) {
                 continue;
             }
-            alert.last_sent_ms = Some(at_ms);
+            if alert.resolved_at_ms.is_none() && due.holder.doubt(&alert.labels, due) {
+                continue;
+            }
+            alert.last_sent_ms = Some(due.at_ms);
             out.push(Alert {
                 labels: alert.labels.clone(),
                 annotations: alert.annotations.clone(),
                 starts_at_ms: alert.fired_at_ms,
                 ends_at_ms: alert.resolved_at_ms.unwrap_or(valid_until),
                 resolved: alert.resolved_at_ms.is_some(),
-                generator_url: url.to_owned(),
+                said_at_ms: due.at_ms,
+                generator_url: due.url.to_owned(),
             });
         }
         out

@@ -20,7 +20,7 @@ mod status;
 pub use alert::{
     ALERT_NAME, ALERT_STATE, ALERTS, ALERTS_FOR_STATE, ActiveAlert, Alert, AlertSink, AlertState,
 };
-pub use alerting::{AlertingState, Holder, Missing, NeverHold, Rendered, Step};
+pub use alerting::{AlertingState, Due, Holder, Missing, NeverHold, Rendered, Step};
 pub use config::{AlertingRule, RecordingRule, Rule, RuleError, RuleExpr, RuleField, RuleGroup, RuleParts};
 pub use manager::{RuleManager, RulesConfig, RulesOptions, RulesParts};
 pub use publish::{Evaluation, GroupKey, Published, Publisher, RuleOutput, StorePublisher};

@@ -12,7 +12,7 @@ use storage::{Cell, Querier};
 use template::Environment;
 use tokio::sync::Mutex;
 
-use crate::alerting::{AlertingState, Holder, Step, millis};
+use crate::alerting::{AlertingState, Due, Holder, Step, millis};
 use crate::config::{AlertingRule, RecordingRule, Rule, RuleExpr, RuleGroup};
 use crate::expand::{Expander, Texts, vector_of};
 use crate::publish::{Evaluation, GroupKey, RuleOutput, cell};
@@ -288,8 +288,14 @@ impl GroupRunner {
             Rule::Recording(rule) => recorded(rule, elements, self.group.limit)?,
             Rule::Alerting(rule) => {
                 self.step_alerts(rule, state, elements, querier, at_ms).await?;
-                let (resend, interval) = (millis(self.settings.resend_delay), millis(self.settings.interval));
-                output.alerts = state.alerting.due(at_ms, resend, interval, &self.generator_url(&rule.expr));
+                output.alerts = state.alerting.due(&Due {
+                    at_ms,
+                    offset_ms: millis(self.settings.query_offset),
+                    resend_delay_ms: millis(self.settings.resend_delay),
+                    interval_ms: millis(self.settings.interval),
+                    url: &self.generator_url(&rule.expr),
+                    holder: self.parts.holder.as_ref(),
+                });
                 if state.restored { state.alerting.series() } else { Vec::new() }
             }
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{Labels, NameValidation};
 use vedette_rules::{
-    AlertState, AlertingRule, AlertingState, Holder, Missing, NeverHold, Rendered, Rule, RuleParts, Step,
+    AlertState, AlertingRule, AlertingState, Due, Holder, Missing, NeverHold, Rendered, Rule, RuleParts, Step,
 };
 
 const MINUTE: i64 = 60_000;
@@ -30,6 +30,10 @@ fn element() -> Rendered {
 
 fn step(at_ms: i64, holder: &dyn Holder) -> Step<'_> {
     Step { at_ms, limit: 0, holder, hold_max_ms: 60 * MINUTE }
+}
+
+fn due(at_ms: i64, holder: &dyn Holder) -> Due<'_> {
+    Due { at_ms, offset_ms: 0, resend_delay_ms: MINUTE, interval_ms: MINUTE / 2, url: "url", holder }
 }
 
 /// One letter a minute: `.` inactive, `p` pending, `f` firing; the alert holds where `truth` has a `1`.
@@ -90,7 +94,7 @@ fn alerts_are_sent_again_and_resolved_ones_for_a_while() {
         let at = half_minute * MINUTE / 2;
         let results = if half_minute < 4 { vec![element()] } else { Vec::new() };
         state.step(&rule, results, &step(at, &NeverHold)).expect("no clash");
-        for alert in state.due(at, MINUTE, MINUTE / 2, "url") {
+        for alert in state.due(&due(at, &NeverHold)) {
             sent.push((half_minute, alert.starts_at_ms, alert.ends_at_ms, alert.resolved));
         }
     }
@@ -106,6 +110,33 @@ fn alerts_are_sent_again_and_resolved_ones_for_a_while() {
     );
     let last = sent.last().expect("sent").0;
     assert!((31..=34).contains(&last), "resolved at 2 min, kept 15: last sent at half-minute {last}");
+}
+
+/// What is here is older than what somebody else judged by.
+struct Behind;
+
+impl Holder for Behind {
+    fn hold(&self, _: &Missing<'_>) -> bool {
+        false
+    }
+
+    fn doubt(&self, _: &Labels, _: &Due<'_>) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_is_in_doubt_is_sent_once_it_no_longer_is() {
+    let (rule, mut state) = (rule(0, 0), AlertingState::default());
+    let mut sent = Vec::new();
+    for minute in 0..4 {
+        let holder: &dyn Holder = if minute < 2 { &Behind } else { &NeverHold };
+        let results = if minute < 3 { vec![element()] } else { Vec::new() };
+        state.step(&rule, results, &step(minute * MINUTE, holder)).expect("no clash");
+        let said = state.due(&due(minute * MINUTE, holder)).into_iter();
+        sent.extend(said.map(|alert| (minute, alert.starts_at_ms, alert.said_at_ms, alert.resolved)));
+    }
+    assert_eq!(sent, [(2, 0, 2 * MINUTE, false), (3, 0, 3 * MINUTE, true)]);
 }
 
 #[test]

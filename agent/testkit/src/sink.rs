@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use env::SystemClock;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -16,6 +17,8 @@ use tokio::task::JoinHandle;
 /// One page that arrived.
 #[derive(Clone, Debug)]
 pub struct Page {
+    /// When it arrived, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
     /// The webhook's body.
     pub body: Value,
     /// The `Idempotency-Key` header, empty where there was none.
@@ -107,7 +110,8 @@ async fn receive(State(shared): State<Shared>, headers: HeaderMap, body: String)
     let refused = *shared.refuse.lock();
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or("").to_owned();
     let body = serde_json::from_str(&body).unwrap_or(Value::Null);
-    shared.pages.lock().push(Page { body, key, accepted: !refused });
+    let at_ms = SystemClock::shared().now_ms();
+    shared.pages.lock().push(Page { at_ms, body, key, accepted: !refused });
     let delay = shared.delay.lock().clone();
     if let Some(draw) = delay {
         tokio::time::sleep(draw()).await;

@@ -53,7 +53,7 @@ pub struct Alert {
     pub starts_at: i64,
     /// When it is or will be over.
     pub ends_at: i64,
-    /// When it was last received.
+    /// When it was last said: received, or evaluated by a rule of this pair.
     pub updated_at: i64,
     /// `ends_at` was not given by the sender but follows from `resolve_timeout`.
     pub timeout: bool,
@@ -80,11 +80,26 @@ impl Alert {
 
     /// What is stored after `new` arrives where `self` is stored.
     ///
-    /// Overlapping intervals are merged, as Alertmanager does; otherwise the new one replaces the old.
+    /// Overlapping intervals are merged, as Alertmanager does; otherwise the new one replaces the old, unless
+    /// it is overtaken.
     #[must_use]
     pub fn followed_by(&self, new: &Self) -> Self {
+        if self.overtakes(new) {
+            return self.clone();
+        }
         let inside = |time: i64| self.starts_at < time && time < self.ends_at;
         if inside(new.ends_at) || inside(new.starts_at) { self.merge(new) } else { new.clone() }
+    }
+
+    /// Whether `new` was said before `self` and must not undo it: that it fires, before it ended; or that it
+    /// ended, before it began anew. A post that waited for a leader arrives so, and would page again.
+    #[must_use]
+    pub fn overtakes(&self, new: &Self) -> bool {
+        if new.resolved_explicitly() {
+            new.updated_at < self.updated_at && new.ends_at < self.starts_at
+        } else {
+            self.resolved_explicitly() && new.updated_at <= self.ends_at && new.starts_at < self.ends_at
+        }
     }
 
     /// Two accounts of one alert as one: the younger's content, the earliest start, the end that rules.
@@ -164,6 +179,11 @@ mod tests {
             ("a resolve ends it", (0, 100, 10, false), (0, 30, 40, false), (0, 30)),
             ("both over: the later end", (0, 35, 10, false), (0, 30, 40, false), (0, 35)),
             ("a new life replaces", (0, 30, 40, false), (60, 200, 61, false), (60, 200)),
+            ("it still fires elsewhere", (0, 30, 40, false), (0, 200, 50, false), (0, 200)),
+            ("that it fires, said before it ended", (0, 30, 40, false), (0, 200, 29, false), (0, 30)),
+            ("that it fires, said when it ended", (0, 30, 30, false), (0, 200, 30, false), (0, 30)),
+            ("an end from before it began anew", (60, 200, 61, false), (0, 30, 30, false), (60, 200)),
+            ("an old end, said now", (60, 200, 61, false), (0, 30, 70, false), (0, 30)),
         ];
         for (name, old, new, want) in cases {
             let got = alert(old.0, old.1, old.2, old.3).followed_by(&alert(new.0, new.1, new.2, new.3));

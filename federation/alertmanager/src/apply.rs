@@ -95,8 +95,9 @@ impl State {
             let Some(fingerprint) = self.dense.get(&dense) else { continue };
             let Some(stored) = self.alerts.get_mut(fingerprint) else { continue };
             let ends_at = at_ms.saturating_add(after);
-            // A change that was committed in between (a resolve, above all) is not undone.
-            if stored.alert.updated_at > at_ms || stored.alert.ends_at >= ends_at {
+            // A change that was committed in between (an end, above all) is not undone.
+            let ended = stored.alert.resolved_explicitly();
+            if ended || stored.alert.updated_at > at_ms || stored.alert.ends_at >= ends_at {
                 continue;
             }
             let alert = Arc::make_mut(&mut stored.alert);

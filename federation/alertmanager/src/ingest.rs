@@ -34,6 +34,9 @@ enum News {
 
 fn news(stored: Option<&Alert>, new: &Alert, now_ms: i64) -> News {
     let Some(stored) = stored else { return News::Change };
+    if stored.overtakes(new) {
+        return News::None;
+    }
     let same = stored.annotations == new.annotations
         && stored.generator_url == new.generator_url
         && stored.timeout == new.timeout
@@ -55,51 +58,81 @@ fn news(stored: Option<&Alert>, new: &Alert, now_ms: i64) -> News {
 
 /// Refreshes that wait for the next batch: at most one for each alert.
 #[derive(Debug, Default)]
-pub(crate) struct Touches(Mutex<BTreeMap<Fingerprint, i64>>);
+pub(crate) struct Touches(Mutex<BTreeMap<Fingerprint, Alert>>);
 
 impl Touches {
     /// Parts `alerts` into commands for what is news; refreshes are gathered.
     pub(crate) fn sort(&self, state: &State, alerts: Vec<Alert>, now_ms: i64) -> Vec<Command> {
-        let (mut commands, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut upserts = Upserts::default();
         for alert in alerts {
             let fingerprint = alert.fingerprint();
             match news(state.alert(fingerprint).map(AsRef::as_ref), &alert, now_ms) {
                 News::None => {}
                 News::Refresh => {
-                    self.0.lock().insert(fingerprint, alert.ends_at);
+                    self.0.lock().insert(fingerprint, alert);
                 }
                 News::Change => {
                     self.0.lock().remove(&fingerprint);
-                    bytes += alert_size(&alert);
-                    batch.push(alert);
-                    if bytes >= UPSERT_BYTES {
-                        commands.push(Command::AlertUpsert(std::mem::take(&mut batch)));
-                        bytes = 0;
-                    }
+                    upserts.push(alert);
                 }
             }
         }
-        if !batch.is_empty() {
-            commands.push(Command::AlertUpsert(batch));
+        upserts.into_commands()
+    }
+
+    /// What was gathered, as commands. What the state has learnt since then decides anew: an alert that was
+    /// ended meanwhile through another node does not come back.
+    pub(crate) fn take(&self, state: &State, now_ms: i64) -> Vec<Command> {
+        let touched = std::mem::take(&mut *self.0.lock());
+        let (mut upserts, mut ends, mut at_ms) = (Upserts::default(), Vec::new(), now_ms);
+        for (fingerprint, alert) in touched {
+            let stored = state.alerts.get(&fingerprint);
+            match (news(stored.map(|it| it.alert.as_ref()), &alert, now_ms), stored) {
+                (News::Refresh, Some(stored)) => {
+                    at_ms = at_ms.min(alert.updated_at);
+                    ends.push((stored.dense, alert.ends_at));
+                }
+                (News::None, _) => {}
+                _ => upserts.push(alert),
+            }
+        }
+        ends.sort_unstable();
+        let mut last = 0;
+        for (dense, ends_at) in &mut ends {
+            (*dense, last) = (*dense - last, *dense);
+            *ends_at -= at_ms;
+        }
+        let mut commands = upserts.into_commands();
+        if !ends.is_empty() {
+            commands.push(Command::TouchBatch { at_ms, ends });
         }
         commands
     }
+}
 
-    /// What was gathered, as one command.
-    pub(crate) fn take(&self, state: &State, now_ms: i64) -> Option<Command> {
-        let touched = std::mem::take(&mut *self.0.lock());
-        let mut ends: Vec<_> = touched
-            .into_iter()
-            .filter_map(|(fingerprint, ends_at)| {
-                Some((state.alerts.get(&fingerprint)?.dense, ends_at - now_ms))
-            })
-            .collect();
-        ends.sort_unstable();
-        let mut last = 0;
-        for (dense, _) in &mut ends {
-            (*dense, last) = (*dense - last, *dense);
+/// Alerts to be committed, in commands of bounded size.
+#[derive(Default)]
+struct Upserts {
+    commands: Vec<Command>,
+    batch: Vec<Alert>,
+    bytes: usize,
+}
+
+impl Upserts {
+    fn push(&mut self, alert: Alert) {
+        self.bytes += alert_size(&alert);
+        self.batch.push(alert);
+        if self.bytes >= UPSERT_BYTES {
+            self.commands.push(Command::AlertUpsert(std::mem::take(&mut self.batch)));
+            self.bytes = 0;
         }
-        (!ends.is_empty()).then_some(Command::TouchBatch { at_ms: now_ms, ends })
+    }
+
+    fn into_commands(mut self) -> Vec<Command> {
+        if !self.batch.is_empty() {
+            self.commands.push(Command::AlertUpsert(self.batch));
+        }
+        self.commands
     }
 }
 
@@ -133,6 +166,7 @@ mod tests {
             ("an earlier end", alert("a", 0, 200, 60), 60, News::Change),
             ("an earlier start", alert("a", -5, 240, 60), 60, News::Change),
             ("again after it was over", alert("a", 250, 500, 260), 260, News::Change),
+            ("an end from before it began", alert("a", -20, -10, -10), 60, News::None),
         ];
         for (name, new, now, want) in cases {
             assert_eq!(news(Some(&stored), &new, now), want, "{name}");
@@ -152,10 +186,33 @@ mod tests {
         }
         let again = ["a", "c"].map(|name| alert(name, 0, 400, 160)).to_vec();
         assert!(touches.sort(&state, again, 160).is_empty());
-        let command = touches.take(&state, 160).expect("two refreshes");
-        state.apply(at, command);
+        let commands = touches.take(&state, 160);
+        assert_eq!(commands.len(), 1, "two refreshes together");
+        for command in commands {
+            state.apply(at, command);
+        }
         let ends = names.map(|name| state.alert(alert(name, 0, 0, 0).fingerprint()).map(|it| it.ends_at));
         assert_eq!(ends, [Some(400), Some(240), Some(400)]);
-        assert!(touches.take(&state, 161).is_none());
+        assert!(touches.take(&state, 161).is_empty());
+    }
+
+    #[test]
+    fn a_refresh_does_not_undo_an_end_that_came_in_between() {
+        let mut state = State::default();
+        let at = Applied { index: 1, leader: LeaderId::default() };
+        let touches = Touches::default();
+        state.apply(at, Command::AlertUpsert(vec![alert("a", 0, 240, 0), alert("b", 0, 240, 0)]));
+        let again = vec![alert("a", 0, 400, 160), alert("b", 0, 400, 160)];
+        assert!(touches.sort(&state, again, 160).is_empty());
+        state.apply(at, Command::AlertUpsert(vec![alert("a", 0, 161, 161)]));
+        let commands = touches.take(&state, 162);
+        // The end of the other one is committed before the refreshes are.
+        state.apply(at, Command::AlertUpsert(vec![alert("b", 0, 163, 163)]));
+        for command in commands {
+            state.apply(at, command);
+        }
+        let ends =
+            ["a", "b"].map(|name| state.alert(alert(name, 0, 0, 0).fingerprint()).map(|it| it.ends_at));
+        assert_eq!(ends, [Some(161), Some(163)]);
     }
 }

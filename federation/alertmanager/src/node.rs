@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{SharedClock, SharedRandom, Tasks};
+use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alert::Alert;
 use crate::command::{Command, LeaderId, Reply};
 use crate::deliver::Delivery;
 use crate::dispatch;
@@ -142,6 +144,15 @@ impl Alertmanager {
         node.count_settings();
     }
 
+    /// Takes alerts in: what is news is committed before this returns, refreshes soon after. Each alert must
+    /// have labels and end no earlier than it starts; `updated_at` says when it was said.
+    ///
+    /// # Errors
+    /// When the journal did not take them: they must be said again.
+    pub async fn receive(&self, alerts: Vec<Alert>) -> Result<(), JournalError> {
+        self.0.take_alerts(alerts, self.0.clock.now_ms()).await.map(|_| ())
+    }
+
     /// Whether this node is cut off from the quorum and acts on its own.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
@@ -164,6 +175,16 @@ impl Node {
                 tracing::debug!("no quorum confirmed a read: it is answered from what is known here");
             }
         }
+    }
+
+    /// Commits what is news of `alerts`; whether the overlay took any of it.
+    pub(crate) async fn take_alerts(&self, alerts: Vec<Alert>, now_ms: i64) -> Result<bool, JournalError> {
+        for alert in &alerts {
+            self.metrics.receive(if alert.ends_at > now_ms { "firing" } else { "resolved" });
+        }
+        let commands = self.backend().state.read(|state| self.touches.sort(state, alerts, now_ms));
+        let written = join_all(commands.into_iter().map(|command| self.write(command))).await;
+        written.into_iter().try_fold(false, |overlay, written| Ok(overlay | written?.overlay))
     }
 
     /// Commits a command; without a quorum the overlay takes it.
@@ -354,11 +375,11 @@ impl Node {
             }
             let now_ms = self.clock.now_ms();
             let backend = self.backend();
-            let command = backend.state.read(|state| self.touches.take(state, now_ms));
-            if let Some(command) = command
-                && let Err(error) = self.write(command).await
-            {
-                tracing::debug!(%error, "refreshes were not committed; their senders come again");
+            let commands = backend.state.read(|state| self.touches.take(state, now_ms));
+            for command in commands {
+                if let Err(error) = self.write(command).await {
+                    tracing::debug!(%error, "refreshes were not committed; their senders come again");
+                }
             }
         }
     }

@@ -245,14 +245,9 @@ impl World {
     /// Posts alerts to every living node, as Prometheus does.
     pub(crate) async fn post(&self, alerts: &[Alert]) {
         let nodes: Vec<_> = (0..WITNESS).filter_map(|at| self.node(at)).collect();
-        for Alertmanager(node) in nodes {
-            let alerts = alerts.to_vec();
-            let now_ms = self.clock.now_ms();
-            let commands = node.backend().state.read(|state| node.touches.sort(state, alerts, now_ms));
-            for command in commands {
-                // A node that dies meanwhile never answers.
-                let _ = tokio::time::timeout(Duration::from_secs(10), node.write(command)).await;
-            }
+        for node in nodes {
+            // A node that dies meanwhile never answers.
+            let _ = tokio::time::timeout(Duration::from_secs(10), node.receive(alerts.to_vec())).await;
         }
     }
 

@@ -53,6 +53,31 @@ fn one_page_when_it_fires_and_one_when_it_is_over() {
 }
 
 #[test]
+fn a_word_that_was_held_up_does_not_bring_an_alert_back() {
+    run(async {
+        let world = World::new(6, Faults::NONE);
+        assert!(world.elect(0));
+        let word = world.firing("g", "a");
+        world.post(std::slice::from_ref(&word)).await;
+        pass(MINUTE).await;
+        let now = world.clock.now_ms();
+        world.post(&[crate::sim::alert("g", "a", word.starts_at, now, now)]).await;
+        pass(MINUTE).await;
+        // Another replica said so five seconds before the end, and found no leader until now.
+        let late = crate::sim::alert("g", "a", word.starts_at, now + 240_000, now - 5_000);
+        world.post(&[late]).await;
+        pass(MINUTE).await;
+        assert_eq!(pages(&world), [page(&["a"], &[]), page(&[], &["a"])]);
+        // That it fires again is told, and no old end takes it back.
+        world.post(&[world.firing("g", "a")]).await;
+        world.post(&[crate::sim::alert("g", "a", word.starts_at, now, now)]).await;
+        pass(MINUTE).await;
+        assert_eq!(pages(&world).len(), 3);
+        assert_eq!(pages(&world)[2], page(&["a"], &[]));
+    });
+}
+
+#[test]
 fn alerts_of_a_group_are_told_together_and_later_ones_after_the_interval() {
     run(async {
         let world = World::new(2, Faults::NONE);

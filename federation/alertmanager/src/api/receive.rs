@@ -6,7 +6,6 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use futures_util::future::join_all;
 use model::Labels;
 use serde::Deserialize;
 
@@ -42,10 +41,7 @@ pub(super) async fn receive(State(alertmanager): State<Alertmanager>, body: Byte
     let (mut alerts, mut wrong) = (Vec::with_capacity(posted.len()), Vec::new());
     for alert in posted {
         match check(node, alert, now_ms) {
-            Ok(alert) => {
-                node.metrics.receive(if alert.ends_at > now_ms { "firing" } else { "resolved" });
-                alerts.push(alert);
-            }
+            Ok(alert) => alerts.push(alert),
             Err(Invalid::Time(message)) => return problem(StatusCode::BAD_REQUEST, 400, &message),
             Err(Invalid::Alert(message)) => {
                 node.metrics.refuse();
@@ -53,14 +49,10 @@ pub(super) async fn receive(State(alertmanager): State<Alertmanager>, body: Byte
             }
         }
     }
-    let commands = node.backend().state.read(|state| node.touches.sort(state, alerts, now_ms));
-    let mut overlay = false;
-    for written in join_all(commands.into_iter().map(|command| node.write(command))).await {
-        match written {
-            Ok(written) => overlay |= written.overlay,
-            Err(failed) => return error(StatusCode::INTERNAL_SERVER_ERROR, &failed.to_string()),
-        }
-    }
+    let overlay = match node.take_alerts(alerts, now_ms).await {
+        Ok(overlay) => overlay,
+        Err(failed) => return error(StatusCode::INTERNAL_SERVER_ERROR, &failed.to_string()),
+    };
     let answer = if wrong.is_empty() {
         StatusCode::OK.into_response()
     } else {
