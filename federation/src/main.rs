@@ -9,6 +9,7 @@ mod grpc;
 mod marks;
 mod members;
 mod pair_rules;
+mod reached;
 mod reload;
 mod roles;
 mod run;

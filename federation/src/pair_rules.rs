@@ -7,29 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::rules_status::{rule_options, rules_config, shown};
-use alertmanager::{Alertmanager, Fingerprint, SharedState};
+use alertmanager::{Alertmanager, SharedState};
 use anyhow::Result;
 use config::Loaded;
-use env::Tasks;
 use model::{Labels, METRIC_NAME, Matcher};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use promql::Engine;
-use receive::{AgentStatus, Agents};
+use receive::Agents;
 use rules::{
-    ALERT_STATE, ALERTS, Alert, AlertSink, Due, Evaluation, GroupKey, Holder, Missing, Published, Publisher,
-    RuleGroup, RuleManager, RuleOutput, RulesParts, StorePublisher,
+    ALERT_STATE, ALERTS, Alert, AlertSink, Evaluation, GroupKey, Published, Publisher, RuleGroup,
+    RuleManager, RuleOutput, RulesParts, StorePublisher,
 };
-use storage::{BoxFuture, Querier, Select, StreamInfo, TimeRange};
+use storage::{BoxFuture, Querier, Select, TimeRange};
 use tsdb::Store;
 
 use crate::marks::Marks;
+use crate::reached::Reached;
 use crate::run::Node;
 use crate::to_pair::{Known, ToPair};
 
 /// Samples of the last moments may still be on their way: the uplink's flush interval and 5 s.
 const QUERY_OFFSET: Duration = Duration::from_secs(6);
-/// How often it is looked how far each agent has come.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Evaluations for which an alert must have fired here before it is sent although the writer shows none.
 const FIRED_HERE: u32 = 2;
 /// A resolved alert is sent for so long, as the rules do. Milliseconds.
@@ -66,13 +64,7 @@ impl PairRules {
         let known = Known { alertmanager: alertmanager.clone(), state: parts.state.clone() };
         let external = loaded.global.external_labels.clone();
         let sink = Arc::new(ToPair::new(Arc::new(known), external, node.tasks.clone()));
-        let holder = Arc::new(Reached {
-            agents: parts.agents.clone(),
-            known: parts.state.clone(),
-            sink: sink.clone(),
-            through: RwLock::default(),
-        });
-        node.tasks.spawn(Arc::clone(&holder).follow(store.clone(), node.tasks.clone()));
+        let holder = Reached::start(parts.agents.clone(), &parts.state, &sink, store.clone(), &node.tasks);
         let publisher = PairPublisher {
             marks: marks.clone(),
             writer: StorePublisher::new(store.clone(), sink.clone()),
@@ -246,84 +238,6 @@ fn firing_series(evaluation: &Evaluation) -> impl Iterator<Item = Labels> + '_ {
 /// From a series of `ALERTS` to the alert that it stands for.
 fn alert_labels(series: &Labels) -> Labels {
     series.filtered(|name| name != METRIC_NAME && name != ALERT_STATE)
-}
-
-/// An agent that is not heard casts doubt on an alert for so long after its end. Milliseconds.
-const DOUBT_MS: i64 = 60_000;
-/// An agent that was not heard for so long may have samples that are not here.
-const SILENT: Duration = Duration::from_secs(16);
-
-/// How far the samples of agents have come here: missing data is unknown, not resolved. What an agent that
-/// is heard has written is here within the query offset.
-struct Reached {
-    agents: Arc<Agents>,
-    /// What the alertmanager knows.
-    known: SharedState,
-    sink: Arc<ToPair>,
-    through: RwLock<HashMap<String, Through>>,
-}
-
-/// How far one agent's samples have come here.
-#[derive(Clone, Copy, Debug)]
-struct Through {
-    at_ms: i64,
-    heard: bool,
-}
-
-impl Reached {
-    /// Looks again and again until the tasks are stopped.
-    async fn follow(self: Arc<Self>, store: Arc<Store>, tasks: Tasks) {
-        loop {
-            // Nothing has this name: only the coverage is wanted.
-            let matchers = vec![Matcher::equal(METRIC_NAME, "")];
-            let select =
-                Select { matchers, range: TimeRange { start: i64::MAX, end: i64::MAX }, samples_max: 1 };
-            if let Ok(set) = store.select(select).await {
-                let heard = |agent: &AgentStatus| agent.silent_for.is_some_and(|silent| silent <= SILENT);
-                let heard: HashSet<String> =
-                    self.agents.list().into_iter().filter(heard).map(|agent| agent.name).collect();
-                let reached = set.coverage.complete_through.into_iter();
-                let through = |(agent, at_ms)| {
-                    let heard = heard.contains(&agent);
-                    (agent, Through { at_ms, heard })
-                };
-                *self.through.write() = reached.map(through).collect();
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = tasks.stopping() => return,
-            }
-        }
-    }
-
-    /// How far the agent that an alert's labels name has come; none when they name none.
-    fn through(&self, labels: &Labels) -> Option<Through> {
-        self.through.read().get(labels.get(StreamInfo::AGENT)?).copied()
-    }
-}
-
-impl Holder for Reached {
-    /// An instance whose labels name its agent is held while that agent has not reached the evaluation's
-    /// time; one that was behind already when the alert was last true holds nothing.
-    fn hold(&self, missing: &Missing<'_>) -> bool {
-        let through = self.through(missing.labels).filter(|it| !it.heard).map(|it| it.at_ms);
-        through.is_some_and(|through| through < missing.at_ms && through >= missing.last_true_ms)
-    }
-
-    /// A replica that was away, or whose line to an agent was, may still see the agent as it was before the
-    /// twin told that its alert is over. An agent that is not heard has died since, if it does not soon come:
-    /// then what its own death fires must be told.
-    fn doubt(&self, labels: &Labels, due: &Due<'_>) -> bool {
-        let Some(through) = self.through(labels) else { return false };
-        let alert = Fingerprint::of(&self.sink.told_labels(labels));
-        let ended = self.known.read(|state| {
-            state.alert(alert).filter(|alert| alert.resolved_explicitly()).map(|alert| alert.ends_at)
-        });
-        ended.is_some_and(|ended| {
-            let waits = through.heard || due.at_ms < ended.saturating_add(DOUBT_MS);
-            waits && through.at_ms < ended.saturating_sub(due.offset_ms)
-        })
-    }
 }
 
 #[cfg(test)]
