@@ -60,7 +60,15 @@ rust() {
     rustup toolchain install stable --profile minimal --component rustfmt --component clippy
     rustup default stable
   else
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component rustfmt --component clippy
+    local installer from
+    from="https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init"
+    installer="$cache/rustup-init"
+    curl --proto '=https' --tlsv1.2 -fsSL -o "$installer" "$from"
+    # A download that was cut short must not run.
+    echo "$(curl --proto '=https' --tlsv1.2 -fsSL "$from.sha256" | cut -c 1-64)  $installer" | sha256sum --check --quiet
+    chmod +x "$installer"
+    "$installer" -y --no-modify-path --profile minimal --component rustfmt --component clippy
+    rm "$installer"
   fi
 }
 
