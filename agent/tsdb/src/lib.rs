@@ -15,6 +15,7 @@ mod metrics;
 mod open;
 mod options;
 mod order;
+mod outage;
 mod own;
 mod query;
 mod record;

@@ -198,6 +198,7 @@ impl Replay {
             segments: self.segments,
             open_segment: None,
             gaps: self.gaps,
+            outage: None,
             closed: false,
         };
         (state, self.bad_records)

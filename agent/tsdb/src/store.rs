@@ -148,7 +148,7 @@ impl Appender for Store {
     fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
         self.inner.turn_if_due();
         let mut state = self.inner.state.write();
-        self.inner.check_open(&state).map_err(AppendError::Unavailable)?;
+        self.inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
         let unknown = || AppendError::Unavailable("the layout's shape is not known".to_owned());
         state.own_layout(layout).ok_or_else(unknown)
     }
@@ -159,7 +159,7 @@ impl Appender for Store {
         let ahead = i64::try_from(inner.options.ahead_max.as_millis()).unwrap_or(i64::MAX);
         let newest_allowed = inner.clock.now_ms().saturating_add(ahead);
         let mut state = inner.state.write();
-        inner.check_open(&state).map_err(AppendError::Unavailable)?;
+        inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
         let verdict = state.own_append(row, newest_allowed)?;
         drop(state);
         let metrics = &inner.metrics;
@@ -187,7 +187,7 @@ impl Inner {
         if state.closed {
             return Err("the store is closed".to_owned());
         }
-        let (waiting, max) = (state.queue_bytes + state.own.open_bytes(), self.options.waiting_bytes_max);
+        let (waiting, max) = (state.waiting(), self.options.waiting_bytes_max);
         if waiting >= max {
             return Err(format!("{waiting} bytes wait for the disk, at most {max}"));
         }
@@ -220,6 +220,7 @@ impl Inner {
             state: &self.state,
             announcer: &self.announcer,
             metrics: &self.metrics,
+            node: &self.options.node_name,
             now_ms: self.clock.now_ms(),
             now,
         }
