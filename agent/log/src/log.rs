@@ -87,6 +87,7 @@ impl Log {
         let mut recovery = Recovery::default();
         let mut closed = Vec::new();
         let indexes = list(&dir)?;
+        recovery.missing = indexes.windows(2).map(|pair| (pair[1] - pair[0]).saturating_sub(1)).sum();
         for (position, &index) in indexes.iter().enumerate() {
             let path = segment_path(&dir, index);
             let bytes = file_size(&path);

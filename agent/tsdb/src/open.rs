@@ -68,12 +68,15 @@ pub(crate) fn open(
     let (state, unusable) = replay.finish(options, now_ms, epoch, &log, metrics);
     metrics.records_corrupt.inc_by(recovery.corrupt_regions + unusable);
     metrics.bytes_corrupt.inc_by(recovery.corrupt_bytes);
+    metrics.bytes_torn.inc_by(recovery.torn_bytes);
+    metrics.segments_missing.inc_by(recovery.missing);
     tracing::info!(
         segments = recovery.segments,
         records = recovery.records,
         corrupt_regions = recovery.corrupt_regions,
         corrupt_bytes = recovery.corrupt_bytes,
         torn_bytes = recovery.torn_bytes,
+        missing_segments = recovery.missing,
         unusable,
         "the log is read"
     );

@@ -1,6 +1,7 @@
 //! The store: one folder, one process, one writing thread.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -284,8 +285,14 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     };
     std::fs::create_dir_all(dir).map_err(failed(dir))?;
     let path = dir.join("LOCK");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    // On a disk that is read-only what is there can be asked for, and rows go on in memory.
+    let read_only = |error: &io::Error| error.kind() == io::ErrorKind::ReadOnlyFilesystem;
+    let file = match file {
+        Err(error) if read_only(&error) => File::open(&path),
+        opened => opened,
+    }
+    .map_err(failed(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_owned())),
