@@ -165,7 +165,7 @@ fn whatever_is_damaged_nothing_is_invented_and_it_is_told() {
         let what = format!("seed {seed}, {what:?}");
         let registry = telemetry::Registry::new();
         let shared = Arc::clone(&clock) as SharedClock;
-        let store = Store::open(options(copy.path(), "n"), shared, SeededRandom::shared(99), &registry);
+        let store = Store::open(options(copy.path(), "n"), shared, SeededRandom::shared(1_000), &registry);
         let store = store.unwrap_or_else(|error| panic!("{what}: {error}"));
         let found = everything(&store);
         let mut lost = 0;
@@ -204,5 +204,5 @@ fn goes_on(clock: &Arc<SimulatedClock>, store: &Arc<Store>, dir: &Path, what: &s
     let before = everything(store);
     let copy = tempfile::tempdir().expect("dir");
     copy_dir(dir, copy.path());
-    assert_eq!(everything(&open(copy.path(), "n", clock, 100)), before, "{what}: one more start");
+    assert_eq!(everything(&open(copy.path(), "n", clock, 1_001)), before, "{what}: one more start");
 }

@@ -205,7 +205,7 @@ fn read(tell: &Path) -> Told {
 fn check(dir: &Path, told: &Told, owed: i64, what: &str) {
     let now = T0 + told.appended.max(1) * STEP;
     let clock = SimulatedClock::at(now);
-    let store = open_with(settings(dir, false), &clock, 99);
+    let store = open_with(settings(dir, false), &clock, 1_000);
     let found = everything(&store);
     let appended = all_rows(told.appended);
     for (labels, samples) in &found {
@@ -227,7 +227,7 @@ fn check(dir: &Path, told: &Told, owed: i64, what: &str) {
     store.flush().expect("flushes");
     let before = everything(&store);
     drop(store);
-    assert_eq!(everything(&open_with(settings(dir, false), &clock, 100)), before, "{what}: one more start");
+    assert_eq!(everything(&open_with(settings(dir, false), &clock, 1_001)), before, "{what}: one more start");
 }
 
 /// Tears off, or garbles, what is not safe of each segment.
