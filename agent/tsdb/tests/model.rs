@@ -128,7 +128,7 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 /// Copies the files of a running store, as a kill leaves them.
 fn crash(from: &Path) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     copy_dir(from, dir.path());
     dir
 }
@@ -142,12 +142,12 @@ fn is_part(part: &Samples, whole: &Samples) -> bool {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(cases_or(48, 10_000))]
 
     #[test]
     fn a_store_is_the_naive_model(ops in prop::collection::vec(any_op(), 1..120)) {
         let clock = SimulatedClock::at(T0);
-        let mut dir = tempfile::tempdir().expect("dir");
+        let mut dir = folder();
         let mut store = open(dir.path(), "n", &clock, 0);
         let mut naive = Naive::default();
         let mut now = T0;
