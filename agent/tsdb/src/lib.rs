@@ -5,6 +5,7 @@
 //! every start; older windows are put together from the log for each question. The bytes are described in
 //! FORMAT.md.
 
+mod ballast;
 mod bytes;
 pub mod codec;
 mod found;

@@ -14,6 +14,7 @@ use storage::{AppendError, AppendOutcome, Appender, Epoch, Gap, Layout, LayoutRe
 use telemetry::Registry;
 use tokio::sync::watch;
 
+use crate::ballast::Ballast;
 use crate::metrics::Metrics;
 use crate::open;
 use crate::options::{OpenError, StoreOptions};
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) state: RwLock<State>,
     pub(crate) files: FrameFiles,
+    pub(crate) ballast: Ballast,
     pub(crate) announcer: Announcer,
     wake: Mutex<Wake>,
     woken: Condvar,
@@ -75,6 +77,7 @@ impl Store {
             writer: Mutex::new(Writer::new(log, options.segment_bytes_max)),
             state: RwLock::new(state),
             files,
+            ballast: Ballast::new(&options.dir),
             announcer,
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),
@@ -98,6 +101,9 @@ impl Store {
         let inner = &self.inner;
         inner.turn_if_due();
         inner.retain();
+        if inner.state.read().outage.is_none() {
+            inner.ballast.take();
+        }
         inner.update_metrics();
     }
 

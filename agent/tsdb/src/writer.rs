@@ -297,7 +297,14 @@ impl Writer {
 
     /// Records what was received so far, synced: what must be there before segments go.
     pub(crate) fn checkpoint(&mut self, shared: &Shared<'_>) -> Result<(), LogError> {
-        self.write(shared, true)?;
+        if self.failing {
+            // What waits in the queue is too much for the room that was kept.
+            self.written(shared)?;
+            self.append_batch(shared)?;
+            self.sync(shared)?;
+        } else {
+            self.write(shared, true)?;
+        }
         let (marks, gaps) = {
             let state = shared.state.read();
             let marks: Vec<StreamMark> = state

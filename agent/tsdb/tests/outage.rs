@@ -4,9 +4,9 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::*;
 use env::{SeededRandom, SimulatedClock};
@@ -17,6 +17,8 @@ use vedette_tsdb::{Store, StoreOptions};
 /// A disk that refuses to make files, to write them, or to sync them, when told to.
 #[derive(Clone, Default)]
 struct Sick {
+    /// Full as long as that file is there.
+    ballast: Arc<Mutex<Option<PathBuf>>>,
     create: Arc<AtomicBool>,
     write: Arc<AtomicBool>,
     sync: Arc<AtomicBool>,
@@ -44,6 +46,9 @@ impl Disk for Sick {
 impl SegmentFile for SickFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         check(&self.1.write, io::ErrorKind::StorageFull)?;
+        if self.1.ballast.lock().is_ok_and(|file| file.as_ref().is_some_and(|file| file.exists())) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.0.write_all_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {
@@ -226,4 +231,42 @@ fn frames_of_others_are_refused_when_memory_is_full() {
     }
     let held = life.store.held(&sender.own_stream().id);
     assert_eq!(held.count(), frames.len() as u64);
+}
+
+/// A disk that the log itself has filled: what is past retention goes, for which there is room.
+#[test]
+fn a_disk_that_is_full_of_what_is_past_retention_recovers() {
+    let (disk, clock) = (Sick::default(), SimulatedClock::at(T0));
+    let dir = tempfile::tempdir().expect("dir");
+    let hour = std::time::Duration::from_secs(3600);
+    let options =
+        StoreOptions { disk: Arc::new(disk.clone()), retention_time: hour * 4, ..options(dir.path(), "n") };
+    let store = open_with(options, &clock, 1);
+    store.maintain();
+    let ballast = dir.path().join("ballast");
+    assert!(ballast.exists(), "room is kept");
+    let mut timestamp = T0;
+    let mut row = || {
+        timestamp += 1_800_000;
+        clock.advance(hour / 2);
+        let page = store.layout(layout("a", 1)).expect("layout");
+        append(&store, &page, timestamp, &[value(1.0)]).commit
+    };
+    for _ in 0..8 {
+        wait(row().durable()).expect("durable");
+    }
+    *disk.ballast.lock().expect("locks") = Some(ballast.clone());
+    let mut last = row();
+    for _ in 0..12 {
+        last = row();
+        assert!(store.flush().is_err(), "the disk is full");
+    }
+    let before = segments(dir.path());
+    store.maintain();
+    assert!(!segments(dir.path()).contains(&before[0]), "the first segment is past retention");
+    store.flush().expect("there is room again");
+    wait(last.durable()).expect("durable");
+    *disk.ballast.lock().expect("locks") = None;
+    store.maintain();
+    assert!(ballast.exists(), "room is kept again");
 }
