@@ -15,7 +15,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 # Runs of ours beside the peers: `make bench-scrape ARGS=--full`.
 SUITES := scrape memory disk recovery idle
 
-.PHONY: help run build test soak bench lint ui setup setup-test setup-bench bench-programs clean $(SUITES:%=bench-%)
+.PHONY: help run build test soak fuzz bench lint ui setup setup-test setup-bench bench-programs clean $(SUITES:%=bench-%)
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ test: setup-test ui ## every test at CI size
 
 soak: setup-test build ## the same tests at the sizes that releases are judged by; writes soak-<commit>.txt
 	@.ci/soak.sh
+
+fuzz: setup ## every format under libFuzzer, ARGS="seconds targets"; 600 seconds each
+	@.ci/fuzz.sh $(ARGS)
 
 bench: setup ## benchmarks of hot paths
 	@$(CARGO) bench --locked --package vedette-benches

@@ -113,7 +113,7 @@ rust
 node
 case "$what" in
   test)
-    packages chromium
+    packages chromium strace
     peers prometheus prometheus-alertmanager prometheus-node-exporter victoria-metrics
     ;;
   bench) peers prometheus prometheus-node-exporter victoria-metrics ;;

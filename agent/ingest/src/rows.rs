@@ -280,8 +280,8 @@ impl Rows {
         let refused = taken.out_of_order + taken.duplicates + taken.out_of_bounds;
         let staged = cells.iter().filter(|cell| **cell != Cell::Absent).count();
         outcome.written += (staged - refused.min(staged)) as u64;
-        if taken.appended > 0 {
-            // Only with these: a commit of nothing is no later than the others.
+        if refused < staged {
+            // Also what was there already may still be on its way. A commit of nothing is no later than the others.
             outcome.commit = Some(taken.commit);
         }
         if refused < staged {

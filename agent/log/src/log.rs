@@ -66,6 +66,8 @@ struct Open {
     written: u64,
     /// Bytes synced.
     synced: u64,
+    /// A sync failed: the kernel may have dropped pages, and would report success from now on.
+    suspect: bool,
 }
 
 struct Waiting {
@@ -85,6 +87,7 @@ impl Log {
         let mut recovery = Recovery::default();
         let mut closed = Vec::new();
         let indexes = list(&dir)?;
+        recovery.missing = indexes.windows(2).map(|pair| (pair[1] - pair[0]).saturating_sub(1)).sum();
         for (position, &index) in indexes.iter().enumerate() {
             let path = segment_path(&dir, index);
             let bytes = file_size(&path);
@@ -189,18 +192,21 @@ impl Log {
         if open.synced == open.written {
             return Ok(());
         }
-        match open.file.sync() {
-            Ok(()) => {
-                open.synced = open.written;
-                self.waiting.clear();
-                self.waiting_bytes = 0;
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(segment = %open.path.display(), %error, "sync failed: writing to a new segment");
-                self.rewrite()
+        if !open.suspect {
+            match open.file.sync() {
+                Ok(()) => {
+                    open.synced = open.written;
+                    self.waiting.clear();
+                    self.waiting_bytes = 0;
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::error!(segment = %open.path.display(), %error, "sync failed: writing to a new segment");
+                    open.suspect = true;
+                }
             }
         }
+        self.rewrite()
     }
 
     /// Closes the open segment, synced; the next record starts a new one.
@@ -255,7 +261,11 @@ impl Log {
             _ => {}
         }
         self.closed.remove(at);
-        self.options.disk.sync_dir(&self.options.dir).map_err(LogError::io("syncing", &self.options.dir))
+        // A name that comes back after a power cut is read and removed again.
+        if let Err(error) = self.options.disk.sync_dir(&self.options.dir) {
+            tracing::warn!(dir = %self.options.dir.display(), %error, "a removal is not on the disk yet");
+        }
+        Ok(())
     }
 
     /// Writes everything that is not known to be on the disk to a new segment and syncs that.
@@ -280,7 +290,10 @@ impl Log {
         }
         self.write()?;
         let Some(open) = &mut self.open else { return Ok(()) };
-        open.file.sync().map_err(LogError::io("syncing", &open.path))?;
+        if let Err(error) = open.file.sync() {
+            open.suspect = true;
+            return Err(LogError::io("syncing", &open.path)(error));
+        }
         open.synced = open.written;
         self.waiting.clear();
         self.waiting_bytes = 0;
@@ -313,7 +326,7 @@ impl Log {
             return Err(LogError::io("creating", &path)(error));
         }
         let written = head.len() as u64;
-        Ok(Open { index, path, file, written, synced: written })
+        Ok(Open { index, path, file, written, synced: written, suspect: false })
     }
 
     /// Where the record after the last waiting one goes.

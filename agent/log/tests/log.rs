@@ -86,13 +86,18 @@ fn a_payload_never_passes_for_a_record() {
 struct Faulty {
     write: Arc<AtomicBool>,
     sync: Arc<AtomicBool>,
+    create: Arc<AtomicBool>,
 }
 
-struct FaultyFile(Box<dyn SegmentFile>, Faulty);
+/// Remembers whether its sync failed.
+struct FaultyFile(Box<dyn SegmentFile>, Faulty, AtomicBool);
 
 impl Disk for Faulty {
     fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
-        Ok(Box::new(FaultyFile(SystemDisk.create(path)?, self.clone())))
+        if self.create.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(Box::new(FaultyFile(SystemDisk.create(path)?, self.clone(), AtomicBool::new(false))))
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         SystemDisk.sync_dir(dir)
@@ -112,8 +117,13 @@ impl SegmentFile for FaultyFile {
         self.0.write_all_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {
+        assert!(!self.2.load(Ordering::SeqCst), "a file whose sync failed is never synced again");
         // One failure each time it is armed, as the kernel reports a lost page once.
-        if self.1.sync.swap(false, Ordering::SeqCst) { Err(io::Error::other("EIO")) } else { self.0.sync() }
+        if self.1.sync.swap(false, Ordering::SeqCst) {
+            self.2.store(true, Ordering::SeqCst);
+            return Err(io::Error::other("EIO"));
+        }
+        self.0.sync()
     }
 }
 
@@ -166,6 +176,40 @@ fn a_failed_sync_moves_what_was_not_safe() {
     let reader = SegmentReader::open(dir.path(), moved[0].to.segment).expect("opens");
     assert_eq!(reader.read(moved[0].to.offset).expect("reads").payload, b"not safe");
     assert_eq!(log.waiting_bytes(), 0);
+}
+
+/// The second sync of a file may succeed although its pages are gone: nothing may be called safe then.
+#[test]
+fn a_failed_sync_is_not_repeated_where_no_other_segment_can_be_made() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = Faulty::default();
+    let mut options = LogOptions::new(dir.path());
+    options.disk = Arc::new(disk.clone());
+    let (mut log, ..) = open_with(options);
+    log.append(1, b"safe").expect("appends");
+    log.sync().expect("syncs");
+    let at = log.append(2, b"not safe").expect("appends");
+    log.write().expect("writes");
+    disk.create.store(true, Ordering::SeqCst);
+    disk.sync.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(log.sync().is_err(), "no other segment can be made");
+        assert!(log.waiting_bytes() > 0, "what is not safe stays in memory");
+    }
+    // It can be read meanwhile, and more is taken.
+    let read = SegmentReader::open(dir.path(), at.segment).expect("opens").read(at.offset);
+    assert_eq!(read.expect("reads").payload, b"not safe");
+    log.append(3, b"later").expect("appends");
+    log.write().expect("writes");
+    disk.create.store(false, Ordering::SeqCst);
+    log.sync().expect("a new segment takes all of it");
+    assert_eq!(log.waiting_bytes(), 0);
+    assert_eq!(log.take_moved().len(), 2);
+    // Without the segment that is suspect nothing but what was synced there is missing.
+    std::fs::remove_file(dir.path().join("00000001.seg")).expect("removes");
+    drop(log);
+    let (_, records, _) = reopen(dir.path());
+    assert_eq!(contents(&records), [(2, b"not safe".to_vec()), (3, b"later".to_vec())]);
 }
 
 proptest! {

@@ -25,7 +25,10 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    file: File,
+    /// None while the disk does not let it be opened.
+    file: Option<File>,
+    /// Its last line may be cut off.
+    torn: bool,
     bytes: u64,
     /// Size right after it was last written anew.
     base: u64,
@@ -36,10 +39,11 @@ impl Journal {
     pub(crate) fn open(dir: &Path, url: &str) -> Result<(Self, Vec<Event>), (PathBuf, io::Error)> {
         let path = dir.join(format!("notifier-{:08x}.journal", crc32c::crc32c(url.as_bytes())));
         let failed = |error| (path.clone(), error);
-        fs::create_dir_all(dir).map_err(failed)?;
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Vec::new()
+            }
             Err(error) => return Err(failed(error)),
         };
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -48,21 +52,36 @@ impl Journal {
         if damaged > 0 {
             tracing::warn!(path = %path.display(), damaged, "lines of a notification journal are damaged and left out");
         }
-        let mut file = File::options().create(true).append(true).open(&path).map_err(failed)?;
-        // A line that a crash cut in two ends here, so that the next one stands alone.
-        if text.last().is_some_and(|last| *last != b'\n') {
-            file.write_all(b"\n").map_err(failed)?;
+        let torn = text.last().is_some_and(|last| *last != b'\n');
+        let mut journal = Self { path, file: None, torn, bytes: text.len() as u64, base: 0 };
+        // A disk that is full or read-only is no reason not to start.
+        if let Err(error) = journal.file() {
+            tracing::warn!(path = %journal.path.display(), %error, "a notification journal cannot be written yet");
         }
-        let bytes = text.len() as u64;
-        Ok((Self { path, file, bytes, base: 0 }, events.into_iter().flatten().collect()))
+        Ok((journal, events.into_iter().flatten().collect()))
+    }
+
+    /// The open file.
+    fn file(&mut self) -> io::Result<&mut File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                self.path.parent().map_or(Ok(()), fs::create_dir_all)?;
+                File::options().create(true).append(true).open(&self.path)?
+            }
+        };
+        Ok(self.file.insert(file))
     }
 
     /// Appends events with one write: they survive this process.
     pub(crate) fn append<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) -> io::Result<()> {
-        let lines: Vec<u8> = events.into_iter().flat_map(|event| line(event).into_bytes()).collect();
-        self.file.write_all(&lines)?;
+        // A line that a crash or a full disk cut in two ends here, so that the next one stands alone.
+        let mut lines = if self.torn { vec![b'\n'] } else { Vec::new() };
+        lines.extend(events.into_iter().flat_map(|event| line(event).into_bytes()));
+        let written = self.file()?.write_all(&lines);
+        self.torn = written.is_err();
         self.bytes += lines.len() as u64;
-        Ok(())
+        written
     }
 
     /// Whether most of the journal is history.
@@ -78,7 +97,8 @@ impl Journal {
         file.write_all(&lines)?;
         file.sync_data()?;
         fs::rename(&temporary, &self.path)?;
-        self.file = File::options().append(true).open(&self.path)?;
+        (self.file, self.torn) = (None, false);
+        self.file()?;
         self.bytes = lines.len() as u64;
         self.base = self.bytes;
         Ok(())

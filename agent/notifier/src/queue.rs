@@ -151,7 +151,9 @@ impl Waiting {
         let written = if self.journal.is_long() {
             let live: Vec<Event> =
                 self.alerts.values().map(|alert| Event::Put(PostedAlert::from(alert))).collect();
-            self.journal.rewrite(live.iter().chain(events))
+            let rewritten = self.journal.rewrite(live.iter().chain(events));
+            // Where there is no room for a second file there may be some in the first.
+            rewritten.or_else(|_| self.journal.append(events))
         } else {
             self.journal.append(events)
         };
@@ -210,6 +212,21 @@ mod tests {
         let queue = open(dir.path(), 2);
         assert_eq!(queue.push(vec![alert("a", 9_000), alert("b", 9_000), alert("c", 9_000)]), 1);
         assert_eq!(names(&queue), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_disk_that_refuses_costs_no_delivery_and_is_used_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        // A file stands where the folder belongs: nothing can be made there, whoever asks.
+        let place = dir.path().join("data");
+        std::fs::write(&place, "").expect("written");
+        let queue = open(&place, 9);
+        queue.push(vec![alert("a", 1)]);
+        assert_eq!(names(&queue), ["a"]);
+        std::fs::remove_file(&place).expect("removed");
+        queue.push(vec![alert("b", 1)]);
+        assert_eq!(names(&open(&place, 9)), ["b"], "what was queued before is in memory only");
+        assert_eq!(names(&queue), ["a", "b"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Appending: rows of numbers, a whole scrape at a time.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use model::Labels;
@@ -97,7 +98,12 @@ struct Progress {
     written: u64,
     durable: u64,
     failed: Option<Arc<str>>,
+    /// Positions that are never written, first and last, in order.
+    lost: VecDeque<(u64, u64)>,
 }
+
+/// Stretches of lost positions that are remembered: whoever waited longer ago has had an answer.
+const LOST_MAX: usize = 64;
 
 /// Announces progress of a log to those who wait for their [`Commit`].
 #[derive(Debug)]
@@ -114,6 +120,12 @@ pub struct Commit {
 #[must_use]
 pub fn commit_channel() -> CommitSender {
     CommitSender(watch::channel(Progress::default()).0)
+}
+
+impl Progress {
+    fn is_lost(&self, position: u64) -> bool {
+        self.lost.iter().any(|&(first, last)| (first..=last).contains(&position))
+    }
 }
 
 impl CommitSender {
@@ -139,6 +151,19 @@ impl CommitSender {
     /// The log failed; waiting commits that are not written yet get this error until [`CommitSender::recovered`].
     pub fn failed(&self, why: &str) {
         self.0.send_modify(|progress| progress.failed = Some(why.into()));
+    }
+
+    /// What was to be at these positions is dropped: their commits fail, whatever is written later.
+    pub fn lost(&self, first: u64, last: u64) {
+        self.0.send_modify(|progress| match progress.lost.back_mut() {
+            Some((_, end)) if *end + 1 == first => *end = last,
+            _ => {
+                progress.lost.push_back((first, last));
+                if progress.lost.len() > LOST_MAX {
+                    progress.lost.pop_front();
+                }
+            }
+        });
     }
 
     /// The log works again.
@@ -169,9 +194,14 @@ impl Commit {
         let closed = |_| AppendError::Unavailable("the store has been closed".to_owned());
         let progress = self
             .progress
-            .wait_for(|progress| reached(progress) >= position || progress.failed.is_some())
+            .wait_for(|progress| {
+                reached(progress) >= position || progress.failed.is_some() || progress.is_lost(position)
+            })
             .await
             .map_err(closed)?;
+        if progress.is_lost(position) {
+            return Err(AppendError::Unavailable("the disk took nothing, and memory was full".to_owned()));
+        }
         match &progress.failed {
             Some(why) if reached(&progress) < position => Err(AppendError::Unavailable(why.to_string())),
             _ => Ok(()),
@@ -194,6 +224,11 @@ mod tests {
         sender.recovered();
         sender.durable(2);
         second.durable().await.expect("durable");
+        let (mut lost, mut later) = (sender.commit(3), sender.commit(4));
+        sender.lost(3, 3);
+        sender.durable(4);
+        assert!(lost.written().await.is_err());
+        later.durable().await.expect("durable");
     }
 
     #[tokio::test]

@@ -101,7 +101,7 @@ fn sources(folder: &Path, extension: &str, out: &mut Vec<PathBuf>) {
 
 fn rust_sources() -> Vec<PathBuf> {
     let mut out = Vec::new();
-    for top in ["agent", "federation", "proto", "chaos-tests", "benches"] {
+    for top in ["agent", "federation", "proto", "chaos-tests", "benches", "fuzz"] {
         sources(&root().join(top), "rs", &mut out);
     }
     assert!(out.len() > 50, "the walk found only {} files", out.len());

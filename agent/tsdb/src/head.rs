@@ -78,8 +78,9 @@ impl Head {
 
     /// From now on the log answers for a window.
     pub(crate) fn give_up(&mut self, start: i64) {
-        if let Some(window) = self.windows.get_mut(&start) {
-            window.incomplete = true;
+        if self.covers(start) {
+            let dir = &self.dir;
+            self.windows.entry(start).or_insert_with(|| Window::of_head(dir)).incomplete = true;
         }
     }
 

@@ -5,6 +5,7 @@
 //! every start; older windows are put together from the log for each question. The bytes are described in
 //! FORMAT.md.
 
+mod ballast;
 mod bytes;
 pub mod codec;
 mod found;
@@ -15,6 +16,7 @@ mod metrics;
 mod open;
 mod options;
 mod order;
+mod outage;
 mod own;
 mod query;
 mod record;

@@ -18,10 +18,15 @@ pub(crate) struct Metrics {
     pub(crate) records_corrupt: Counter,
     pub(crate) bytes_corrupt: Counter,
     pub(crate) rows_corrupt: Counter,
+    pub(crate) bytes_torn: Counter,
+    pub(crate) segments_missing: Counter,
     pub(crate) write_failures: Counter,
     pub(crate) sync_failures: Counter,
     pub(crate) syncs: Counter,
     pub(crate) waiting_bytes: Gauge,
+    pub(crate) failing: Gauge,
+    pub(crate) frames_shed: Counter,
+    pub(crate) rows_shed: Counter,
     pub(crate) frames_own: Counter,
     pub(crate) frames_received: Counter,
     pub(crate) frames_duplicate: Counter,
@@ -33,7 +38,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let new = Self::default();
-        let gauges: [(&str, &str, &Gauge); 7] = [
+        let gauges: [(&str, &str, &Gauge); 8] = [
             ("prometheus_tsdb_head_series", "Series in the head.", &new.series),
             ("prometheus_tsdb_head_min_time", "Oldest time in the head, in milliseconds.", &new.min_time),
             ("prometheus_tsdb_head_max_time", "Newest time in the head, in milliseconds.", &new.max_time),
@@ -41,11 +46,12 @@ impl Metrics {
             ("prometheus_tsdb_storage_blocks_bytes", "Bytes of all segments.", &new.bytes),
             ("vedette_log_segments", "Segments of the log.", &new.segments),
             ("vedette_log_waiting_bytes", "Bytes that wait for the disk.", &new.waiting_bytes),
+            ("vedette_log_failing", "1 while the log takes nothing.", &new.failing),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 16] = [
+        let counters: [(&str, &str, &Counter); 20] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -59,9 +65,13 @@ impl Metrics {
             ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),
             ("vedette_log_corrupt_bytes", "Damaged bytes.", &new.bytes_corrupt),
             ("vedette_log_corrupt_rows", "Rows that contradict their frame.", &new.rows_corrupt),
+            ("vedette_log_missing_segments", "Segments that are gone, or never were.", &new.segments_missing),
+            ("vedette_log_torn_bytes", "Bytes at the log's end that were no whole record.", &new.bytes_torn),
             ("vedette_log_write_failures", "Writes that failed.", &new.write_failures),
             ("vedette_log_sync_failures", "Syncs that failed.", &new.sync_failures),
             ("vedette_log_syncs", "Syncs.", &new.syncs),
+            ("vedette_log_shed_frames", "Own frames that neither disk nor memory took.", &new.frames_shed),
+            ("vedette_log_shed_rows", "Rows of these.", &new.rows_shed),
             ("vedette_log_own_frames", "Frames that this store wrote itself.", &new.frames_own),
             ("vedette_log_received_frames", "Frames taken from others.", &new.frames_received),
             ("vedette_log_duplicate_frames", "Frames offered again.", &new.frames_duplicate),

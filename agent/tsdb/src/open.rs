@@ -34,8 +34,12 @@ struct Replay {
     adopted: Vec<(StreamId, IntervalSet)>,
     /// The last frame of each own stream, to find holes.
     last: HashMap<StreamNo, (u64, i64)>,
+    /// The first frame of each own stream that is there, and when it begins.
+    first: HashMap<StreamNo, (u64, i64)>,
     gaps: Vec<Gap>,
     bad_records: u64,
+    /// Segments were dropped on purpose once.
+    retained: bool,
 }
 
 /// Opens the log and builds the state that it tells of.
@@ -55,8 +59,10 @@ pub(crate) fn open(
         deferred: Vec::new(),
         adopted: Vec::new(),
         last: HashMap::new(),
+        first: HashMap::new(),
         gaps: Vec::new(),
         bad_records: 0,
+        retained: false,
     };
     let log_options = LogOptions {
         dir: options.dir.join("log"),
@@ -68,12 +74,15 @@ pub(crate) fn open(
     let (state, unusable) = replay.finish(options, now_ms, epoch, &log, metrics);
     metrics.records_corrupt.inc_by(recovery.corrupt_regions + unusable);
     metrics.bytes_corrupt.inc_by(recovery.corrupt_bytes);
+    metrics.bytes_torn.inc_by(recovery.torn_bytes);
+    metrics.segments_missing.inc_by(recovery.missing);
     tracing::info!(
         segments = recovery.segments,
         records = recovery.records,
         corrupt_regions = recovery.corrupt_regions,
         corrupt_bytes = recovery.corrupt_bytes,
         torn_bytes = recovery.torn_bytes,
+        missing_segments = recovery.missing,
         unusable,
         "the log is read"
     );
@@ -98,6 +107,7 @@ impl Replay {
             }
             record::FRAME => self.take_frame(found)?,
             record::CHECKPOINT => {
+                self.retained = true;
                 for mark in record::checkpoint(payload)? {
                     let no = self.open_stream(mark.info);
                     let stream = self.streams.get_mut(no);
@@ -176,6 +186,7 @@ impl Replay {
                 self.streams.get_mut(no).received.union(&gone);
             }
         }
+        self.find_missing_start(log, metrics);
         for stat in log.segments() {
             self.segments.entry(stat.index).or_default();
         }
@@ -198,6 +209,7 @@ impl Replay {
             segments: self.segments,
             open_segment: None,
             gaps: self.gaps,
+            outage: None,
             closed: false,
         };
         (state, self.bad_records)
@@ -220,6 +232,8 @@ impl Replay {
         if !self.streams.get(no).own {
             return;
         }
+        let first = self.first.entry(no).or_insert((seq, range.start));
+        *first = (*first).min((seq, range.start));
         let Some((last, end)) = self.last.insert(no, (seq, range.end)) else { return };
         let known = seq <= last + 1 || self.streams.get(no).received.contains(last + 1);
         if known || range.start <= end.saturating_add(1) {
@@ -229,6 +243,25 @@ impl Replay {
         let gap = Gap { start: end + 1, end: range.start - 1, why };
         if !self.gaps.contains(&gap) {
             self.gaps.push(gap);
+        }
+    }
+
+    /// The log's first segments are gone although none was ever dropped, or an own stream begins in its middle
+    /// although no checkpoint says that what was before is past retention.
+    fn find_missing_start(&mut self, log: &Log, metrics: &Metrics) {
+        let begins_late = log.segments().first().is_some_and(|first| first.index > 1);
+        metrics.segments_missing.inc_by(u64::from(begins_late && !self.retained));
+        for (&no, &(seq, start)) in &self.first {
+            let stream = self.streams.get(no);
+            if seq == 1 || stream.received.contains(seq - 1) {
+                continue;
+            }
+            self.bad_records += 1;
+            let why = format!("{}: {} frames were damaged", self.node, seq - 1);
+            let gap = Gap { start: stream.info.minted_ms.min(start), end: start - 1, why };
+            if gap.start <= gap.end && !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
         }
     }
 }

@@ -27,8 +27,9 @@ pub struct StoreOptions {
     pub ahead_max: Duration,
     /// Bytes after which a segment is closed early.
     pub segment_bytes_max: u64,
-    /// Bytes that may wait in memory for a disk that takes none; then appends are refused. As many
-    /// again may wait for rows that they build on.
+    /// Bytes that may wait in memory for a disk that takes none; then frames of others are refused, and
+    /// of the own ones the oldest are dropped, a part at a time. As many again may be written and wait for
+    /// a sync, and as many for rows that they build on.
     pub waiting_bytes_max: usize,
     /// The file system.
     pub disk: Arc<dyn log::Disk>,

@@ -70,7 +70,7 @@ pub(crate) struct Verdict {
     pub(crate) duplicates: usize,
     pub(crate) out_of_bounds: usize,
     pub(crate) first_rejected: Option<Labels>,
-    /// Commits wait for this position.
+    /// Commits wait for this position: that of what was there already, or the row's.
     pub(crate) position: u64,
     /// The open frame was closed: write soon.
     pub(crate) sealed: bool,
@@ -124,6 +124,11 @@ impl Own {
     /// Bytes of the open frame's rows.
     pub(crate) fn open_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.body.len())
+    }
+
+    /// The position of the newest row.
+    fn last_position(&self) -> u64 {
+        if self.open.is_some() { self.position } else { self.position - 1 }
     }
 
     /// Forgets groups that nobody used in the windows that stay; gives the others.
@@ -209,7 +214,8 @@ impl State {
                 _ if !in_bounds => &mut verdict.out_of_bounds,
                 Some(newest) if newest.timestamp > row.timestamp => &mut verdict.out_of_order,
                 Some(newest) if newest.bits == bits => {
-                    // Said twice: it is there already.
+                    // Said twice: it is there already, if perhaps not in the log.
+                    verdict.position = self.own.last_position();
                     *cell = Cell::Absent;
                     continue;
                 }

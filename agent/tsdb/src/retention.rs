@@ -12,7 +12,11 @@ impl Inner {
         }
         let mut writer = self.writer.lock();
         let now = self.clock.monotonic();
-        if let Err(error) = writer.checkpoint(&self.shared(now)) {
+        let mut recorded = writer.checkpoint(&self.shared(now));
+        if recorded.is_err() && self.ballast.give_up() {
+            recorded = writer.checkpoint(&self.shared(now));
+        }
+        if let Err(error) = recorded {
             tracing::warn!(%error, "nothing is dropped: what was received cannot be recorded");
             return;
         }

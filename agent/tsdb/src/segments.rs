@@ -118,18 +118,25 @@ pub(crate) struct FrameReader<'a> {
 
 impl FrameReader<'_> {
     /// The frame at a place; none when it is damaged or its segment gone.
-    pub(crate) fn read(&mut self, segment: u64, offset: u64) -> Option<Frame> {
-        if self.open.as_ref().is_none_or(|(index, _)| *index != segment) {
-            self.open = Some((segment, SegmentReader::open(&self.files.dir, segment).ok()?));
-        }
-        let (_, reader) = self.open.as_ref()?;
-        match reader.read(offset) {
+    ///
+    /// # Errors
+    /// When the segment is there and cannot be opened, as without file descriptors: that is no damage.
+    pub(crate) fn read(&mut self, segment: u64, offset: u64) -> Result<Option<Frame>, FrameError> {
+        let reader = match &mut self.open {
+            Some((index, reader)) if *index == segment => reader,
+            open => match SegmentReader::open(&self.files.dir, segment) {
+                Ok(reader) => &mut open.insert((segment, reader)).1,
+                Err(error) if error.is_gone() => return Ok(None),
+                Err(error) => return Err(FrameError::Unavailable(error.to_string())),
+            },
+        };
+        Ok(match reader.read(offset) {
             Ok(found) if found.kind == record::FRAME => record::frame(found.payload).ok(),
             Ok(_) => None,
             Err(error) => {
                 tracing::warn!(%error, "a frame cannot be read");
                 None
             }
-        }
+        })
     }
 }

@@ -70,11 +70,9 @@ impl FrameSource for Store {
         let epoch = Epoch(inner.random.next_u128());
         let mut state = inner.state.write();
         inner.check_open(&state).map_err(FrameError::Unavailable)?;
-        state.seal();
         let id = StreamId { agent: Arc::clone(&inner.options.node_name), epoch };
         let info = StreamInfo { id, minted_ms: inner.clock.now_ms(), external };
-        let no = state.streams.open(info.clone(), true);
-        state.own.renew(no);
+        state.renew(info.clone());
         drop(state);
         inner.wake(true);
         Ok(info)
@@ -131,13 +129,14 @@ impl Inner {
         };
         match place {
             Some(Place::Memory(frame)) => return Ok(Some((*frame).clone())),
-            Some(Place::Log(at)) => return Ok(reader.read(at.segment, at.offset)),
+            Some(Place::Log(at)) => return reader.read(at.segment, at.offset),
             None => {}
         }
         for (segment, closed) in segments {
             let list = self.files.list(segment, closed)?;
             let listed = list.iter().find(|listed| listed.key.seq == seq && listed.key.stream == *stream);
-            if let Some(frame) = listed.and_then(|listed| reader.read(segment, listed.offset)) {
+            let Some(listed) = listed else { continue };
+            if let Some(frame) = reader.read(segment, listed.offset)? {
                 return Ok(Some(frame));
             }
         }

@@ -7,6 +7,7 @@ use storage::{Frame, FrameHash, Gap, IntervalSet, Layout, StreamInfo, TimeRange}
 
 use crate::head::Head;
 use crate::layouts::Layouts;
+use crate::outage::Outage;
 use crate::own::Own;
 use crate::rows::Applied;
 use crate::segments::{FrameFiles, Segments};
@@ -54,6 +55,8 @@ pub(crate) struct State {
     /// The segment being written.
     pub(crate) open_segment: Option<u64>,
     pub(crate) gaps: Vec<Gap>,
+    /// While the log takes nothing.
+    pub(crate) outage: Option<Outage>,
     pub(crate) closed: bool,
 }
 
@@ -100,6 +103,13 @@ impl State {
         applied
     }
 
+    /// Own rows go on under another epoch.
+    pub(crate) fn renew(&mut self, info: StreamInfo) {
+        self.seal();
+        let no = self.streams.open(info, true);
+        self.own.renew(no);
+    }
+
     /// Moves the head to the window that holds `now_ms`, loading what comes back into memory.
     pub(crate) fn turn(&mut self, now_ms: i64, files: &FrameFiles) {
         // What leaves the head is found among the frames from now on.
@@ -124,7 +134,8 @@ impl State {
         let frames = match plan.read(start, files) {
             Ok(frames) => frames,
             Err(error) => {
-                tracing::error!(%error, window = start, "a window cannot be loaded");
+                tracing::error!(%error, window = start, "a window cannot be loaded: the log is read for each question");
+                self.head.give_up(start);
                 return;
             }
         };
@@ -199,7 +210,7 @@ impl WindowPlan {
         for place in self.recent {
             let frame = match place {
                 Place::Memory(frame) => Some(frame),
-                Place::Log(at) => reader.read(at.segment, at.offset).map(Arc::new),
+                Place::Log(at) => reader.read(at.segment, at.offset)?.map(Arc::new),
             };
             if let Some(frame) = frame {
                 frames.insert(frame.key().clone(), frame);
@@ -210,7 +221,7 @@ impl WindowPlan {
                 if window_of(listed.range.start) != start || frames.contains_key(&listed.key) {
                     continue;
                 }
-                if let Some(frame) = reader.read(segment, listed.offset) {
+                if let Some(frame) = reader.read(segment, listed.offset)? {
                     frames.insert(listed.key.clone(), Arc::new(frame));
                 }
             }

@@ -1,6 +1,7 @@
 //! The store: one folder, one process, one writing thread.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,6 +14,7 @@ use storage::{AppendError, AppendOutcome, Appender, Epoch, Gap, Layout, LayoutRe
 use telemetry::Registry;
 use tokio::sync::watch;
 
+use crate::ballast::Ballast;
 use crate::metrics::Metrics;
 use crate::open;
 use crate::options::{OpenError, StoreOptions};
@@ -38,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) state: RwLock<State>,
     pub(crate) files: FrameFiles,
+    pub(crate) ballast: Ballast,
     pub(crate) announcer: Announcer,
     wake: Mutex<Wake>,
     woken: Condvar,
@@ -74,6 +77,7 @@ impl Store {
             writer: Mutex::new(Writer::new(log, options.segment_bytes_max)),
             state: RwLock::new(state),
             files,
+            ballast: Ballast::new(&options.dir),
             announcer,
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),
@@ -97,6 +101,9 @@ impl Store {
         let inner = &self.inner;
         inner.turn_if_due();
         inner.retain();
+        if inner.state.read().outage.is_none() {
+            inner.ballast.take();
+        }
         inner.update_metrics();
     }
 
@@ -148,7 +155,7 @@ impl Appender for Store {
     fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
         self.inner.turn_if_due();
         let mut state = self.inner.state.write();
-        self.inner.check_open(&state).map_err(AppendError::Unavailable)?;
+        self.inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
         let unknown = || AppendError::Unavailable("the layout's shape is not known".to_owned());
         state.own_layout(layout).ok_or_else(unknown)
     }
@@ -159,7 +166,7 @@ impl Appender for Store {
         let ahead = i64::try_from(inner.options.ahead_max.as_millis()).unwrap_or(i64::MAX);
         let newest_allowed = inner.clock.now_ms().saturating_add(ahead);
         let mut state = inner.state.write();
-        inner.check_open(&state).map_err(AppendError::Unavailable)?;
+        inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
         let verdict = state.own_append(row, newest_allowed)?;
         drop(state);
         let metrics = &inner.metrics;
@@ -187,7 +194,7 @@ impl Inner {
         if state.closed {
             return Err("the store is closed".to_owned());
         }
-        let (waiting, max) = (state.queue_bytes + state.own.open_bytes(), self.options.waiting_bytes_max);
+        let (waiting, max) = (state.waiting(), self.options.waiting_bytes_max);
         if waiting >= max {
             return Err(format!("{waiting} bytes wait for the disk, at most {max}"));
         }
@@ -220,6 +227,7 @@ impl Inner {
             state: &self.state,
             announcer: &self.announcer,
             metrics: &self.metrics,
+            node: &self.options.node_name,
             now_ms: self.clock.now_ms(),
             now,
         }
@@ -283,8 +291,14 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     };
     std::fs::create_dir_all(dir).map_err(failed(dir))?;
     let path = dir.join("LOCK");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    // On a disk that is read-only what is there can be asked for, and rows go on in memory.
+    let read_only = |error: &io::Error| error.kind() == io::ErrorKind::ReadOnlyFilesystem;
+    let file = match file {
+        Err(error) if read_only(&error) => File::open(&path),
+        opened => opened,
+    }
+    .map_err(failed(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_owned())),

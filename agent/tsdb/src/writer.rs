@@ -80,14 +80,19 @@ impl Writer {
     /// Writes what is queued, and syncs if told to.
     pub(crate) fn write(&mut self, shared: &Shared<'_>, sync: bool) -> Result<(), LogError> {
         let done = self.try_write(shared).and_then(|()| if sync { self.sync(shared) } else { Ok(()) });
-        shared.metrics.waiting_bytes.set(self.log.waiting_bytes() as i64);
+        let queued = shared.state.read().queue_bytes;
+        shared.metrics.waiting_bytes.set(self.log.waiting_bytes().max(queued) as i64);
         let announce = shared.announcer;
         match &done {
             Ok(()) if self.failing => {
                 tracing::info!("the log takes records again");
                 self.failing = false;
+                shared.metrics.failing.set(0);
+                shared.state.write().end_outage(shared.node);
                 announce.own.recovered();
                 announce.received.recovered();
+                // What was dropped meanwhile is recorded.
+                return self.write(shared, sync);
             }
             Err(error) => {
                 shared.metrics.write_failures.inc();
@@ -95,6 +100,8 @@ impl Writer {
                     tracing::error!(%error, "the log takes no records: they wait in memory");
                 }
                 self.failing = true;
+                shared.metrics.failing.set(1);
+                shared.state.write().begin_outage();
                 announce.own.failed(&error.to_string());
                 announce.received.failed(&error.to_string());
                 // Frames can be shipped from memory meanwhile.
@@ -106,7 +113,16 @@ impl Writer {
     }
 
     fn try_write(&mut self, shared: &Shared<'_>) -> Result<(), LogError> {
+        if self.failing {
+            // What it did not take goes first; the rest stays where the oldest of it can be dropped.
+            self.written(shared)?;
+            self.append_batch(shared)?;
+        }
         self.batch.extend(shared.state.write().queue.drain(..));
+        self.append_batch(shared)
+    }
+
+    fn append_batch(&mut self, shared: &Shared<'_>) -> Result<(), LogError> {
         if !self.batch.is_empty() {
             self.roll_if_due(shared.now_ms)?;
         }
@@ -281,7 +297,14 @@ impl Writer {
 
     /// Records what was received so far, synced: what must be there before segments go.
     pub(crate) fn checkpoint(&mut self, shared: &Shared<'_>) -> Result<(), LogError> {
-        self.write(shared, true)?;
+        if self.failing {
+            // What waits in the queue is too much for the room that was kept.
+            self.written(shared)?;
+            self.append_batch(shared)?;
+            self.sync(shared)?;
+        } else {
+            self.write(shared, true)?;
+        }
         let (marks, gaps) = {
             let state = shared.state.read();
             let marks: Vec<StreamMark> = state
@@ -310,6 +333,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) state: &'a parking_lot::RwLock<State>,
     pub(crate) announcer: &'a Announcer,
     pub(crate) metrics: &'a Metrics,
+    pub(crate) node: &'a str,
     pub(crate) now_ms: i64,
     /// Monotonic.
     pub(crate) now: Duration,

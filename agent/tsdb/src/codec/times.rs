@@ -51,6 +51,9 @@ fn read(bytes: &[u8], out: &mut Vec<i64>) -> Result<(), Malformed> {
         return Err(Malformed("a version that is not known here"));
     }
     let mut left = usize::from(u16::from_le_bytes([low, high]));
+    if left == 0 {
+        return Err(Malformed("a count of timestamps out of range"));
+    }
     let mut reader = Reader::new(&body[HEAD..]);
     while left > 0 {
         let count = left.min(PACKED_MAX);

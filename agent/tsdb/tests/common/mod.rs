@@ -29,6 +29,22 @@ pub(crate) fn cases(quick: u32) -> proptest::test_runner::Config {
     }
 }
 
+/// The same for the property that releases are judged by: at soak at least `soak` of them.
+pub(crate) fn cases_or(quick: u32, soak: u32) -> proptest::test_runner::Config {
+    let mut config = cases(quick);
+    if std::env::var_os("VEDETTE_SOAK").is_some() {
+        config.cases = config.cases.max(soak);
+    }
+    config
+}
+
+/// A folder for a life: in memory where that can be, as thousands of lives sync a hundred times each and no
+/// power is cut.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("dir")
+}
+
 pub(crate) type Samples = BTreeMap<Labels, Vec<(i64, u64)>>;
 
 pub(crate) fn options(dir: &Path, node: &str) -> StoreOptions {
