@@ -139,10 +139,34 @@ pub(crate) struct Shipping {
     tasks: Tasks,
     registry: Registry,
     running: Mutex<Option<(UplinkConfig, Labels, Uplink)>>,
+    replicas: Arc<Mutex<Replicas>>,
+}
+
+/// Who else needs this agent's frames.
+enum Replicas {
+    /// It is being found out: all of them may be needed.
+    Unknown,
+    Nobody,
+    /// These, until they have them on their disks.
+    Some(uplink::Durable),
+}
+
+impl Replicas {
+    /// The frames of a stream that they need no more.
+    fn released(&self, stream: &storage::StreamId) -> storage::IntervalSet {
+        match self {
+            Self::Unknown => storage::IntervalSet::new(),
+            Self::Nobody => std::iter::once(1..=u64::MAX).collect(),
+            Self::Some(durable) => durable.of(stream),
+        }
+    }
 }
 
 impl Shipping {
     pub(crate) fn new(agent: &Agent, store: Arc<Store>) -> Self {
+        let replicas = Arc::new(Mutex::new(Replicas::Unknown));
+        let asked = Arc::clone(&replicas);
+        store.keep_frames(move |stream| asked.lock().released(stream));
         Self {
             name: agent.name.clone(),
             dir: agent.flags.common.storage.path.join("uplink"),
@@ -152,6 +176,7 @@ impl Shipping {
             tasks: agent.tasks.clone(),
             registry: agent.registry.clone(),
             running: Mutex::new(None),
+            replicas,
         }
     }
 
@@ -162,10 +187,11 @@ impl Shipping {
         }
         let wanted = self.config(loaded, &labels);
         let same = self.running.lock().as_ref().map(|(config, ..)| config) == wanted.as_ref();
-        if same {
+        if same && wanted.is_some() {
             return Ok(());
         }
         let old = self.running.lock().take();
+        *self.replicas.lock() = Replicas::Unknown;
         if let Some((_, _, old)) = old
             && let Err(error) = old.stop(UPLINK_STOP).await
         {
@@ -181,7 +207,10 @@ impl Shipping {
                 &self.tasks,
                 &self.registry,
             );
+            *self.replicas.lock() = Replicas::Some(uplink.durable());
             *self.running.lock() = Some((config, labels, uplink));
+        } else {
+            *self.replicas.lock() = Replicas::Nobody;
         }
         Ok(())
     }

@@ -178,6 +178,8 @@ impl Node {
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
+        // A twin that was away, or lost its disk, is repaired from the frames: none goes before its time.
+        store.keep_frames(|_| storage::IntervalSet::new());
         let agents = Arc::new(Agents::load(
             &self.flags.common.storage.path,
             ReceiveOptions::HEARTBEAT,

@@ -70,6 +70,18 @@ impl Found {
         Ok(())
     }
 
+    /// Adds what one slot of a group has in the window.
+    pub(crate) fn add(
+        &mut self,
+        group: &Arc<Group>,
+        slot: u32,
+        points: Vec<Point>,
+    ) -> Result<(), QueryError> {
+        self.samples += points.len();
+        self.window.entry(group.series(slot)).or_default().push(Part { group: Arc::clone(group), points });
+        self.check(self.samples_max.saturating_mul(PARTS_MAX))
+    }
+
     fn check(&self, max: usize) -> Result<(), QueryError> {
         if self.samples <= max {
             return Ok(());

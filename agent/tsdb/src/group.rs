@@ -49,6 +49,11 @@ impl Group {
         self.own
     }
 
+    /// What holds for all frames of its stream.
+    pub(crate) fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
     pub(crate) fn stream_id(&self) -> &StreamId {
         &self.info.id
     }

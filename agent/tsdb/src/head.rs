@@ -26,6 +26,10 @@ pub(crate) struct Head {
     orders: Orders,
     /// Where files of windows are made.
     dir: PathBuf,
+    /// What is before it is sealed: it does not belong in memory, whatever the clock says.
+    sealed_to: i64,
+    /// Windows that went out of memory whole and are not sealed yet.
+    pub(crate) leaving: BTreeMap<i64, Leaving>,
     /// The window that holds now.
     current: i64,
     /// Bytes that rows may still take up while they wait for the row they build on.
@@ -40,6 +44,16 @@ pub(crate) struct HeadGroup {
     /// Of the own node's groups.
     pub(crate) order: Option<Arc<Order>>,
 }
+
+/// A window that is to be sealed, and its groups.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    pub(crate) window: Window,
+    pub(crate) groups: HashMap<GroupKey, Arc<Group>>,
+}
+
+/// Windows that wait in memory to be sealed, at most; those before them are sealed from the log.
+const LEAVING_MAX: usize = 2;
 
 #[derive(Debug, Default)]
 struct Common {
@@ -56,6 +70,8 @@ impl Head {
             groups: HashMap::new(),
             common: HashMap::new(),
             orders: Orders::default(),
+            sealed_to: i64::MIN,
+            leaving: BTreeMap::new(),
             current: window_of(now_ms),
             waiting_left: waiting_max,
             waiting_max,
@@ -68,7 +84,7 @@ impl Head {
     }
 
     pub(crate) fn covers(&self, window: i64) -> bool {
-        self.span().contains(&window)
+        self.span().contains(&window) && window >= self.sealed_to
     }
 
     /// Whether the window of a time belongs in memory and has all that the log has.
@@ -84,6 +100,19 @@ impl Head {
         }
     }
 
+    /// The first time that own rows may have.
+    pub(crate) fn takes_from(&self) -> i64 {
+        self.span()[0].max(self.sealed_to)
+    }
+
+    /// Windows before this are sealed.
+    pub(crate) fn seal_to(&mut self, end: i64) {
+        self.sealed_to = self.sealed_to.max(end);
+        let sealed_to = self.sealed_to;
+        self.windows.retain(|start, _| *start >= sealed_to);
+        self.leaving.retain(|start, _| *start >= sealed_to);
+    }
+
     /// Whether another window holds `now_ms`.
     pub(crate) fn is_outdated(&self, now_ms: i64) -> bool {
         window_of(now_ms) != self.current
@@ -94,7 +123,7 @@ impl Head {
         let before = self.span();
         self.current = window_of(now_ms);
         let span = self.span();
-        self.windows.retain(|start, _| span.contains(start));
+        self.leave(span);
         let mut kept = in_use.clone();
         kept.extend(self.windows.values().flat_map(|window| window.groups.keys().copied()));
         self.groups.retain(|key, _| kept.contains(key));
@@ -106,6 +135,24 @@ impl Head {
         let waiting: usize = self.windows.values().map(Window::waiting_bytes).sum();
         self.waiting_left = self.waiting_max.saturating_sub(waiting);
         span.into_iter().filter(|start| !before.contains(start)).collect()
+    }
+
+    /// Takes windows out of memory; those that are past go on to be sealed.
+    fn leave(&mut self, span: [i64; 3]) {
+        let all = std::mem::take(&mut self.windows);
+        for (start, window) in all {
+            if span.contains(&start) {
+                self.windows.insert(start, window);
+            } else if start < span[0] && !window.incomplete {
+                let known = |key: &GroupKey| Some((*key, Arc::clone(&self.groups.get(key)?.group)));
+                let groups = window.groups.keys().filter_map(known).collect();
+                self.leaving.insert(start, Leaving { window, groups });
+            }
+        }
+        self.leaving.retain(|start, _| !span.contains(start));
+        while self.leaving.len() > LEAVING_MAX {
+            self.leaving.pop_first();
+        }
     }
 
     /// A stream's layout as a group.
@@ -167,7 +214,9 @@ impl Head {
         let dir = &self.dir;
         let window = self.windows.entry(start).or_insert_with(|| Window::of_head(dir));
         // What cannot be told apart from others here is read from the log.
-        window.incomplete |= known.len() < layouts.len();
+        let names: HashSet<_> = layouts.iter().map(|layout| layout.id()).collect();
+        window.incomplete |= known.len() < names.len();
+        window.took(stream, frame.key().seq);
         window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |layout| {
             known.contains(&layout.id())
         })

@@ -77,6 +77,11 @@ impl Layouts {
         self.shapes.get(&layout.shape()).filter(same)
     }
 
+    /// The slots of a shape that is known.
+    pub(crate) fn slots_of(&self, id: ShapeId) -> Option<&[Slot]> {
+        self.shapes.get(&id).map(|shape| &*shape.slots)
+    }
+
     /// Makes a layout known; what it has in common with others is kept once.
     pub(crate) fn add(&mut self, layout: Layout) -> Arc<Layout> {
         if let Some(known) = self.all.get(&layout.id()) {

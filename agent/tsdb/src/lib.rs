@@ -1,9 +1,9 @@
-//! Head, log, segments, retention: the only local store.
+//! Head, log, sealed blocks, retention: the only local store.
 //!
 //! The head keeps the windows around now by group (a stream's layout): open rows as the log has them, older
 //! ones as tiles, of which whole ones go to a file that nobody else sees. It is rebuilt from the log at
-//! every start; older windows are put together from the log for each question. The bytes are described in
-//! FORMAT.md.
+//! every start. Older windows are sealed into blocks, and what comes for them later is read from the log until it
+//! is sealed too. The bytes are described in FORMAT.md.
 
 mod ballast;
 mod bytes;
@@ -24,6 +24,8 @@ mod retention;
 mod row;
 mod rows;
 mod run;
+mod seal;
+mod sealed;
 mod segments;
 mod sink;
 mod source;

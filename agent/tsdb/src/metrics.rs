@@ -33,17 +33,31 @@ pub(crate) struct Metrics {
     pub(crate) frames_clone: Counter,
     pub(crate) time_retentions: Counter,
     pub(crate) size_retentions: Counter,
+    pub(crate) sealed_windows: Gauge,
+    pub(crate) sealed_bytes: Gauge,
+    pub(crate) sealed_cache_bytes: Gauge,
+    pub(crate) sealed_damage: Counter,
+    pub(crate) seals: Counter,
+    pub(crate) seal_failures: Counter,
+    pub(crate) trimmed: Counter,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let new = Self::default();
-        let gauges: [(&str, &str, &Gauge); 8] = [
+        let gauges: [(&str, &str, &Gauge); 11] = [
             ("prometheus_tsdb_head_series", "Series in the head.", &new.series),
             ("prometheus_tsdb_head_min_time", "Oldest time in the head, in milliseconds.", &new.min_time),
             ("prometheus_tsdb_head_max_time", "Newest time in the head, in milliseconds.", &new.max_time),
             ("vedette_tsdb_head_spilled_bytes", "Bytes of the head that are in files.", &new.spilled_bytes),
-            ("prometheus_tsdb_storage_blocks_bytes", "Bytes of all segments.", &new.bytes),
+            ("prometheus_tsdb_storage_blocks_bytes", "Bytes of the log and of sealed windows.", &new.bytes),
+            ("vedette_tsdb_sealed_windows", "Windows of two hours that are sealed.", &new.sealed_windows),
+            ("vedette_tsdb_sealed_bytes", "Bytes of sealed windows.", &new.sealed_bytes),
+            (
+                "vedette_tsdb_sealed_cache_bytes",
+                "Memory that caches and write buffers of sealed data take up.",
+                &new.sealed_cache_bytes,
+            ),
             ("vedette_log_segments", "Segments of the log.", &new.segments),
             ("vedette_log_waiting_bytes", "Bytes that wait for the disk.", &new.waiting_bytes),
             ("vedette_log_failing", "1 while the log takes nothing.", &new.failing),
@@ -51,7 +65,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 20] = [
+        let counters: [(&str, &str, &Counter); 24] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -59,8 +73,20 @@ impl Metrics {
                 &new.out_of_order,
             ),
             ("prometheus_tsdb_out_of_bound_samples", "Own samples too new or too old.", &new.out_of_bounds),
-            ("prometheus_tsdb_time_retentions", "Segments dropped for their age.", &new.time_retentions),
-            ("prometheus_tsdb_size_retentions", "Segments dropped for their size.", &new.size_retentions),
+            (
+                "prometheus_tsdb_time_retentions",
+                "Windows and segments dropped for their age.",
+                &new.time_retentions,
+            ),
+            (
+                "prometheus_tsdb_size_retentions",
+                "Windows and segments dropped for their size.",
+                &new.size_retentions,
+            ),
+            ("vedette_tsdb_seals", "Windows sealed, late frames of one that is among them.", &new.seals),
+            ("vedette_tsdb_seal_failures", "Windows that could not be sealed.", &new.seal_failures),
+            ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
+            ("vedette_log_trimmed_segments", "Segments dropped because all of them is sealed.", &new.trimmed),
             ("vedette_tsdb_duplicate_samples", "Own samples with a second value.", &new.duplicates),
             ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),
             ("vedette_log_corrupt_bytes", "Damaged bytes.", &new.bytes_corrupt),

@@ -1,4 +1,5 @@
-//! Opening: every intact record of the log is read once, and the head is rebuilt from it.
+//! Opening: every intact record of the log is read once, and the head is rebuilt from it. Sealed windows are
+//! opened first: they tell which frames were taken whose records may be gone.
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{HashMap, VecDeque};
@@ -14,8 +15,9 @@ use crate::metrics::Metrics;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
 use crate::record;
+use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
-use crate::state::State;
+use crate::state::{Queued, State};
 use crate::streams::{Entry, Place, StreamNo, Streams};
 use crate::window::{WINDOW_MS, window_of};
 
@@ -48,7 +50,8 @@ pub(crate) fn open(
     now_ms: i64,
     epoch: Epoch,
     metrics: &Metrics,
-) -> Result<(Log, State, FrameFiles), OpenError> {
+) -> Result<(Log, State, FrameFiles, Vault), OpenError> {
+    let (vault, loss) = Vault::open(options.dir.join("sealed"), options.sealed_memory, metrics);
     let mut replay = Replay {
         node: Arc::clone(&options.node_name),
         head_from: window_of(now_ms).saturating_sub(WINDOW_MS),
@@ -64,6 +67,7 @@ pub(crate) fn open(
         bad_records: 0,
         retained: false,
     };
+    replay.take_sealed(&vault);
     let log_options = LogOptions {
         dir: options.dir.join("log"),
         waiting_bytes_max: options.waiting_bytes_max,
@@ -71,7 +75,10 @@ pub(crate) fn open(
     };
     let (log, recovery) = Log::open(log_options, &mut |record| replay.take(record))?;
     let files = FrameFiles::new(log.dir().to_owned());
-    let (state, unusable) = replay.finish(options, now_ms, epoch, &log, metrics);
+    let (mut state, unusable) = replay.finish(options, now_ms, epoch, &log, &vault, metrics);
+    if let Some(loss) = loss {
+        state.take_loss(loss, options, now_ms);
+    }
     metrics.records_corrupt.inc_by(recovery.corrupt_regions + unusable);
     metrics.bytes_corrupt.inc_by(recovery.corrupt_bytes);
     metrics.bytes_torn.inc_by(recovery.torn_bytes);
@@ -86,10 +93,42 @@ pub(crate) fn open(
         unusable,
         "the log is read"
     );
-    Ok((log, state, files))
+    Ok((log, state, files, vault))
+}
+
+impl State {
+    /// Answers over what may have been sealed say from now on that it is missing; for good where it is.
+    fn take_loss(&mut self, loss: Loss, options: &StoreOptions, now_ms: i64) {
+        let retention = i64::try_from(options.retention_time.as_millis()).unwrap_or(i64::MAX);
+        let start = if retention == 0 { i64::MIN } else { now_ms.saturating_sub(retention) };
+        let gap = Gap { start, end: now_ms, why: loss.why };
+        self.gaps.push(gap.clone());
+        if loss.for_good {
+            self.queue.push_back(Queued::Gap(gap));
+        }
+    }
 }
 
 impl Replay {
+    /// Streams and frames of sealed windows: the log may have nothing of them any more.
+    fn take_sealed(&mut self, vault: &Vault) {
+        let streams = vault.get().map(|store| store.streams());
+        match streams {
+            Some(Ok(streams)) => streams.into_iter().for_each(|info| {
+                self.open_stream(info);
+            }),
+            Some(Err(error)) => tracing::error!(%error, "the streams of sealed data cannot be read"),
+            None => {}
+        }
+        for window in vault.windows() {
+            for (id, frames) in &window.frames {
+                if let Some(no) = self.streams.find(id) {
+                    self.streams.get_mut(no).received.union(frames);
+                }
+            }
+        }
+    }
+
     fn take(&mut self, record: Record) {
         if self.try_take(record).is_err() {
             self.bad_records += 1;
@@ -174,6 +213,7 @@ impl Replay {
         now_ms: i64,
         epoch: Epoch,
         log: &Log,
+        vault: &Vault,
         metrics: &Metrics,
     ) -> (State, u64) {
         for (at, frame) in std::mem::take(&mut self.deferred) {
@@ -193,7 +233,8 @@ impl Replay {
         for stream in self.streams.iter_mut() {
             stream.durable = stream.received.clone();
         }
-        let head = Head::new(&options.dir, now_ms, options.waiting_bytes_max);
+        let mut head = Head::new(&options.dir, now_ms, options.waiting_bytes_max);
+        head.seal_to(vault.sealed_to());
         let head = self.fill_head(head, metrics);
         let id = StreamId { agent: Arc::clone(&options.node_name), epoch };
         let info = StreamInfo { id, minted_ms: now_ms, external: options.external.clone() };

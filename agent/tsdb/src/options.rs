@@ -15,9 +15,9 @@ pub struct StoreOptions {
     pub node_name: Arc<str>,
     /// Labels that the own series carry away from here; not applied to what this store itself shows.
     pub external: Labels,
-    /// Samples older than this are dropped, by whole segments; zero keeps everything.
+    /// Samples older than this are dropped, by whole windows; zero keeps everything.
     pub retention_time: Duration,
-    /// Bytes that the log may have before its oldest segments are dropped; zero sets no limit.
+    /// Bytes that log and sealed windows may have together before the oldest go; zero sets no limit.
     pub retention_size: u64,
     /// At most so long after a write the bytes are on the disk.
     pub sync_interval: Duration,
@@ -31,13 +31,16 @@ pub struct StoreOptions {
     /// of the own ones the oldest are dropped, a part at a time. As many again may be written and wait for
     /// a sync, and as many for rows that they build on.
     pub waiting_bytes_max: usize,
+    /// Bytes that caches and write buffers of sealed data may take up.
+    pub sealed_memory: usize,
     /// The file system.
     pub disk: Arc<dyn log::Disk>,
 }
 
 impl StoreOptions {
     /// A store in `dir` with the defaults: 15 days, no size limit, 200 ms to a write, 1 s to a sync,
-    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting.
+    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting, 16 MiB
+    /// for sealed data.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, node_name: &str) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl StoreOptions {
             ahead_max: Duration::from_secs(10 * 60),
             segment_bytes_max: 128 << 20,
             waiting_bytes_max: 64 << 20,
+            sealed_memory: 16 << 20,
             disk: Arc::new(log::SystemDisk),
         }
     }

@@ -183,7 +183,7 @@ impl State {
         if row.cells.len() != slots {
             return Err(AppendError::Width { cells: row.cells.len(), slots });
         }
-        let in_bounds = row.timestamp <= newest_allowed && row.timestamp >= self.head.span()[0];
+        let in_bounds = row.timestamp <= newest_allowed && row.timestamp >= self.head.takes_from();
         let in_order = known.order.as_ref().is_some_and(|order| order.is_news(row.timestamp));
         let mut verdict = if in_bounds && in_order {
             let present = row.cells.iter().filter(|cell| **cell != Cell::Absent).count();

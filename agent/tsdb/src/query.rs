@@ -1,4 +1,5 @@
-//! Answering: the head for the windows in memory, the log for all others, window by window.
+//! Answering, window by window: the head for those in memory; for others the blocks, and the log for what no
+//! block has.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -8,13 +9,17 @@ use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, Seri
 
 use crate::found::{Found, ReadError, Source};
 use crate::group::{Group, GroupKey, Matching};
+use crate::sealed::{SealedError, SealedReader, SealedWindow};
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::streams::{Place, Stream, StreamNo};
-use crate::window::{SharedRows, Window, window_of};
+use crate::window::{SharedRows, WINDOW_MS, Window, window_of};
 
 /// A group, the slots that pass, and where their samples are in the head.
 type Candidate = (Arc<Group>, Arc<[u32]>, Option<SharedRows>);
+
+/// Times that a window is read while it changes.
+const TRIES: usize = 8;
 
 /// What a limited list says, as Prometheus does.
 const TRUNCATED: &str = "results truncated due to limit";
@@ -76,13 +81,14 @@ impl Store {
         answer: impl FnOnce(&Inner) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let in_memory = {
+            let windows = self.inner.windows_in(range);
             let state = self.inner.state.read();
             let in_memory = |window: i64| {
                 let spilled =
                     state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
                 state.head.answers(window) && !spilled
             };
-            state.windows_in(range).into_iter().all(in_memory)
+            windows.into_iter().all(in_memory)
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if !in_memory => {
@@ -97,12 +103,74 @@ impl Store {
 
 impl Inner {
     fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
-        let (windows, coverage) = {
-            let state = self.state.read();
-            (state.windows_in(select.range), state.coverage(select.range))
-        };
+        let mut coverage = self.state.read().coverage(select.range);
         let mut found = Found::new(select.samples_max);
-        for start in windows {
+        for start in self.windows_in(select.range) {
+            self.read_window(select, start, &mut found)?;
+            found.close_window()?;
+        }
+        self.cover_damage(select.range, &mut coverage);
+        Ok(SeriesSet { series: found.finish(), coverage })
+    }
+
+    /// Starts of the windows that may have samples in a range, in order.
+    fn windows_in(&self, range: TimeRange) -> BTreeSet<i64> {
+        let mut starts: BTreeSet<i64> = self.state.read().windows_in(range).into_iter().collect();
+        let floor = self.vault.floor();
+        starts.retain(|start| *start >= floor);
+        let within = window_of(range.start)..=range.end;
+        starts.extend(
+            self.vault.windows().iter().map(|window| window.start).filter(|start| within.contains(start)),
+        );
+        starts
+    }
+
+    /// Says which damage is known in a range.
+    fn cover_damage(&self, range: TimeRange, coverage: &mut Coverage) {
+        let damage = self.vault.damage().into_iter();
+        coverage
+            .gaps
+            .extend(damage.filter(|gap| range.overlaps(&TimeRange { start: gap.start, end: gap.end })));
+    }
+
+    fn read_window(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+        for _ in 0..TRIES {
+            let sealed = self.vault.window(start);
+            match &sealed {
+                None => self.read_unsealed(select, start, found)?,
+                Some(window) => self.read_sealed(select, window, found)?,
+            }
+            // Where it was sealed meanwhile, the log may have lost what was looked for there.
+            if self.vault.window(start).as_ref().map(Arc::as_ptr) == sealed.as_ref().map(Arc::as_ptr) {
+                return Ok(());
+            }
+            found.drop_window();
+        }
+        Err(QueryError::Unavailable("a window was sealed again and again while it was read".to_owned()))
+    }
+
+    /// A window's blocks, and frames that are in none.
+    fn read_sealed(
+        &self,
+        select: &Select,
+        window: &Arc<SealedWindow>,
+        found: &mut Found,
+    ) -> Result<(), QueryError> {
+        let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
+        let Some(store) = self.vault.get() else { return Ok(()) };
+        let mut reader = SealedReader::new(&store, window).map_err(unavailable)?;
+        let places = reader.groups(&self.state.read(), select.range);
+        let mut matching = Matching::new(&select.matchers);
+        for place in places {
+            let slots = matching.slots(&place.group);
+            reader
+                .points(&place, &slots, select.range, |slot, points| found.add(&place.group, slot, points))?;
+        }
+        self.read_log(select, window.start, Some(window), found)
+    }
+
+    fn read_unsealed(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+        {
             let sources = self.state.read().head_sources(select, start);
             let read = sources.map(|sources| found.read(&sources, select.range));
             match read {
@@ -112,27 +180,40 @@ impl Inner {
                     tracing::error!(%error, window = start, "the head's file cannot be read: the log is, from now on");
                     found.drop_window();
                     self.state.write().head.give_up(start);
-                    self.read_log(select, start, &mut found)?;
+                    self.read_log(select, start, None, found)?;
                 }
-                None => self.read_log(select, start, &mut found)?,
+                None => self.read_log(select, start, None, found)?,
             }
-            found.close_window()?;
         }
-        Ok(SeriesSet { series: found.finish(), coverage })
+        Ok(())
     }
 
-    fn read_log(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
-        found.read(&self.log_sources(select, start)?, select.range).map_err(|error| match error {
+    fn read_log(
+        &self,
+        select: &Select,
+        start: i64,
+        sealed: Option<&Arc<SealedWindow>>,
+        found: &mut Found,
+    ) -> Result<(), QueryError> {
+        found.read(&self.log_sources(select, start, sealed)?, select.range).map_err(|error| match error {
             ReadError::Query(error) => error,
             ReadError::Head(error) => QueryError::Unavailable(error.to_string()),
         })
     }
 
     /// A window's matching groups out of the log: rows that are put together for this one question.
-    fn log_sources(&self, select: &Select, start: i64) -> Result<Vec<Source>, QueryError> {
-        let plan = self.state.read().plan_window(start);
-        let frames =
-            plan.read(start, &self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
+    fn log_sources(
+        &self,
+        select: &Select,
+        start: i64,
+        sealed: Option<&Arc<SealedWindow>>,
+    ) -> Result<Vec<Source>, QueryError> {
+        let plan = self.state.read().plan_window(start, sealed.cloned());
+        if plan.is_empty() {
+            return Ok(Vec::new());
+        }
+        let store = self.vault.get();
+        let frames = plan.read(&self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
         let mut matching = Matching::new(&select.matchers);
         let mut window = Window::default();
         let mut wanted: HashMap<GroupKey, Option<Source>> = HashMap::new();
@@ -145,7 +226,14 @@ impl Inner {
                     let known = state.streams.get(stream);
                     let group = Arc::new(Group::new(stream, known, Arc::clone(layout), shape));
                     let slots = matching.slots(&group);
-                    (!slots.is_empty()).then(|| Source { group, slots, rows: window.rows(stream, layout) })
+                    if slots.is_empty() {
+                        return None;
+                    }
+                    let rows = window.rows(stream, layout);
+                    if let (Some(store), Some(sealed)) = (&store, sealed) {
+                        rows.lock().seed(store.tails(sealed, &group));
+                    }
+                    Some(Source { group, slots, rows })
                 });
             }
             drop(state);
@@ -170,11 +258,43 @@ impl Inner {
                 visit(&group, &held);
             }
         }
+        self.visit_sealed(query, visit);
+    }
+
+    /// The same for sealed windows: a group with a row in the range counts with all of its slots.
+    fn visit_sealed(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
+        let Some(store) = self.vault.get() else { return };
+        let mut groups: HashMap<GroupKey, Arc<Group>> = HashMap::new();
+        for window in self.vault.windows() {
+            let end = window.start.saturating_add(WINDOW_MS - 1);
+            if !query.range.overlaps(&TimeRange { start: window.start, end }) {
+                continue;
+            }
+            match SealedReader::new(&store, &window) {
+                Ok(reader) => {
+                    let places = reader.groups(&self.state.read(), query.range);
+                    groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
+                }
+                Err(error) => tracing::error!(%error, "sealed data cannot be read"),
+            }
+        }
+        let all = [Vec::new()];
+        let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
+        for matchers in sets {
+            let mut matching = Matching::new(matchers);
+            for group in groups.values() {
+                let slots = matching.slots(group);
+                if !slots.is_empty() {
+                    visit(group, &slots);
+                }
+            }
+        }
     }
 
     /// A list cut to its limit, and its coverage.
     fn limited<T>(&self, found: impl IntoIterator<Item = T>, query: &LabelQuery) -> (Vec<T>, Coverage) {
         let mut coverage = self.state.read().coverage(query.range);
+        self.cover_damage(query.range, &mut coverage);
         let mut found = found.into_iter();
         let list: Vec<T> = found.by_ref().take(query.limit).collect();
         if found.next().is_some() {

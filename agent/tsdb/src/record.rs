@@ -175,7 +175,8 @@ pub(crate) fn gap(payload: &[u8]) -> Result<Gap, Malformed> {
     })
 }
 
-fn whole<T>(
+/// Reads a payload to its last byte.
+pub(crate) fn whole<T>(
     payload: &[u8],
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,
 ) -> Result<T, Malformed> {
@@ -184,12 +185,12 @@ fn whole<T>(
     if reader.is_empty() { Ok(value) } else { Err(Malformed("bytes after the end of the record")) }
 }
 
-fn put_id(out: &mut Vec<u8>, id: &StreamId) {
+pub(crate) fn put_id(out: &mut Vec<u8>, id: &StreamId) {
     put_text(out, &id.agent);
     out.extend_from_slice(&id.epoch.0.to_le_bytes());
 }
 
-fn id(reader: &mut Reader<'_>) -> Result<StreamId, Malformed> {
+pub(crate) fn id(reader: &mut Reader<'_>) -> Result<StreamId, Malformed> {
     let agent = Arc::from(reader.text()?);
     Ok(StreamId { agent, epoch: Epoch(reader.u128_le()?) })
 }
@@ -204,7 +205,7 @@ fn info(reader: &mut Reader<'_>) -> Result<StreamInfo, Malformed> {
     Ok(StreamInfo { id: id(reader)?, minted_ms: reader.zigzag()?, external: labels(reader)? })
 }
 
-fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+pub(crate) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     put_varint(out, labels.len() as u64);
     for (name, value) in labels.pairs() {
         put_text(out, name);
@@ -212,7 +213,7 @@ fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     }
 }
 
-fn labels(reader: &mut Reader<'_>) -> Result<Labels, Malformed> {
+pub(crate) fn labels(reader: &mut Reader<'_>) -> Result<Labels, Malformed> {
     let mut pairs = Vec::new();
     for _ in 0..reader.count()? {
         pairs.push((reader.text()?, reader.text()?));
@@ -221,7 +222,7 @@ fn labels(reader: &mut Reader<'_>) -> Result<Labels, Malformed> {
 }
 
 /// First, then length, then the holes and lengths that follow: small numbers in practice.
-fn put_set(out: &mut Vec<u8>, set: &IntervalSet) {
+pub(crate) fn put_set(out: &mut Vec<u8>, set: &IntervalSet) {
     put_varint(out, set.ranges().count() as u64);
     let mut after = 0;
     for range in set.ranges() {
@@ -231,7 +232,7 @@ fn put_set(out: &mut Vec<u8>, set: &IntervalSet) {
     }
 }
 
-fn set(reader: &mut Reader<'_>) -> Result<IntervalSet, Malformed> {
+pub(crate) fn set(reader: &mut Reader<'_>) -> Result<IntervalSet, Malformed> {
     let mut set = IntervalSet::new();
     let mut after = 0u64;
     for _ in 0..reader.count()? {

@@ -1,13 +1,49 @@
-//! Dropping what is past its time or over its size: whole closed segments, oldest first.
+//! Dropping what is past its time or over its size, oldest first: sealed windows, and closed segments of the log.
+//! Segments go early, too: once all of them is sealed, and nobody needs their frames.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use storage::IntervalSet;
+
+use crate::sealed::SealedWindow;
+use crate::state::State;
 use crate::store::Inner;
+use crate::streams::StreamNo;
 use crate::window::{WINDOW_MS, window_of};
 
+/// What goes.
+#[derive(Debug, Default)]
+struct Going {
+    /// Sealed windows past their time, and those that are too much.
+    windows: [Vec<i64>; 2],
+    /// Closed segments likewise.
+    segments: [Vec<u64>; 2],
+    /// Closed segments of which all is sealed.
+    trimmed: Vec<u64>,
+}
+
+/// Something that may go for its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    Window(i64),
+    Segment(u64),
+}
+
 impl Inner {
-    /// Drops segments past retention, after what was received is recorded elsewhere.
+    /// Drops what is past retention and what is in the log and in blocks, after what was received is recorded
+    /// elsewhere.
     pub(crate) fn retain(&self) {
-        let (expired, oversized) = self.past_retention();
-        if expired.is_empty() && oversized.is_empty() {
+        let going = self.going();
+        self.drop_windows(&going);
+        let metrics = &self.metrics;
+        let [expired, oversized] = &going.segments;
+        let all = [
+            (expired, &metrics.time_retentions),
+            (oversized, &metrics.size_retentions),
+            (&going.trimmed, &metrics.trimmed),
+        ];
+        if all.iter().all(|(segments, _)| segments.is_empty()) {
             return;
         }
         let mut writer = self.writer.lock();
@@ -20,12 +56,10 @@ impl Inner {
             tracing::warn!(%error, "nothing is dropped: what was received cannot be recorded");
             return;
         }
-        for (segments, counter) in
-            [(expired, &self.metrics.time_retentions), (oversized, &self.metrics.size_retentions)]
-        {
-            for segment in segments {
+        for (segments, counter) in all {
+            for &segment in segments {
                 if let Err(error) = writer.log.remove(segment) {
-                    tracing::warn!(%error, segment, "a segment past retention stays");
+                    tracing::warn!(%error, segment, "a segment that is not needed any more stays");
                     continue;
                 }
                 counter.inc();
@@ -42,37 +76,109 @@ impl Inner {
         state.drop_unused_layouts();
     }
 
-    /// Closed segments that are too old, and those that are too much.
-    fn past_retention(&self) -> (Vec<u64>, Vec<u64>) {
+    /// Takes sealed windows out of the manifest; their files follow.
+    fn drop_windows(&self, going: &Going) {
+        let Some(store) = self.vault.get() else { return };
+        let counters = [&self.metrics.time_retentions, &self.metrics.size_retentions];
+        for (windows, counter) in going.windows.iter().zip(counters) {
+            match store.forget(windows) {
+                Ok(()) => {
+                    counter.inc_by(windows.len() as u64);
+                }
+                Err(error) => tracing::warn!(%error, "sealed windows past retention stay"),
+            }
+        }
+        if going.windows.iter().any(|windows| !windows.is_empty()) {
+            store.tidy();
+        }
+    }
+
+    fn going(&self) -> Going {
         let floor = self.floor_ms();
         let stats = self.writer.lock().log.segments();
+        let sealed = self.vault.windows();
         let state = self.state.read();
-        let closed = || stats.iter().take(stats.len().saturating_sub(1));
-        // All segments of a window go together, as later ones build on the keyframes of earlier ones.
+        let closed = &stats[..stats.len().saturating_sub(1)];
+        let mut going = Going::default();
         let old = |newest: i64| window_of(newest).saturating_add(WINDOW_MS) <= floor;
-        let mut expired = Vec::new();
-        for stat in closed() {
+        going.windows[0] = sealed.iter().map(|window| window.start).filter(|&start| old(start)).collect();
+        for stat in closed {
+            // All segments of a window go together, as later ones build on the keyframes of earlier ones.
             match state.segments.get(&stat.index).and_then(|segment| segment.newest) {
-                Some(newest) if old(newest) => expired.push(stat.index),
+                Some(newest) if old(newest) => going.segments[0].push(stat.index),
                 // Without frames it matters only while older ones are there.
                 None if stats.first().is_some_and(|first| first.index == stat.index) && floor > i64::MIN => {
-                    expired.push(stat.index);
+                    going.segments[0].push(stat.index);
                 }
                 _ => {}
             }
         }
-        let mut bytes: u64 =
-            stats.iter().filter(|stat| !expired.contains(&stat.index)).map(|stat| stat.bytes).sum();
-        let mut oversized = Vec::new();
-        let max = self.options.retention_size;
-        for stat in closed().filter(|stat| !expired.contains(&stat.index)) {
-            if max == 0 || bytes <= max {
+        let rest: Vec<u64> =
+            closed.iter().map(|stat| stat.index).filter(|index| !going.segments[0].contains(index)).collect();
+        going.trimmed = self.trimmable(&state, &rest, &sealed);
+        let is_left = |piece: &Piece| match piece {
+            Piece::Window(start) => !going.windows[0].contains(start),
+            Piece::Segment(index) => rest.contains(index) && !going.trimmed.contains(index),
+        };
+        let mut pieces: Vec<(i64, Piece, u64)> =
+            sealed.iter().map(|window| (window.start, Piece::Window(window.start), window.bytes())).collect();
+        pieces.extend(closed.iter().map(|stat| {
+            let newest = state.segments.get(&stat.index).and_then(|segment| segment.newest);
+            (newest.map_or(i64::MIN, window_of), Piece::Segment(stat.index), stat.bytes)
+        }));
+        pieces.retain(|(_, piece, _)| is_left(piece));
+        pieces.sort_unstable();
+        let open = stats.last().map_or(0, |stat| stat.bytes);
+        let mut bytes = open + pieces.iter().map(|(.., bytes)| bytes).sum::<u64>();
+        for (_, piece, size) in pieces {
+            if self.options.retention_size == 0 || bytes <= self.options.retention_size {
                 break;
             }
-            bytes -= stat.bytes;
-            oversized.push(stat.index);
+            bytes -= size;
+            match piece {
+                Piece::Window(start) => going.windows[1].push(start),
+                Piece::Segment(index) => going.segments[1].push(index),
+            }
         }
-        (expired, oversized)
+        going
+    }
+
+    /// Closed segments that nobody needs: of each of their windows every frame, wherever it is, is in blocks, and
+    /// released by those who ship or repair. So the keyframes of a frame that is needed stay with it.
+    fn trimmable(&self, state: &State, closed: &[u64], sealed: &[Arc<SealedWindow>]) -> Vec<u64> {
+        let sealed: HashMap<i64, &SealedWindow> =
+            sealed.iter().map(|window| (window.start, &**window)).collect();
+        let floor = self.vault.floor();
+        let keepers = self.keepers.read();
+        let mut released: HashMap<StreamNo, Vec<IntervalSet>> = HashMap::new();
+        let mut needed: HashSet<i64> = HashSet::new();
+        for (_, stream) in state.streams.iter() {
+            needed.extend(stream.in_memory().map(|(_, entry)| window_of(entry.range.start)));
+        }
+        for segment in state.segments.values() {
+            for (&start, streams) in &segment.windows {
+                let answers = start >= floor
+                    && sealed
+                        .get(&start)
+                        .is_none_or(|window| state.has_unsealed(segment, start, Some(window)));
+                let mut kept = |no: &StreamNo, frames: &IntervalSet| {
+                    let id = &state.streams.get(*no).info.id;
+                    let ask = || keepers.iter().map(|keeper| keeper(id)).collect();
+                    let released = released.entry(*no).or_insert_with(ask);
+                    released.iter().any(|released| !frames.difference(released).is_empty())
+                };
+                if answers || streams.iter().any(|(no, frames)| kept(no, frames)) {
+                    needed.insert(start);
+                }
+            }
+        }
+        let free = |index: &&u64| {
+            let segment = state.segments.get(index);
+            segment.is_some_and(|segment| {
+                !segment.windows.is_empty() && segment.windows.keys().all(|start| !needed.contains(start))
+            })
+        };
+        closed.iter().filter(free).copied().collect()
     }
 
     /// Samples before this time are past retention.

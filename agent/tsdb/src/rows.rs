@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
+use crate::codec::CodecError;
 use crate::row::{self, RawRow, RowState};
 use crate::run::{At, OpenRow, Run};
-use crate::spill::SpillFile;
+use crate::spill::{Sealed, SpillFile};
 use crate::view::View;
 use crate::window::Origin;
 
@@ -39,10 +40,10 @@ pub(crate) struct Rows {
 }
 
 /// A row that others may build on, and its place in its stream.
-#[derive(Debug)]
-struct Tail {
-    row: RowState,
-    sequence: (u64, u32),
+#[derive(Clone, Debug)]
+pub(crate) struct Tail {
+    pub(crate) row: RowState,
+    pub(crate) sequence: (u64, u32),
 }
 
 #[derive(Debug)]
@@ -102,6 +103,41 @@ impl Rows {
     /// The same for the head; without a file all tiles stay in memory.
     pub(crate) fn bounded(slots: usize, file: Option<Arc<SpillFile>>) -> Self {
         Self { file, bounded: true, ..Self::new(slots) }
+    }
+
+    /// The same for sealing: whatever comes is kept, in the file where there is one.
+    pub(crate) fn unbounded(slots: usize, file: Option<Arc<SpillFile>>) -> Self {
+        Self { file, ..Self::new(slots) }
+    }
+
+    /// Turns all rows into tiles: none is added afterwards.
+    pub(crate) fn close(&mut self) -> Result<(), CodecError> {
+        self.runs.iter_mut().try_for_each(|run| run.close(self.slots))
+    }
+
+    /// All tiles, each with its rows.
+    pub(crate) fn tiles(&self) -> impl Iterator<Item = (Arc<Sealed>, &[At])> {
+        self.runs.iter().flat_map(Run::tiles)
+    }
+
+    /// Rows that others may still build on.
+    pub(crate) fn tails(&self) -> &[Tail] {
+        &self.tails
+    }
+
+    /// Rows that are elsewhere, on which these may build.
+    pub(crate) fn seed(&mut self, tails: Vec<Tail>) {
+        self.tails.extend(tails);
+    }
+
+    /// Whether the row of that number was received and is a keyframe.
+    pub(crate) fn has_keyframe(&self, number: u64) -> bool {
+        self.keyframes.contains(&number)
+    }
+
+    /// Frames of rows without their base.
+    pub(crate) fn waiting_frames(&self) -> impl Iterator<Item = u64> {
+        self.waiting.values().map(|waiting| waiting.origin.seq)
     }
 
     /// Encodes the own node's next row, the one after number `before`, into a frame's body and keeps it. It is

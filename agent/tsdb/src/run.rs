@@ -74,6 +74,26 @@ impl Run {
         }
     }
 
+    /// Turns all rows into tiles: none is added afterwards.
+    pub(crate) fn close(&mut self, width: usize) -> Result<(), CodecError> {
+        if !self.open.is_empty() {
+            let tile = self.sealed(width)?;
+            self.open.clear();
+            self.tiles.push(Arc::new(Sealed::Memory(tile)));
+        }
+        Ok(())
+    }
+
+    /// Its tiles, each with its rows.
+    pub(crate) fn tiles(&self) -> impl Iterator<Item = (Arc<Sealed>, &[At])> {
+        let mut start = 0;
+        self.tiles.iter().map(move |tile| {
+            let rows = &self.rows[start..start + tile.rows()];
+            start += tile.rows();
+            (Arc::clone(tile), rows)
+        })
+    }
+
     /// Adds its rows of a range to a view of some slots.
     pub(crate) fn view(&self, width: usize, slots: &[u32], range: TimeRange, view: &mut View) {
         let mut at = 0;

@@ -1,6 +1,6 @@
 //! What the segments hold: in memory a summary of each, and on demand the list of one's frames.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ const LISTS_KEPT: usize = 4;
 pub(crate) struct Segment {
     /// Last time of its rows; none without frames.
     pub(crate) newest: Option<i64>,
-    /// Starts of the windows that its frames belong to.
-    pub(crate) windows: BTreeSet<i64>,
+    /// The frames of each stream by the start of their window.
+    pub(crate) windows: BTreeMap<i64, HashMap<StreamNo, IntervalSet>>,
     /// The frames of each stream.
     pub(crate) frames: HashMap<StreamNo, IntervalSet>,
     /// When each stream's layouts were used.
@@ -32,7 +32,7 @@ impl Segment {
     pub(crate) fn add(&mut self, stream: StreamNo, seq: u64, range: TimeRange, layouts: &[LayoutId]) {
         self.frames.entry(stream).or_default().insert(seq);
         self.newest = self.newest.max(Some(range.end));
-        self.windows.insert(window_of(range.start));
+        self.windows.entry(window_of(range.start)).or_default().entry(stream).or_default().insert(seq);
         for &layout in layouts {
             self.layouts.entry((stream, layout)).and_modify(|old| *old = join(*old, range)).or_insert(range);
         }

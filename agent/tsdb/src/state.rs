@@ -1,16 +1,20 @@
 //! Everything a store knows in memory, behind one lock.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use storage::{Frame, FrameHash, Gap, IntervalSet, Layout, StreamInfo, TimeRange};
+use log::Location;
+use storage::{
+    Frame, FrameError, FrameHash, FrameKey, Gap, IntervalSet, Layout, StreamId, StreamInfo, TimeRange,
+};
 
 use crate::head::Head;
 use crate::layouts::Layouts;
 use crate::outage::Outage;
 use crate::own::Own;
 use crate::rows::Applied;
-use crate::segments::{FrameFiles, Segments};
+use crate::sealed::SealedWindow;
+use crate::segments::{FrameFiles, Segment, Segments};
 use crate::streams::{Entry, Place, StreamNo, Streams};
 use crate::window::window_of;
 
@@ -63,7 +67,10 @@ pub(crate) struct State {
 /// Where the frames of a window are.
 #[derive(Debug, Default)]
 pub(crate) struct WindowPlan {
-    recent: Vec<Place>,
+    start: i64,
+    /// What is in its blocks is not read.
+    sealed: Option<Arc<SealedWindow>>,
+    recent: Vec<(FrameKey, Place)>,
     /// Segments to search, and whether they are closed.
     segments: Vec<(u64, bool)>,
 }
@@ -85,7 +92,12 @@ impl State {
         }
         let applied = match ticket {
             // Own rows are put into the head one by one, as they are appended.
-            Ticket::Own(_) => Applied::default(),
+            Ticket::Own(_) => {
+                if let Some(window) = self.head.windows.get_mut(&window_of(frame.range().start)) {
+                    window.took(stream, frame.key().seq);
+                }
+                Applied::default()
+            }
             Ticket::Received(_) => self.head.apply(&self.streams, &self.layouts, stream, &frame, &layouts),
         };
         let frame = Arc::new(frame);
@@ -130,8 +142,8 @@ impl State {
 
     /// Brings a window's frames from the log into the head.
     pub(crate) fn load(&mut self, start: i64, files: &FrameFiles) {
-        let plan = self.plan_window(start);
-        let frames = match plan.read(start, files) {
+        let plan = self.plan_window(start, None);
+        let frames = match plan.read(files) {
             Ok(frames) => frames,
             Err(error) => {
                 tracing::error!(%error, window = start, "a window cannot be loaded: the log is read for each question");
@@ -155,25 +167,39 @@ impl State {
     }
 
     /// Where a window's frames are.
-    pub(crate) fn plan_window(&self, start: i64) -> WindowPlan {
-        let mut plan = WindowPlan::default();
+    pub(crate) fn plan_window(&self, start: i64, sealed: Option<Arc<SealedWindow>>) -> WindowPlan {
+        let mut plan = WindowPlan { start, ..WindowPlan::default() };
+        let is_sealed = |id: &StreamId, seq| sealed.as_ref().is_some_and(|window| window.has(id, seq));
         for (_, stream) in self.streams.iter() {
-            let entries = stream.recent.values().filter(|entry| window_of(entry.range.start) == start);
-            plan.recent.extend(entries.map(|entry| entry.place.clone()));
+            let id = &stream.info.id;
+            let entries = stream
+                .recent
+                .iter()
+                .filter(|(seq, entry)| window_of(entry.range.start) == start && !is_sealed(id, **seq));
+            let key = |seq| FrameKey { stream: id.clone(), seq };
+            plan.recent.extend(entries.map(|(seq, entry)| (key(*seq), entry.place.clone())));
         }
         for (&index, segment) in &self.segments {
-            if segment.windows.contains(&start) {
+            if self.has_unsealed(segment, start, sealed.as_deref()) {
                 plan.segments.push((index, self.open_segment != Some(index)));
             }
         }
+        plan.sealed = sealed;
         plan
+    }
+
+    /// Whether a segment has frames of a window that its blocks do not have.
+    pub(crate) fn has_unsealed(&self, segment: &Segment, start: i64, sealed: Option<&SealedWindow>) -> bool {
+        let Some(streams) = segment.windows.get(&start) else { return false };
+        let Some(sealed) = sealed else { return true };
+        streams.iter().any(|(no, frames)| !sealed.has_all(&self.streams.get(*no).info.id, frames))
     }
 
     /// Starts of the windows that may have samples in a range, in order.
     pub(crate) fn windows_in(&self, range: TimeRange) -> Vec<i64> {
         let mut starts: BTreeSet<i64> = self.head.windows.keys().copied().collect();
         for segment in self.segments.values() {
-            starts.extend(&segment.windows);
+            starts.extend(segment.windows.keys());
         }
         for (_, stream) in self.streams.iter() {
             starts.extend(stream.in_memory().map(|(_, entry)| window_of(entry.range.start)));
@@ -203,31 +229,59 @@ impl State {
 }
 
 impl WindowPlan {
+    /// Whether there is nothing to read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.recent.is_empty() && self.segments.is_empty()
+    }
+
     /// Reads the window's frames, sorted by stream and sequence.
-    pub(crate) fn read(self, start: i64, files: &FrameFiles) -> Result<Vec<Arc<Frame>>, storage::FrameError> {
-        let mut reader = files.reader();
-        let mut frames: HashMap<storage::FrameKey, Arc<Frame>> = HashMap::new();
-        for place in self.recent {
-            let frame = match place {
-                Place::Memory(frame) => Some(frame),
-                Place::Log(at) => reader.read(at.segment, at.offset)?.map(Arc::new),
-            };
-            if let Some(frame) = frame {
-                frames.insert(frame.key().clone(), frame);
-            }
+    pub(crate) fn read(self, files: &FrameFiles) -> Result<Vec<Arc<Frame>>, FrameError> {
+        let mut frames = Vec::new();
+        self.visit(files, |frame| {
+            frames.push(frame);
+            true
+        })?;
+        Ok(frames)
+    }
+
+    /// Gives the window's frames in that order, one at a time, until told to stop.
+    pub(crate) fn visit(
+        self,
+        files: &FrameFiles,
+        mut visit: impl FnMut(Arc<Frame>) -> bool,
+    ) -> Result<(), FrameError> {
+        let mut places: BTreeMap<FrameKey, Vec<Place>> = BTreeMap::new();
+        for (key, place) in self.recent {
+            places.entry(key).or_default().push(place);
         }
         for (segment, closed) in self.segments {
             for listed in files.list(segment, closed)?.iter() {
-                if window_of(listed.range.start) != start || frames.contains_key(&listed.key) {
+                let key = &listed.key;
+                let is_sealed =
+                    || self.sealed.as_ref().is_some_and(|sealed| sealed.has(&key.stream, key.seq));
+                if window_of(listed.range.start) != self.start || is_sealed() {
                     continue;
                 }
-                if let Some(frame) = reader.read(segment, listed.offset)? {
-                    frames.insert(listed.key.clone(), Arc::new(frame));
-                }
+                let place = Place::Log(Location { segment, offset: listed.offset });
+                places.entry(key.clone()).or_default().push(place);
             }
         }
-        let mut frames: Vec<_> = frames.into_values().collect();
-        frames.sort_by(|a, b| a.key().cmp(b.key()));
-        Ok(frames)
+        let mut reader = files.reader();
+        for places in places.into_values() {
+            let mut frame = None;
+            for place in places {
+                frame = match place {
+                    Place::Memory(frame) => Some(frame),
+                    Place::Log(at) => reader.read(at.segment, at.offset)?.map(Arc::new),
+                };
+                if frame.is_some() {
+                    break;
+                }
+            }
+            if frame.is_some_and(|frame| !visit(frame)) {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -22,7 +22,7 @@ pub struct Status {
     pub max_time: Option<i64>,
     /// Segments of the log.
     pub segments: u64,
-    /// Bytes of the log.
+    /// Bytes of the log and of sealed windows.
     pub bytes: u64,
 }
 
@@ -103,8 +103,13 @@ impl Inner {
             min_time: times.map(|times| times.0),
             max_time: times.map(|times| times.1),
             segments: segments.len() as u64,
-            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            bytes: segments.iter().map(|segment| segment.bytes).sum::<u64>() + self.sealed_bytes(),
         }
+    }
+
+    /// Bytes of sealed windows.
+    pub(crate) fn sealed_bytes(&self) -> u64 {
+        self.vault.windows().iter().map(|window| window.bytes()).sum()
     }
 
     pub(crate) fn update_metrics(&self) {

@@ -10,7 +10,10 @@ use std::time::Duration;
 use env::{SharedClock, SharedRandom};
 use log::LogError;
 use parking_lot::{Condvar, Mutex, RwLock};
-use storage::{AppendError, AppendOutcome, Appender, Epoch, Gap, Layout, LayoutRef, Row, commit_channel};
+use storage::{
+    AppendError, AppendOutcome, Appender, Epoch, Gap, IntervalSet, Layout, LayoutRef, Row, StreamId,
+    commit_channel,
+};
 use telemetry::Registry;
 use tokio::sync::watch;
 
@@ -18,6 +21,7 @@ use crate::ballast::Ballast;
 use crate::metrics::Metrics;
 use crate::open;
 use crate::options::{OpenError, StoreOptions};
+use crate::sealed::Vault;
 use crate::segments::FrameFiles;
 use crate::state::{Queued, State};
 use crate::writer::{Announcer, Shared, Writer};
@@ -41,10 +45,19 @@ pub(crate) struct Inner {
     pub(crate) state: RwLock<State>,
     pub(crate) files: FrameFiles,
     pub(crate) ballast: Ballast,
+    /// Sealed windows.
+    pub(crate) vault: Vault,
+    /// Held by whoever seals: the head's window when late frames were last sealed.
+    pub(crate) sealing: Mutex<i64>,
+    /// Those who need frames: each tells which of a stream's it needs no more.
+    pub(crate) keepers: RwLock<Vec<Keeper>>,
     pub(crate) announcer: Announcer,
     wake: Mutex<Wake>,
     woken: Condvar,
 }
+
+/// Tells which frames of a stream somebody needs no more.
+pub(crate) type Keeper = Box<dyn Fn(&StreamId) -> IntervalSet + Send + Sync>;
 
 /// What the writing thread is told.
 #[derive(Debug, Default)]
@@ -70,7 +83,7 @@ impl Store {
         let lock = lock(&options.dir)?;
         let metrics = Metrics::new(registry);
         let epoch = Epoch(random.next_u128());
-        let (log, state, files) = open::open(&options, clock.now_ms(), epoch, &metrics)?;
+        let (log, state, files, vault) = open::open(&options, clock.now_ms(), epoch, &metrics)?;
         let announcer =
             Announcer { own: commit_channel(), received: commit_channel(), frames: watch::Sender::new(0) };
         let inner = Arc::new(Inner {
@@ -78,6 +91,9 @@ impl Store {
             state: RwLock::new(state),
             files,
             ballast: Ballast::new(&options.dir),
+            vault,
+            sealing: Mutex::new(i64::MIN),
+            keepers: RwLock::default(),
             announcer,
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),
@@ -95,16 +111,23 @@ impl Store {
         Ok(Arc::new(Self { inner, thread: Mutex::new(Some(thread)), _lock: lock }))
     }
 
-    /// What must be done now and then, at least once a minute: turning to the next window, dropping
-    /// what is past its retention, counting.
+    /// What must be done now and then, at least once a minute: turning to the next window, sealing
+    /// those that are past, dropping what is past its retention, counting. It reads and writes files.
     pub fn maintain(&self) {
         let inner = &self.inner;
         inner.turn_if_due();
+        inner.seal_windows();
         inner.retain();
         if inner.state.read().outage.is_none() {
             inner.ballast.take();
         }
         inner.update_metrics();
+    }
+
+    /// Frames stay in the log, also when they are sealed, until `released` has them: whoever ships or
+    /// repairs tells so which frames of a stream it needs no more. It is asked whenever segments may go.
+    pub fn keep_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
+        self.inner.keepers.write().push(Box::new(released));
     }
 
     /// Writes and syncs everything that was appended so far.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::STALE_NAN_BITS;
 use parking_lot::Mutex;
-use storage::{Cell, Frame, Layout, LayoutId};
+use storage::{Cell, Frame, IntervalSet, Layout, LayoutId};
 
 use crate::group::GroupKey;
 use crate::row::{self, RowState};
@@ -38,6 +38,10 @@ pub(crate) struct Window {
     pub(crate) groups: HashMap<GroupKey, SharedRows>,
     /// Of the head: then its memory is bounded, and tiles go to the file, where there is one.
     head: Option<Option<Arc<SpillFile>>>,
+    /// Of one that is being sealed from the log: where tiles go.
+    file: Option<Arc<SpillFile>>,
+    /// Frames of which it has every row, those that wait for their base among them.
+    pub(crate) frames: HashMap<StreamNo, IntervalSet>,
     pub(crate) samples: usize,
     /// Rows were dropped for want of memory: what the log has is the truth.
     pub(crate) incomplete: bool,
@@ -46,11 +50,17 @@ pub(crate) struct Window {
 impl Window {
     /// A window of the head, whose tiles go to a file in `dir`.
     pub(crate) fn of_head(dir: &Path) -> Self {
-        let file = SpillFile::new(dir);
-        if let Err(error) = &file {
-            tracing::warn!(%error, dir = %dir.display(), "the head's tiles stay in memory: no file can be made for them");
-        }
-        Self { head: Some(file.ok()), ..Self::default() }
+        Self { head: Some(spill_file(dir)), ..Self::default() }
+    }
+
+    /// A window that is put together to be sealed: it takes every row.
+    pub(crate) fn for_sealing(dir: &Path) -> Self {
+        Self { file: spill_file(dir), ..Self::default() }
+    }
+
+    /// It has every row of a frame.
+    pub(crate) fn took(&mut self, stream: StreamNo, seq: u64) {
+        self.frames.entry(stream).or_default().insert(seq);
     }
 
     /// Bytes of tiles that are in its file.
@@ -63,7 +73,7 @@ impl Window {
         let rows = self.groups.entry((stream, layout.id())).or_insert_with(|| {
             let slots = layout.slots().len();
             let rows = self.head.as_ref().map(|file| Rows::bounded(slots, file.clone()));
-            Arc::new(Mutex::new(rows.unwrap_or_else(|| Rows::new(slots))))
+            Arc::new(Mutex::new(rows.unwrap_or_else(|| Rows::unbounded(slots, self.file.clone()))))
         });
         Arc::clone(rows)
     }
@@ -108,6 +118,15 @@ impl Window {
         let all = || self.groups.values().filter_map(|rows| rows.lock().times());
         Some((all().map(|times| times.0).min()?, all().map(|times| times.1).max()?))
     }
+}
+
+/// A file for tiles in `dir`; without one they stay in memory.
+fn spill_file(dir: &Path) -> Option<Arc<SpillFile>> {
+    let file = SpillFile::new(dir);
+    if let Err(error) = &file {
+        tracing::warn!(%error, dir = %dir.display(), "tiles stay in memory: no file can be made for them");
+    }
+    file.ok()
 }
 
 /// The bits of a sample, where the cell has one.

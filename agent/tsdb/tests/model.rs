@@ -1,5 +1,5 @@
-//! Random lives of a store against a naive model: appends, restarts, torn tails, flipped bits, and
-//! disks that refuse.
+//! Random lives of a store against a naive model: appends, sealing, restarts, torn tails, flipped bits,
+//! and disks that refuse.
 
 mod common;
 
@@ -88,6 +88,8 @@ enum Op {
     /// Target, milliseconds since the last row (may be negative), cells.
     Append(usize, i64, Vec<Cell>),
     Wait(u64),
+    /// So many windows pass, and what is past is sealed.
+    Turn(u64),
     /// The clock is set back by so many milliseconds, and set right again at once.
     Stumble(u64),
     /// Rows go on under another epoch.
@@ -116,6 +118,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         20 => (0usize..6, prop_oneof![4 => -2_000i64..60_000, 1 => Just(0i64)], cells()).prop_map(|(target, since, cells)| Op::Append(target, since, cells)),
         2 => (0u64..5_000_000).prop_map(Op::Wait),
+        3 => (1u64..4).prop_map(Op::Turn),
         1 => (0u64..20_000_000).prop_map(Op::Stumble),
         1 => Just(Op::Renew),
         3 => Just(Op::Flush),
@@ -166,6 +169,12 @@ proptest! {
                 Op::Wait(ms) => {
                     now += ms as i64;
                     clock.advance(Duration::from_millis(ms));
+                }
+                Op::Turn(windows) => {
+                    now += windows as i64 * WINDOW;
+                    clock.advance(Duration::from_millis(windows * WINDOW as u64));
+                    store.flush().expect("flushes");
+                    store.maintain();
                 }
                 Op::Stumble(ms) => {
                     clock.step(-(ms as i64));

@@ -7,6 +7,7 @@
 
 mod config;
 mod cursor;
+mod durable;
 mod forks;
 mod metrics;
 mod session;
@@ -20,8 +21,10 @@ use env::{SharedClock, SharedRandom, Tasks};
 use storage::FrameSource;
 
 pub use config::{TlsFiles, UplinkConfig};
+pub use durable::Durable;
 pub use status::ReplicaStatus;
 
+use crate::durable::Acknowledged;
 use crate::forks::Forks;
 use crate::metrics::Metrics;
 use crate::session::Shipper;
@@ -31,6 +34,7 @@ use crate::status::SharedStatus;
 #[derive(Debug)]
 pub struct Uplink {
     statuses: Vec<SharedStatus>,
+    acknowledged: Vec<Acknowledged>,
     tasks: Tasks,
 }
 
@@ -59,10 +63,12 @@ impl Uplink {
         let tasks = tasks.child();
         let config = Arc::new(config);
         let forks = Arc::new(Forks::load(&config.cursor_dir));
-        let mut statuses = Vec::new();
+        let (mut statuses, mut acknowledged) = (Vec::new(), Vec::new());
         for endpoint in &config.endpoints {
             let status = SharedStatus::new(endpoint);
             statuses.push(status.clone());
+            let heard = Acknowledged::default();
+            acknowledged.push(heard.clone());
             let shipper = Shipper {
                 endpoint: endpoint.clone(),
                 config: Arc::clone(&config),
@@ -72,17 +78,24 @@ impl Uplink {
                 forks: Arc::clone(&forks),
                 metrics: metrics.clone(),
                 status,
+                acknowledged: heard,
                 tasks: tasks.clone(),
             };
             tasks.spawn(shipper.run());
         }
-        Self { statuses, tasks }
+        Self { statuses, acknowledged, tasks }
     }
 
     /// How shipping to each replica goes.
     #[must_use]
     pub fn status(&self) -> Vec<ReplicaStatus> {
         self.statuses.iter().map(SharedStatus::get).collect()
+    }
+
+    /// What all replicas have on their disks; it goes on to tell so when the uplink has ended.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        Durable(self.acknowledged.clone())
     }
 
     /// Ends every connection; what is not acknowledged is sent again after the next start.

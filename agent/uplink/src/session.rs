@@ -11,6 +11,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use crate::config::UplinkConfig;
 use crate::cursor::Cursor;
+use crate::durable::Acknowledged;
 use crate::forks::Forks;
 use crate::metrics::{Metrics, replica};
 use crate::shipping::Shipping;
@@ -34,6 +35,7 @@ pub(crate) struct Shipper {
     pub(crate) forks: Arc<Forks>,
     pub(crate) metrics: Metrics,
     pub(crate) status: SharedStatus,
+    pub(crate) acknowledged: Acknowledged,
     pub(crate) tasks: Tasks,
 }
 
@@ -41,6 +43,7 @@ impl Shipper {
     /// Connects, ships, and connects again, until the tasks are stopped.
     pub(crate) async fn run(self) {
         let mut cursor = Cursor::load(&self.config.cursor_dir, &self.endpoint);
+        cursor.durable.iter().for_each(|(stream, set)| self.acknowledged.add(stream, set));
         let mut pause = UplinkConfig::RECONNECT_MIN;
         while !self.tasks.is_stopping() {
             let ended = tokio::select! {
@@ -251,6 +254,7 @@ impl Connection<'_> {
             Down::Heartbeat(_) => Ok(()),
             Down::Need(ids) => self.send_needed(&ids).await,
             Down::Ack(durable) => {
+                durable.iter().for_each(|(stream, set)| self.shipper.acknowledged.add(stream, set));
                 let landed: u64 = durable.iter().map(|(stream, set)| self.shipping.acked(stream, set)).sum();
                 self.shipper
                     .metrics

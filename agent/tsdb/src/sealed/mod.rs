@@ -1,0 +1,22 @@
+//! Sealed windows: what left the head, as blocks in RocksDB. Nothing here knows the log; the store decides what
+//! is sealed and when (`seal`), and merges what it reads here with what only the log has (`query`).
+//!
+//! A window's blocks come in generations, one file each: frames that arrive late make another one, and several
+//! are folded into one. Readers see what the manifest lists. A window, or a generation, leaves the manifest
+//! first; its file goes when the last reader has.
+
+mod db;
+mod error;
+mod identity;
+mod index;
+mod keys;
+mod manifest;
+mod read;
+mod store;
+mod write;
+
+pub(crate) use error::SealedError;
+pub(crate) use manifest::SealedWindow;
+pub(crate) use read::SealedReader;
+pub(crate) use store::{Loss, SealedStore, Vault};
+pub(crate) use write::{GroupInput, Sealing};

@@ -1,0 +1,209 @@
+//! Reading sealed windows: only the groups, blocks and columns that a question needs. What is damaged is left out,
+//! told once, and named in the answer; it never gives a value.
+
+use std::sync::Arc;
+
+use storage::TimeRange;
+
+use super::error::SealedError;
+use super::identity::name_of;
+use super::index::Entry;
+use super::keys::BlockKey;
+use super::manifest::{Generation, SealedWindow};
+use super::store::SealedStore;
+use crate::codec::{Block, BlockReader, Values};
+use crate::group::Group;
+use crate::rows::Tail;
+use crate::run::{At, Point};
+use crate::state::State;
+
+/// Reads one window, keeping its memory from block to block.
+pub(crate) struct SealedReader<'a> {
+    store: &'a SealedStore,
+    window: &'a SealedWindow,
+    blocks: BlockReader,
+    values: Values,
+}
+
+/// A group of a window, and where it is.
+pub(crate) struct Place {
+    pub(crate) group: Arc<Group>,
+    generation: Arc<Generation>,
+    entry: Entry,
+}
+
+impl<'a> SealedReader<'a> {
+    pub(crate) fn new(store: &'a SealedStore, window: &'a SealedWindow) -> Result<Self, SealedError> {
+        Ok(Self { store, window, blocks: BlockReader::new()?, values: Values::default() })
+    }
+
+    /// The groups that have rows in a range, some several times: once for each generation.
+    pub(crate) fn groups(&self, state: &State, range: TimeRange) -> Vec<Place> {
+        let start = self.window.start;
+        let mut places = Vec::new();
+        for generation in &self.window.generations {
+            let index = match self.store.index(start, generation) {
+                Ok(index) => index,
+                Err(error) => {
+                    self.store.note_damage(
+                        BlockKey::index(start, generation.number),
+                        start,
+                        &error.to_string(),
+                    );
+                    continue;
+                }
+            };
+            for entry in &index.0 {
+                if !range.overlaps(&TimeRange { start: entry.first, end: entry.last }) {
+                    continue;
+                }
+                match self.store.group(entry.group, state) {
+                    Ok(group) => {
+                        places.push(Place { group, generation: Arc::clone(generation), entry: *entry })
+                    }
+                    Err(error) => {
+                        let key =
+                            BlockKey { group: entry.group, ..BlockKey::first(start, generation.number) };
+                        self.store.note_damage(key, start, &error.to_string());
+                    }
+                }
+            }
+        }
+        places
+    }
+
+    /// Gives the samples that slots of a group, in order, have in a range.
+    pub(crate) fn points<E>(
+        &mut self,
+        place: &Place,
+        slots: &[u32],
+        range: TimeRange,
+        mut give: impl FnMut(u32, Vec<Point>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for part in 0..place.entry.parts {
+            let rows = self.store.rows_of(
+                self.window.start,
+                &place.generation,
+                place.entry.group,
+                part,
+                &place.group,
+            );
+            let rows = match rows {
+                Ok(rows) => rows,
+                Err(error) => {
+                    self.note(self.key(place, super::keys::TIMES, part), &error);
+                    continue;
+                }
+            };
+            let from = rows.partition_point(|at| at.timestamp < range.start);
+            let to = rows.partition_point(|at| at.timestamp <= range.end);
+            if from >= to {
+                continue;
+            }
+            for wanted in slots.chunk_by(|a, b| a / COLUMNS == b / COLUMNS) {
+                let Some(first) = wanted.first() else { continue };
+                let sub = u16::try_from(first / COLUMNS).unwrap_or(super::keys::TAILS);
+                let key = self.key(place, sub, part);
+                let read = self.block(&key, place, wanted, &rows, (from, to));
+                match read {
+                    Ok(columns) => {
+                        for (&slot, points) in wanted.iter().zip(columns) {
+                            if !points.is_empty() {
+                                give(slot, points)?;
+                            }
+                        }
+                    }
+                    Err(error) => self.note(key, &error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn block(
+        &mut self,
+        key: &BlockKey,
+        place: &Place,
+        wanted: &[u32],
+        rows: &[At],
+        (from, to): (usize, usize),
+    ) -> Result<Vec<Vec<Point>>, SealedError> {
+        let value = self.store.value(key, name_of(&place.group, key))?;
+        let block = Block::parse(&value)?;
+        if block.rows() != rows.len() {
+            return Err(SealedError::Malformed("a block of another size"));
+        }
+        let column = |slot: &u32| (slot % COLUMNS) as usize;
+        let held = |slot: &u32| {
+            block.summaries().get(column(slot)).is_none_or(|summary| summary.count > 0 || summary.stale > 0)
+        };
+        let mut found = vec![Vec::new(); wanted.len()];
+        if !wanted.iter().any(held) {
+            return Ok(found);
+        }
+        let mut columns = self.blocks.open(&block)?;
+        for (slot, found) in wanted.iter().zip(&mut found).filter(|(slot, _)| held(slot)) {
+            columns.values(column(slot), &mut self.values)?;
+            let values = &self.values;
+            found.extend((from..to).filter(|&row| values.has(row)).map(|row| Point {
+                timestamp: rows[row].timestamp,
+                bits: values.bits[row],
+                sequence: rows[row].sequence,
+            }));
+        }
+        Ok(found)
+    }
+
+    fn key(&self, place: &Place, sub: u16, part: u16) -> BlockKey {
+        let Generation { number, .. } = *place.generation;
+        BlockKey { window: self.window.start, generation: number, group: place.entry.group, sub, part }
+    }
+
+    fn note(&self, key: BlockKey, error: &SealedError) {
+        self.store.note_damage(key, self.window.start, &error.to_string());
+    }
+}
+
+/// Columns of a block.
+const COLUMNS: u32 = Block::COLUMNS_MAX as u32;
+
+impl SealedStore {
+    /// A group by its number.
+    pub(crate) fn group(&self, number: u32, state: &State) -> Result<Arc<Group>, SealedError> {
+        self.identity.group(&self.db, number, &state.streams, &state.layouts)
+    }
+
+    /// What rows of a group may build on that are not sealed yet, as the newest generation has it.
+    pub(crate) fn tails(&self, window: &SealedWindow, group: &Arc<Group>) -> Vec<Tail> {
+        let number = match self.identity.find(&self.db, group) {
+            Ok(Some(number)) => number,
+            Ok(None) => return Vec::new(),
+            Err(error) => {
+                tracing::warn!(%error, "a group of sealed data cannot be looked up");
+                return Vec::new();
+            }
+        };
+        for generation in window.generations.iter().rev() {
+            let found = self.index(window.start, generation);
+            let entry = found.map(|index| index.find(number).copied());
+            match entry {
+                Ok(None) => continue,
+                Ok(Some(entry)) if !entry.tails => return Vec::new(),
+                Ok(Some(_)) => match self.tails_of(window.start, generation, number, group) {
+                    Ok(tails) => return tails,
+                    Err(error) => {
+                        let first = BlockKey::first(window.start, generation.number);
+                        let key = BlockKey { group: number, sub: super::keys::TAILS, ..first };
+                        self.note_damage(key, window.start, &error.to_string());
+                        return Vec::new();
+                    }
+                },
+                Err(error) => {
+                    let key = BlockKey::index(window.start, generation.number);
+                    self.note_damage(key, window.start, &error.to_string());
+                }
+            }
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,379 @@
+//! Sealed windows as the store holds them: which there are, what is read of them, what goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rocksdb::{Cache, DB, IngestExternalFileOptions, IteratorMode, Options, WriteBatch, WriteOptions};
+use storage::{Gap, StreamInfo};
+
+use super::db::{self, BLOCKS, MANIFEST};
+use super::error::SealedError;
+use super::identity::{self, Identity};
+use super::index::Index;
+use super::keys::{BlockKey, window_key, window_start};
+use super::manifest::{Generation, SealedWindow};
+use crate::metrics::Metrics;
+use crate::window::WINDOW_MS;
+
+/// Damaged places that are remembered, at most.
+const DAMAGE_MAX: usize = 1_000;
+/// Below this start windows are gone for good.
+const FLOOR: &[u8] = b"f";
+const WINDOW: u8 = b'w';
+
+/// Sealed data: opened when there is any.
+pub(crate) struct Vault {
+    dir: PathBuf,
+    memory: usize,
+    metrics: Metrics,
+    open: RwLock<Option<Arc<SealedStore>>>,
+}
+
+/// Sealed data that cannot be opened: how much it was cannot be told.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    pub(crate) why: String,
+    /// It does not come back with another start.
+    pub(crate) for_good: bool,
+}
+
+/// The open database.
+pub(crate) struct SealedStore {
+    pub(super) db: DB,
+    pub(super) file_options: Options,
+    cache: Cache,
+    /// Where files are written before they are ingested.
+    pub(super) staging: PathBuf,
+    pub(super) identity: Identity,
+    windows: RwLock<BTreeMap<i64, Arc<SealedWindow>>>,
+    floor: Mutex<i64>,
+    next_generation: Mutex<u32>,
+    /// Out of the manifest; their files go when nobody reads them.
+    gone: Mutex<Vec<(i64, Arc<Generation>)>>,
+    damage: Mutex<BTreeMap<BlockKey, Gap>>,
+    metrics: Metrics,
+}
+
+impl Vault {
+    /// Opens what is in `dir`; where nothing is, nothing is made. What cannot be opened is told.
+    pub(crate) fn open(dir: PathBuf, memory: usize, metrics: &Metrics) -> (Self, Option<Loss>) {
+        let vault = Self { dir, memory, metrics: metrics.clone(), open: RwLock::new(None) };
+        let mut loss = None;
+        if vault.dir.is_dir()
+            && let Err(error) = vault.create(&mut loss)
+        {
+            tracing::error!(dir = %vault.dir.display(), %error, "sealed data cannot be opened: answers lack it");
+            metrics.sealed_damage.inc();
+            loss = Some(Loss { why: format!("sealed data cannot be opened: {error}"), for_good: false });
+        }
+        (vault, loss)
+    }
+
+    /// The database, if there is one.
+    pub(crate) fn get(&self) -> Option<Arc<SealedStore>> {
+        self.open.read().clone()
+    }
+
+    /// The database, made where there is none.
+    pub(crate) fn get_or_create(&self) -> Result<Arc<SealedStore>, SealedError> {
+        match self.get() {
+            Some(open) => Ok(open),
+            None => self.create(&mut None),
+        }
+    }
+
+    fn create(&self, loss: &mut Option<Loss>) -> Result<Arc<SealedStore>, SealedError> {
+        let mut open = self.open.write();
+        if let Some(open) = &*open {
+            return Ok(Arc::clone(open));
+        }
+        let store = Arc::new(SealedStore::open(&self.dir, self.memory, self.metrics.clone(), loss)?);
+        *open = Some(Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// A window, if it is sealed.
+    pub(crate) fn window(&self, start: i64) -> Option<Arc<SealedWindow>> {
+        self.get()?.windows.read().get(&start).cloned()
+    }
+
+    /// Windows that start before it are gone, whatever arrives of them.
+    pub(crate) fn floor(&self) -> i64 {
+        self.get().map_or(i64::MIN, |store| *store.floor.lock())
+    }
+
+    /// The end of the last sealed window: what is before it takes no own samples any more.
+    pub(crate) fn sealed_to(&self) -> i64 {
+        let Some(store) = self.get() else { return i64::MIN };
+        let last =
+            store.windows.read().keys().next_back().map_or(i64::MIN, |start| start.saturating_add(WINDOW_MS));
+        last.max(*store.floor.lock())
+    }
+
+    /// All sealed windows in order.
+    pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
+        self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Gaps that damage has left, as far as it is known.
+    pub(crate) fn damage(&self) -> Vec<Gap> {
+        self.get().map(|store| store.damage.lock().values().cloned().collect()).unwrap_or_default()
+    }
+}
+
+impl SealedStore {
+    fn open(
+        dir: &Path,
+        memory: usize,
+        metrics: Metrics,
+        loss: &mut Option<Loss>,
+    ) -> Result<Self, SealedError> {
+        let opened = db::open(dir, memory)?;
+        if let Some(why) = opened.loss {
+            metrics.sealed_damage.inc();
+            *loss = Some(Loss { why, for_good: true });
+        }
+        let staging = dir.join("staging");
+        let _ = std::fs::remove_dir_all(&staging);
+        std::fs::create_dir_all(&staging)?;
+        let identity = Identity::open(&opened.db)?;
+        let store = Self {
+            db: opened.db,
+            file_options: opened.file_options,
+            cache: opened.cache,
+            staging,
+            identity,
+            windows: RwLock::default(),
+            floor: Mutex::new(i64::MIN),
+            next_generation: Mutex::new(1),
+            gone: Mutex::default(),
+            damage: Mutex::default(),
+            metrics,
+        };
+        store.read_manifest()?;
+        store.drop_strangers();
+        Ok(store)
+    }
+
+    fn read_manifest(&self) -> Result<(), SealedError> {
+        let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
+        for entry in self.db.iterator_cf(&family, IteratorMode::Start) {
+            let (key, value) = entry?;
+            if *key == *FLOOR {
+                *self.floor.lock() = window_start(&value).unwrap_or(i64::MIN);
+            }
+            let Some((&WINDOW, number)) = key.split_first() else { continue };
+            let Some(start) = window_start(number) else { continue };
+            match SealedWindow::read(start, &value) {
+                Ok(window) => {
+                    let last = window.generations.iter().map(|generation| generation.number).max();
+                    let mut next = self.next_generation.lock();
+                    *next = (*next).max(last.unwrap_or(0).saturating_add(1));
+                    self.windows.write().insert(start, Arc::new(window));
+                }
+                Err(error) => self.note_damage(BlockKey::first(start, 0), start, &error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes files that no manifest names: those of a sealing that was not finished.
+    fn drop_strangers(&self) {
+        let known: BTreeSet<(i64, u32)> = {
+            let windows = self.windows.read();
+            let all = windows.values().flat_map(|window| {
+                window.generations.iter().map(|generation| (window.start, generation.number))
+            });
+            all.collect()
+        };
+        let unreadable: BTreeSet<i64> = self.damage.lock().keys().map(|key| key.window).collect();
+        let files = match self.db.live_files() {
+            Ok(files) => files,
+            Err(error) => return tracing::warn!(%error, "files of sealed data cannot be listed"),
+        };
+        for file in files.iter().filter(|file| file.column_family_name == BLOCKS) {
+            let Some(first) = file.start_key.as_deref().and_then(BlockKey::read) else { continue };
+            let mut next = self.next_generation.lock();
+            *next = (*next).max(first.generation.saturating_add(1));
+            drop(next);
+            if !known.contains(&(first.window, first.generation)) && !unreadable.contains(&first.window) {
+                self.delete_files(first.window, first.generation);
+            }
+        }
+    }
+
+    /// All streams that have sealed data.
+    pub(crate) fn streams(&self) -> Result<Vec<StreamInfo>, SealedError> {
+        self.identity.streams(&self.db)
+    }
+
+    /// A number that no generation had.
+    pub(crate) fn new_generation(&self) -> u32 {
+        let mut next = self.next_generation.lock();
+        let given = *next;
+        *next = next.saturating_add(1);
+        given
+    }
+
+    /// Takes a finished file in. Nobody reads it before the manifest names it.
+    pub(super) fn ingest(&self, file: &Path) -> Result<(), SealedError> {
+        let family = self.db.cf_handle(BLOCKS).ok_or(SealedError::Malformed("the blocks are missing"))?;
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        Ok(self.db.ingest_external_file_cf_opts(&family, &options, vec![file])?)
+    }
+
+    /// Puts a window into the manifest, synced, in place of what was there.
+    pub(crate) fn publish(&self, window: SealedWindow) -> Result<(), SealedError> {
+        let mut batch = WriteBatch::default();
+        self.put_window(&mut batch, window.start, Some(&window))?;
+        self.write(batch)?;
+        let start = window.start;
+        let kept: BTreeSet<u32> = window.generations.iter().map(|generation| generation.number).collect();
+        let before = self.windows.write().insert(start, Arc::new(window));
+        let before = before.iter().flat_map(|window| &window.generations);
+        let left = before.filter(|generation| !kept.contains(&generation.number));
+        self.gone.lock().extend(left.map(|generation| (start, Arc::clone(generation))));
+        Ok(())
+    }
+
+    /// Takes windows out of the manifest, synced, and raises the floor above them.
+    pub(crate) fn forget(&self, starts: &[i64]) -> Result<(), SealedError> {
+        let Some(last) = starts.iter().max() else { return Ok(()) };
+        self.raise_floor(last.saturating_add(WINDOW_MS), starts)
+    }
+
+    /// The same for a floor below which there may be no window at all.
+    pub(crate) fn raise_floor(&self, floor: i64, starts: &[i64]) -> Result<(), SealedError> {
+        let floor = floor.max(*self.floor.lock());
+        let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(&family, FLOOR, window_key(floor));
+        for &start in starts {
+            self.put_window(&mut batch, start, None)?;
+        }
+        self.write(batch)?;
+        *self.floor.lock() = floor;
+        for start in starts {
+            let Some(window) = self.windows.write().remove(start) else { continue };
+            self.gone
+                .lock()
+                .extend(window.generations.iter().map(|generation| (*start, Arc::clone(generation))));
+        }
+        self.damage.lock().retain(|key, _| key.window >= floor);
+        Ok(())
+    }
+
+    fn put_window(
+        &self,
+        batch: &mut WriteBatch,
+        start: i64,
+        window: Option<&SealedWindow>,
+    ) -> Result<(), SealedError> {
+        let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
+        let mut key = vec![WINDOW];
+        key.extend_from_slice(&window_key(start));
+        match window {
+            Some(window) => batch.put_cf(&family, key, window.put()),
+            None => batch.delete_cf(&family, key),
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: WriteBatch) -> Result<(), SealedError> {
+        let mut synced = WriteOptions::default();
+        synced.set_sync(true);
+        Ok(self.db.write_opt(batch, &synced)?)
+    }
+
+    /// Removes the files of generations that nobody reads any more, and lets go of indexes.
+    pub(crate) fn tidy(&self) {
+        let mut gone = self.gone.lock();
+        let (free, used) = gone.drain(..).partition(|(_, generation)| Arc::strong_count(generation) == 1);
+        *gone = used;
+        drop(gone);
+        let free: Vec<(i64, Arc<Generation>)> = free;
+        for (start, generation) in free {
+            self.delete_files(start, generation.number);
+        }
+        let windows: Vec<_> = self.windows.read().values().cloned().collect();
+        for generation in windows.iter().flat_map(|window| &window.generations) {
+            *generation.index.lock() = None;
+        }
+        self.metrics.sealed_windows.set(windows.len() as i64);
+        self.metrics.sealed_bytes.set(windows.iter().map(|window| window.bytes()).sum::<u64>() as i64);
+        self.metrics.sealed_cache_bytes.set(self.cache.get_usage() as i64);
+    }
+
+    /// Removes the file of a generation.
+    pub(super) fn delete_files(&self, window: i64, generation: u32) {
+        let Some(family) = self.db.cf_handle(BLOCKS) else { return };
+        let (first, last) =
+            (BlockKey::first(window, generation), BlockKey::first(window, generation.saturating_add(1)));
+        let is_left = || {
+            let files = self.db.live_files().unwrap_or_default().into_iter();
+            let mut keys = files
+                .filter(|file| file.column_family_name == BLOCKS)
+                .filter_map(|file| BlockKey::read(file.start_key.as_deref()?));
+            keys.any(|key| (key.window, key.generation) == (window, generation))
+        };
+        let deleted = self.db.delete_file_in_range_cf(&family, first.bytes(), last.bytes()).and_then(|()| {
+            // After a repair files may be where they are not dropped whole.
+            if is_left() {
+                self.db.delete_range_cf(&family, first.bytes(), last.bytes())?;
+                self.db.compact_range_cf(&family, Some(first.bytes()), Some(last.bytes()));
+            }
+            Ok(())
+        });
+        if let Err(error) = deleted {
+            tracing::warn!(%error, window, generation, "a file of sealed data stays until the next start");
+        }
+    }
+
+    /// A value under its name; `name` is what it must say that it is.
+    pub(super) fn value(&self, key: &BlockKey, name: u128) -> Result<Vec<u8>, SealedError> {
+        let family = self.db.cf_handle(BLOCKS).ok_or(SealedError::Malformed("the blocks are missing"))?;
+        let mut value =
+            self.db.get_cf(&family, key.bytes())?.ok_or(SealedError::Malformed("it is not there"))?;
+        let said = value.first_chunk().map(|bytes| u128::from_le_bytes(*bytes));
+        if said != Some(name) {
+            return Err(SealedError::Malformed("it belongs to something else"));
+        }
+        value.drain(..16);
+        Ok(value)
+    }
+
+    /// A generation's index.
+    pub(crate) fn index(&self, window: i64, generation: &Generation) -> Result<Arc<Index>, SealedError> {
+        let mut kept = generation.index.lock();
+        if let Some(index) = &*kept {
+            return Ok(Arc::clone(index));
+        }
+        let key = BlockKey::index(window, generation.number);
+        let value = self.value(&key, identity::name_of_index(&key))?;
+        let index = Arc::new(Index::read(window, &value)?);
+        *kept = Some(Arc::clone(&index));
+        Ok(index)
+    }
+
+    /// Remembers that something cannot be read, tells it once, and gives what answers say of it.
+    pub(crate) fn note_damage(&self, key: BlockKey, start: i64, why: &str) {
+        let mut damage = self.damage.lock();
+        if damage.contains_key(&key) || damage.len() >= DAMAGE_MAX {
+            return;
+        }
+        self.metrics.sealed_damage.inc();
+        let BlockKey { generation, group, sub, part, .. } = key;
+        tracing::error!(window = start, generation, group, sub, part, why, "sealed data is damaged");
+        let why = format!("sealed data of group {group}, generation {generation}, is damaged: {why}");
+        damage.insert(key, Gap { start, end: start.saturating_add(WINDOW_MS - 1), why });
+    }
+
+    /// Whether a window has damage that is known.
+    pub(crate) fn is_damaged(&self, start: i64) -> bool {
+        let (first, last) = (BlockKey::first(start, 0), BlockKey::first(start.saturating_add(WINDOW_MS), 0));
+        self.damage.lock().range(first..last).next().is_some()
+    }
+}

@@ -1,0 +1,331 @@
+//! Sealing one window: its groups, one after the other, are turned from rows into blocks in one file, which is
+//! then ingested. Memory holds one group's columns, 64 at a time, and never a window.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rocksdb::SstFileWriter;
+use storage::Cell;
+
+use super::error::SealedError;
+use super::identity::{name_of, name_of_index};
+use super::index::{Entry, Index, put_rows, put_tails, read_rows, read_tails};
+use super::keys::{BlockKey, TAILS, TIMES};
+use super::manifest::{Generation, SealedWindow};
+use super::store::SealedStore;
+use crate::codec::{Block, BlockBuilder, BlockReader};
+use crate::group::Group;
+use crate::rows::Tail;
+use crate::run::At;
+use crate::spill::Sealed;
+use crate::window::SharedRows;
+
+/// Rows of a block, at most: a group of more has several parts.
+const PART_ROWS: usize = 8_192;
+
+/// What a group has to be sealed.
+pub(crate) struct GroupInput {
+    pub(crate) group: Arc<Group>,
+    pub(crate) rows: SharedRows,
+    /// Rows that others may still build on, once these are sealed.
+    pub(crate) tails: Vec<Tail>,
+}
+
+/// One sealing.
+pub(crate) struct Sealing<'a> {
+    pub(crate) store: &'a SealedStore,
+    /// Start of the window.
+    pub(crate) start: i64,
+    /// Its generations, to become one with what is new.
+    pub(crate) fold: Option<&'a SealedWindow>,
+    /// The group of a number.
+    pub(crate) resolve: &'a dyn Fn(u32) -> Result<Arc<Group>, SealedError>,
+    /// Whether the store is being closed.
+    pub(crate) stopped: &'a dyn Fn() -> bool,
+}
+
+/// A group on its way into the file.
+struct Job {
+    group: Arc<Group>,
+    rows: Option<SharedRows>,
+    tails: Option<Vec<Tail>>,
+    old: Vec<(Arc<Generation>, Entry)>,
+}
+
+/// Some rows, and where their cells are.
+struct Piece {
+    rows: Vec<At>,
+    cells: Cells,
+}
+
+enum Cells {
+    Tile(Arc<Sealed>),
+    Block(Arc<Generation>, u16),
+}
+
+/// A row's place in the block, and in its piece.
+type Move = (u32, u32);
+
+impl Sealing<'_> {
+    /// Writes a generation of these groups, and ingests it; none where there is no row.
+    pub(crate) fn write(&self, groups: Vec<GroupInput>) -> Result<Option<Generation>, SealedError> {
+        let jobs = self.jobs(groups)?;
+        let number = self.store.new_generation();
+        let file = self.store.staging.join(format!("{number:08}.sst"));
+        let written = self.write_file(number, jobs, &file);
+        let ingested = match written {
+            Ok(Some(generation)) => self.store.ingest(&file).map(|()| Some(generation)),
+            other => other,
+        };
+        let _ = std::fs::remove_file(&file);
+        ingested
+    }
+
+    /// Takes back a generation that the manifest did not take.
+    pub(crate) fn undo(&self, generation: &Generation) {
+        self.store.delete_files(self.start, generation.number);
+    }
+
+    /// The groups by number, with what earlier generations have of them.
+    fn jobs(&self, groups: Vec<GroupInput>) -> Result<BTreeMap<u32, Job>, SealedError> {
+        let names: Vec<_> = groups.iter().map(|input| Arc::clone(&input.group)).collect();
+        let numbers = self.store.identity.numbers(&self.store.db, &names)?;
+        let job = |input: GroupInput| Job {
+            group: input.group,
+            rows: Some(input.rows),
+            tails: Some(input.tails),
+            old: Vec::new(),
+        };
+        let mut jobs: BTreeMap<u32, Job> = numbers.into_iter().zip(groups.into_iter().map(job)).collect();
+        for generation in self.fold.iter().flat_map(|window| &window.generations) {
+            for entry in &self.store.index(self.start, generation)?.0 {
+                let job = match jobs.entry(entry.group) {
+                    std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(new) => {
+                        let group = (self.resolve)(entry.group)?;
+                        new.insert(Job { group, rows: None, tails: None, old: Vec::new() })
+                    }
+                };
+                job.old.push((Arc::clone(generation), *entry));
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn write_file(
+        &self,
+        number: u32,
+        jobs: BTreeMap<u32, Job>,
+        path: &std::path::Path,
+    ) -> Result<Option<Generation>, SealedError> {
+        let sst = SstFileWriter::create(&self.store.file_options);
+        sst.open(path)?;
+        let mut file = File {
+            sst,
+            key: BlockKey::first(self.start, number),
+            builder: BlockBuilder::new()?,
+            generation: Generation { number, ..Generation::default() },
+        };
+        let mut index = Index::default();
+        for (number, job) in jobs {
+            if (self.stopped)() {
+                return Err(SealedError::Stopped);
+            }
+            index.0.extend(self.put_group(&mut file, number, job)?);
+        }
+        if index.0.is_empty() {
+            return Ok(None);
+        }
+        let key = BlockKey::index(self.start, file.generation.number);
+        file.put(&key, name_of_index(&key), &index.put(self.start))?;
+        file.sst.finish()?;
+        file.generation.bytes = file.sst.file_size();
+        file.generation.index = Mutex::new(Some(Arc::new(index)));
+        Ok(Some(file.generation))
+    }
+
+    fn put_group(&self, file: &mut File<'_>, number: u32, job: Job) -> Result<Option<Entry>, SealedError> {
+        let group = &job.group;
+        let pieces = self.pieces(&job)?;
+        let mut order: Vec<(i64, (u64, u32), u32, u32)> = Vec::new();
+        for (piece, rows) in (0..).zip(pieces.iter().map(|piece| &piece.rows)) {
+            order.extend((0..).zip(rows).map(|(row, at)| (at.timestamp, at.sequence, piece, row)));
+        }
+        // Most often it is sorted already, which costs one look.
+        order.sort_unstable();
+        // A row that two generations have is one row.
+        order.dedup_by_key(|(timestamp, sequence, ..)| (*timestamp, *sequence));
+        let (Some(first), Some(last)) = (order.first(), order.last()) else { return Ok(None) };
+        let (first, last) = (first.0, last.0);
+        let parts: Vec<&[_]> = order.chunks(PART_ROWS).collect();
+        let count =
+            u16::try_from(parts.len()).map_err(|_| SealedError::Malformed("too many rows of one group"))?;
+        let moves: Vec<Vec<Vec<Move>>> = parts
+            .iter()
+            .map(|part| {
+                let mut moves = vec![Vec::new(); pieces.len()];
+                for (to, &(_, _, piece, row)) in (0..).zip(*part) {
+                    moves[piece as usize].push((to, row));
+                }
+                moves
+            })
+            .collect();
+        for (sub, from) in (0..).zip((0..group.slots()).step_by(Block::COLUMNS_MAX)) {
+            let slots: Vec<u32> =
+                (from..group.slots().min(from + Block::COLUMNS_MAX)).map(|slot| slot as u32).collect();
+            for ((part, moves), rows) in (0..).zip(&moves).zip(&parts) {
+                let mut columns = vec![vec![Cell::Absent; rows.len()]; slots.len()];
+                for (piece, moves) in pieces.iter().zip(moves).filter(|(_, moves)| !moves.is_empty()) {
+                    self.gather(number, group, piece, &slots, sub, moves, &mut columns)?;
+                }
+                file.put_block(BlockKey { group: number, sub, part, ..file.key }, group, &columns)?;
+            }
+        }
+        let tails = self.tails(number, &job)?;
+        if !tails.is_empty() {
+            let key = BlockKey { group: number, sub: TAILS, ..file.key };
+            file.put(&key, name_of(group, &key), &put_tails(&tails))?;
+        }
+        for (part, rows) in (0..).zip(&parts) {
+            let rows: Vec<At> =
+                rows.iter().map(|&(timestamp, sequence, ..)| At { timestamp, sequence }).collect();
+            let key = BlockKey { group: number, sub: TIMES, part, ..file.key };
+            file.put(&key, name_of(group, &key), &put_rows(&rows)?)?;
+        }
+        file.generation.rows += order.len() as u64;
+        Ok(Some(Entry { group: number, parts: count, first, last, tails: !tails.is_empty() }))
+    }
+
+    fn pieces(&self, job: &Job) -> Result<Vec<Piece>, SealedError> {
+        let mut pieces = Vec::new();
+        for (generation, entry) in &job.old {
+            for part in 0..entry.parts {
+                let rows = self.store.rows_of(self.start, generation, entry.group, part, &job.group)?;
+                pieces.push(Piece { rows, cells: Cells::Block(Arc::clone(generation), part) });
+            }
+        }
+        if let Some(rows) = &job.rows {
+            let mut rows = rows.lock();
+            rows.close()?;
+            let tiles = rows.tiles();
+            pieces.extend(tiles.map(|(tile, rows)| Piece { rows: rows.to_vec(), cells: Cells::Tile(tile) }));
+        }
+        Ok(pieces)
+    }
+
+    /// What rows may still build on: the newest word on a group counts.
+    fn tails(&self, number: u32, job: &Job) -> Result<Vec<Tail>, SealedError> {
+        if let Some(tails) = &job.tails {
+            return Ok(tails.clone());
+        }
+        match job.old.last() {
+            Some((generation, entry)) if entry.tails => {
+                self.store.tails_of(self.start, generation, number, &job.group)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Brings some columns of a piece to their places.
+    #[allow(clippy::too_many_arguments, reason = "one step of put_group, split off to be read alone")]
+    fn gather(
+        &self,
+        number: u32,
+        group: &Group,
+        piece: &Piece,
+        slots: &[u32],
+        sub: u16,
+        moves: &[Move],
+        columns: &mut [Vec<Cell>],
+    ) -> Result<(), SealedError> {
+        let mut place = |column: usize, cells: &[Cell]| {
+            for &(to, from) in moves {
+                // Both are positions of rows that exist.
+                if let Some(cell) = cells.get(from as usize) {
+                    columns[column][to as usize] = *cell;
+                }
+            }
+        };
+        match &piece.cells {
+            Cells::Tile(tile) => tile.cells(slots, place)?,
+            Cells::Block(generation, part) => {
+                let key = BlockKey {
+                    window: self.start,
+                    generation: generation.number,
+                    group: number,
+                    sub,
+                    part: *part,
+                };
+                let value = self.store.value(&key, name_of(group, &key))?;
+                let block = Block::parse(&value)?;
+                if block.rows() != piece.rows.len() || block.summaries().len() != slots.len() {
+                    return Err(SealedError::Malformed("a block of another size"));
+                }
+                let mut reader = BlockReader::new()?;
+                let mut read = reader.open(&block)?;
+                let mut cells = Vec::new();
+                for column in 0..slots.len() {
+                    cells.clear();
+                    read.cells(column, &mut cells)?;
+                    place(column, &cells);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file that is written.
+struct File<'a> {
+    sst: SstFileWriter<'a>,
+    /// Of the generation.
+    key: BlockKey,
+    builder: BlockBuilder,
+    generation: Generation,
+}
+
+impl File<'_> {
+    fn put_block(&mut self, key: BlockKey, group: &Group, columns: &[Vec<Cell>]) -> Result<(), SealedError> {
+        for column in columns {
+            self.builder.column(column)?;
+            self.generation.samples += column.iter().filter(|cell| **cell != Cell::Absent).count() as u64;
+        }
+        let block = self.builder.finish()?;
+        self.put(&key, name_of(group, &key), &block)
+    }
+
+    fn put(&mut self, key: &BlockKey, name: u128, value: &[u8]) -> Result<(), SealedError> {
+        let mut named = Vec::with_capacity(16 + value.len());
+        named.extend_from_slice(&name.to_le_bytes());
+        named.extend_from_slice(value);
+        Ok(self.sst.put(key.bytes(), named)?)
+    }
+}
+
+impl SealedStore {
+    /// When the rows of a part were, and where they came from.
+    pub(super) fn rows_of(
+        &self,
+        window: i64,
+        generation: &Generation,
+        number: u32,
+        part: u16,
+        group: &Group,
+    ) -> Result<Vec<At>, SealedError> {
+        let key = BlockKey { window, generation: generation.number, group: number, sub: TIMES, part };
+        read_rows(&self.value(&key, name_of(group, &key))?)
+    }
+
+    /// The rows that others may still build on.
+    pub(super) fn tails_of(
+        &self,
+        window: i64,
+        generation: &Generation,
+        number: u32,
+        group: &Group,
+    ) -> Result<Vec<Tail>, SealedError> {
+        let key = BlockKey { sub: TAILS, group: number, ..BlockKey::first(window, generation.number) };
+        Ok(read_tails(&self.value(&key, name_of(group, &key))?, group.slots())?)
+    }
+}
