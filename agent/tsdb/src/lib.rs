@@ -7,6 +7,7 @@
 
 mod bytes;
 pub mod codec;
+mod delete;
 mod found;
 mod group;
 mod head;
@@ -36,6 +37,7 @@ mod view;
 mod window;
 mod writer;
 
+pub use delete::AdminError;
 pub use options::{OpenError, StoreOptions};
 pub use status::{Cardinality, Count, Status};
 pub use store::Store;
