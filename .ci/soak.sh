@@ -69,6 +69,7 @@ if [ $# = 0 ]; then
     room=$(basename "$(dirname "$manifest")")
     part "properties of $room" cargo test --locked --release --package "vedette-$room" --lib --tests
   done
+  part "fuzz targets without libFuzzer" cargo test --locked --release --package vedette-fuzz
   set -- $(find chaos-tests/tests -maxdepth 1 -name '*.rs' -printf '%f\n' | sed 's/\.rs$//' | sort)
 fi
 # One file at a time: runs that measure or kill must not disturb each other.

@@ -4,6 +4,7 @@
 mod cmd;
 mod reload;
 mod run;
+mod store_admin;
 
 use std::process::ExitCode;
 

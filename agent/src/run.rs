@@ -189,6 +189,7 @@ impl Agent {
             rules: Some(Arc::new(ShownRules(rules.clone()))),
             alertmanagers: Some(Arc::new(ShownAlertmanagers(notifier.clone()))),
             store: Some(Arc::new(ShownStore(store.clone()))),
+            admin: self.flags.admin_api.then(|| self.admin(store)),
             options: self.flags.common.api_options(),
         };
         let api = api::router(ApiState::new(parts, &self.registry).context("--web.cors.origin")?);
@@ -198,6 +199,11 @@ impl Agent {
             async move { axum::Json(page) }
         });
         Ok(api.route("/vedette/cluster.json", cluster).merge(self.push_routes(store)))
+    }
+
+    fn admin(&self, store: &Arc<Store>) -> Arc<dyn api::StoreAdmin> {
+        let (store, clock, random) = (store.clone(), self.clock.clone(), self.random.clone());
+        Arc::new(crate::store_admin::Admin { store, clock, random })
     }
 
     /// Where others push to.

@@ -126,7 +126,8 @@ fn select_a_day_of_a_week(bencher: Bencher<'_, '_>) {
     let matchers = vec![model::Matcher::equal("__name__", "node_cpu_seconds_total")];
     let range = TimeRange { start: T0 + 24 * WINDOW_MS, end: T0 + 36 * WINDOW_MS };
     let select = Select { matchers, range, samples_max: usize::MAX };
-    let samples = |set: &storage::SeriesSet| set.series.iter().map(|series| series.samples.len()).sum::<usize>();
+    let samples =
+        |set: &storage::SeriesSet| set.series.iter().map(|series| series.samples.len()).sum::<usize>();
     let count = samples(&wait(store.select(select.clone())));
     bencher.counter(ItemsCount::new(count)).bench_local(|| wait(store.select(select.clone())));
 }

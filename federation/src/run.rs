@@ -331,6 +331,7 @@ impl Node {
             alertmanagers: None,
             store: replica
                 .map(|replica| Arc::new(ShownStore(replica.store.clone())) as Arc<dyn api::StoreStatus>),
+            admin: None,
             options: ApiOptions {
                 app_name: "Vedette federation".to_owned(),
                 ..self.flags.common.api_options()

@@ -3,6 +3,7 @@
 //! It answers from a [`storage::Querier`], an [`Evaluate`] (the engine of `promql`) and the small status traits of this crate;
 //! it opens no socket, knows no store and no scrape manager.
 
+mod admin;
 mod error;
 mod evaluate;
 mod federate;
@@ -25,8 +26,8 @@ pub use state::{ApiOptions, ApiParts, ApiState};
 pub use status::{
     ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, BuildInfo, ConfigStatus, Count,
     DroppedTarget, HeadStats, Lifecycle, ProcessStatus, RecordingRule, Rule, RuleGroup, RuleHealth,
-    RuleStatus, RuntimeInfo, StoreStats, StoreStatus, TargetHealth, TargetMetadata, TargetStatus, Targets,
-    WalReplay,
+    RuleStatus, RuntimeInfo, StoreAdmin, StoreStats, StoreStatus, TargetHealth, TargetMetadata, TargetStatus,
+    Targets, WalReplay,
 };
 
 #[cfg(test)]

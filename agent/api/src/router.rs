@@ -10,13 +10,19 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::params::Params;
 use crate::state::{ApiState, Endpoint};
-use crate::{federate, labels, lifecycle, query, rules, status_pages, targets};
+use crate::{admin, federate, labels, lifecycle, query, rules, status_pages, targets};
 
 /// The API's routes, without a prefix and without a fallback.
 pub fn router(state: ApiState) -> Router {
     let gated = endpoints()
         .route("/api/v1/label/{name}/values", get(label_values))
         .route("/federate", get(federate::federate))
+        .route("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            post(admin::clean_tombstones).put(admin::clean_tombstones),
+        )
+        .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .route_layer(middleware::from_fn_with_state(state.clone(), lifecycle::gate));
     let always = Router::new()
         .route("/api/v1/status/walreplay", get(call(status_pages::wal_replay)))

@@ -14,7 +14,8 @@ use crate::evaluate::Evaluate;
 use crate::params::Params;
 use crate::reply::Reply;
 use crate::status::{
-    AlertmanagerStatus, ConfigStatus, Lifecycle, ProcessStatus, RuleStatus, StoreStatus, TargetStatus,
+    AlertmanagerStatus, ConfigStatus, Lifecycle, ProcessStatus, RuleStatus, StoreAdmin, StoreStatus,
+    TargetStatus,
 };
 
 /// Limits and names, all with Prometheus's defaults.
@@ -66,6 +67,8 @@ pub struct ApiParts {
     pub alertmanagers: Option<Arc<dyn AlertmanagerStatus>>,
     /// The local store.
     pub store: Option<Arc<dyn StoreStatus>>,
+    /// Its administration, where that is enabled.
+    pub admin: Option<Arc<dyn StoreAdmin>>,
     /// Limits and names.
     pub options: ApiOptions,
 }

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{Labels, Metadata};
+use model::{Labels, Matcher, Metadata};
 use serde::Serialize;
-use storage::BoxFuture;
+use storage::{BoxFuture, TimeRange};
 
 use crate::json::{go_float, labels_map, rfc3339_ms, rfc3339_opt, value_e};
 
@@ -316,6 +316,16 @@ pub trait StoreStatus: Send + Sync {
     fn stats(&self, limit: usize) -> StoreStats;
     /// How far start-up has come.
     fn wal_replay(&self) -> WalReplay;
+}
+
+/// What an administrator may do to the store; an error says what could not be done, and why.
+pub trait StoreAdmin: Send + Sync {
+    /// Hides samples for good.
+    fn delete(&self, matchers: Vec<Matcher>, range: TimeRange) -> BoxFuture<'_, Result<(), String>>;
+    /// Takes what is hidden off the disk.
+    fn clean(&self) -> BoxFuture<'_, Result<(), String>>;
+    /// Makes a copy beside the store, without what is not in blocks yet if told so; gives its folder's name.
+    fn snapshot(&self, skip_head: bool) -> BoxFuture<'_, Result<String, String>>;
 }
 
 /// The running process.

@@ -111,6 +111,8 @@ impl Log {
                 recovery.corrupt_bytes += damage.torn;
             }
             if records == 0 && damage == Damage::default() {
+                // A start that was cut short leaves one at the end, never before others.
+                recovery.missing += u64::from(position + 1 < indexes.len());
                 match options.disk.remove(&path) {
                     Ok(()) => continue,
                     Err(error) => tracing::warn!(segment = %path.display(), %error, "an empty segment stays"),

@@ -27,8 +27,8 @@ pub struct Damage {
 pub struct Recovery {
     /// Segments.
     pub segments: u64,
-    /// Numbers between the first and the last segment that have no file: files that are gone, or that could
-    /// not be made in their time.
+    /// Numbers between the first and the last segment that have no file, or an empty one: files that are gone,
+    /// or that could not be made in their time.
     pub missing: u64,
     /// Intact records.
     pub records: u64,

@@ -81,6 +81,29 @@ fn a_payload_never_passes_for_a_record() {
     assert_eq!(recovery.corrupt_regions, 1);
 }
 
+#[test]
+fn a_segment_that_is_gone_or_empty_is_missed() {
+    for remove in [true, false] {
+        let dir = tempfile::tempdir().expect("dir");
+        let (mut log, ..) = reopen(dir.path());
+        for at in 0..3u8 {
+            log.append(at, b"record").expect("appends");
+            log.roll().expect("rolls");
+        }
+        drop(log);
+        let path = dir.path().join("00000002.seg");
+        if remove {
+            std::fs::remove_file(&path).expect("removes");
+        } else {
+            std::fs::File::create(&path).expect("empties");
+        }
+        // One that was begun and never used is none of these.
+        std::fs::File::create(dir.path().join("00000004.seg")).expect("makes");
+        let (_, records, recovery) = reopen(dir.path());
+        assert_eq!((records.len(), recovery.missing), (2, 1), "removed: {remove}");
+    }
+}
+
 /// A disk that refuses when told to.
 #[derive(Clone, Default)]
 struct Faulty {

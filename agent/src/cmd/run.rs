@@ -21,6 +21,9 @@ pub(crate) struct RunFlags {
     /// Take what others push by Prometheus's remote write, at /api/v1/write.
     #[arg(long = "web.enable-remote-write-receiver")]
     pub(crate) remote_write_receiver: bool,
+    /// Allow deleting series and making snapshots over HTTP, at /api/v1/admin/tsdb/.
+    #[arg(long = "web.enable-admin-api")]
+    pub(crate) admin_api: bool,
     #[command(flatten)]
     pub(crate) common: CommonFlags,
 }

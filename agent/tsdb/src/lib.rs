@@ -8,6 +8,7 @@
 mod ballast;
 mod bytes;
 pub mod codec;
+mod delete;
 mod found;
 mod group;
 mod head;
@@ -38,6 +39,7 @@ mod view;
 mod window;
 mod writer;
 
+pub use delete::AdminError;
 pub use options::{OpenError, StoreOptions};
 pub use status::{Cardinality, Count, Status};
 pub use store::Store;

@@ -11,7 +11,7 @@ use crate::state::{Queued, State, Ticket};
 use crate::store::Inner;
 use crate::streams::StreamNo;
 
-/// Since when the log takes nothing, in a sense.
+/// How far the rows in memory have come while the log takes nothing.
 #[derive(Debug)]
 pub(crate) struct Outage {
     /// Bytes in the queue at which another epoch begins.

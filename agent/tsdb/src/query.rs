@@ -110,7 +110,9 @@ impl Inner {
             found.close_window()?;
         }
         self.cover_damage(select.range, &mut coverage);
-        Ok(SeriesSet { series: found.finish(), coverage })
+        let mut series = found.finish();
+        self.hide(&mut series, select.range);
+        Ok(SeriesSet { series, coverage })
     }
 
     /// Starts of the windows that may have samples in a range, in order.

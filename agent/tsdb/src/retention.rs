@@ -88,6 +88,9 @@ impl Inner {
                 Err(error) => tracing::warn!(%error, "sealed windows past retention stay"),
             }
         }
+        if let Err(error) = store.forget_deletions(self.floor_ms().min(self.vault.floor())) {
+            tracing::warn!(%error, "deletions past retention stay");
+        }
         if going.windows.iter().any(|windows| !windows.is_empty()) {
             store.tidy();
         }

@@ -24,6 +24,10 @@ pub struct Status {
     pub segments: u64,
     /// Bytes of the log and of sealed windows.
     pub bytes: u64,
+    /// Windows of two hours that are sealed.
+    pub sealed_windows: u64,
+    /// Samples in their blocks.
+    pub sealed_samples: u64,
 }
 
 /// A name and how many (or how many bytes) it stands for.
@@ -97,7 +101,11 @@ impl Inner {
         let series = self.state.write().head.series() as u64;
         let state = self.state.read();
         let times = state.head.times();
+        let sealed = self.vault.windows();
+        let generations = sealed.iter().flat_map(|window| &window.generations);
         Status {
+            sealed_windows: sealed.len() as u64,
+            sealed_samples: generations.map(|generation| generation.samples).sum(),
             series,
             samples: state.head.samples() as u64,
             min_time: times.map(|times| times.0),

@@ -97,7 +97,8 @@ fn damage(dir: &Path, random: &SharedRandom) -> Damage {
         }
         4 => {
             bytes.truncate(at);
-            silent = last;
+            // Between two records it looks as if nothing had followed.
+            silent = last || is_between_records(file, at as u64);
             "cut off"
         }
         5 => {
@@ -132,6 +133,16 @@ fn damage(dir: &Path, random: &SharedRandom) -> Damage {
     };
     std::fs::write(file, bytes).expect("writes");
     Damage { what: format!("{name}: {what}"), silent }
+}
+
+fn is_between_records(file: &Path, at: u64) -> bool {
+    let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let (Ok(segment), Some(dir)) = (name.parse(), file.parent()) else { return false };
+    let mut starts = BTreeSet::new();
+    log::scan_segment(dir, segment, &mut |record| starts.extend([record.at.offset])).expect("reads");
+    // Before the first record there is nothing at all, which is told.
+    starts.pop_first();
+    starts.contains(&at)
 }
 
 /// Whether anything says that there was damage: a counter, or a gap that was not there.

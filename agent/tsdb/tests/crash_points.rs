@@ -254,6 +254,7 @@ fn soak() -> bool {
     std::env::var_os("VEDETTE_SOAK").is_some()
 }
 
+#[allow(clippy::print_stderr, reason = "a run shows how far it went")]
 fn walk(threads: bool) {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
         assert!(std::env::var_os("CI").is_none(), "strace is missing: .ci/setup.sh test installs it");

@@ -324,3 +324,85 @@ fn retention_drops_sealed_windows_by_time_and_size() {
     let labels = Labels::from_pairs([("__name__", "m0"), ("instance", "0")]);
     assert_eq!(everything(&store)[&labels].len(), 120);
 }
+
+#[test]
+fn what_is_deleted_is_hidden_for_good_and_leaves_the_disk() {
+    let dir = tempfile::tempdir().expect("dir");
+    let clock = SimulatedClock::at(T0);
+    let mut store = open(dir.path(), "n", &clock, 1);
+    fill(&store, &clock, 3);
+    let before = everything(&store);
+    let matchers = || {
+        vec![
+            Matcher::equal("instance", "2"),
+            Matcher::new("__name__", model::MatchOp::Regex, "m1.*").expect("valid"),
+        ]
+    };
+    let range = TimeRange { start: T0 + 60 * 60_000, end: T0 + 200 * 60_000 };
+    let expected: Samples = before
+        .iter()
+        .map(|(labels, samples)| {
+            let touched = matchers().iter().all(|matcher| matcher.matches_labels(labels));
+            let shown = samples.iter().filter(|sample| !touched || !range.contains(sample.0));
+            (labels.clone(), shown.copied().collect())
+        })
+        .collect();
+    assert_ne!(expected, before);
+    store.delete_series(matchers(), range).expect("deletes");
+    assert_eq!(everything(&store), expected, "from the log");
+    // An end that is not told is now: what is written later is shown.
+    store.delete_series(vec![Matcher::equal("instance", "later")], TimeRange::ALL).expect("deletes");
+    let page = store.layout(layout("later", 1)).expect("layout");
+    append(&store, &page, clock.now_ms() + 1, &[value(1.0)]);
+    assert_eq!(select(&store, vec![Matcher::equal("instance", "later")], TimeRange::ALL).len(), 1);
+    let shown = everything(&store);
+    for round in 0..2 {
+        if round == 1 {
+            store.maintain();
+            assert_eq!(everything(&store), shown, "sealed");
+        }
+        store.close().expect("closes");
+        drop(store);
+        store = open(dir.path(), "n", &clock, 2 + round);
+        assert_eq!(everything(&store), shown, "after a restart");
+    }
+    // One that comes after sealing, cleaned up.
+    store.delete_series(vec![Matcher::equal("instance", "1")], TimeRange::ALL).expect("deletes");
+    let mut rest = shown.clone();
+    rest.retain(|labels, _| labels.get("instance") != Some("1"));
+    assert_eq!(everything(&store), rest);
+    let size =
+        || blocks(dir.path()).iter().map(|file| std::fs::metadata(file).expect("there").len()).sum::<u64>();
+    let full = (store.status().sealed_samples, size());
+    store.clean_tombstones().expect("cleans");
+    assert_eq!(everything(&store), rest);
+    // Of the rest, one sample is not sealed yet.
+    let kept = rest.values().map(Vec::len).sum::<usize>() as u64 - 1;
+    assert!(kept < full.0 && size() < full.1);
+    assert_eq!(store.status().sealed_samples, kept);
+}
+
+#[test]
+fn a_snapshot_is_a_store() {
+    let dir = tempfile::tempdir().expect("dir");
+    let clock = SimulatedClock::at(T0);
+    let store = open(dir.path(), "n", &clock, 1);
+    fill(&store, &clock, 2);
+    store.maintain();
+    let page = store.layout(layout("late", 1)).expect("layout");
+    append(&store, &page, clock.now_ms(), &[value(1.0)]);
+    let before = everything(&store);
+    store.snapshot("first", false).expect("copies");
+    store.snapshot("sealed", true).expect("copies");
+    assert!(store.snapshot("first", false).is_err(), "it is there already");
+    assert!(store.snapshot("../x", false).is_err());
+    append(&store, &page, clock.now_ms() + 1, &[value(2.0)]);
+    clock.advance(Duration::from_millis(3 * WINDOW as u64));
+    store.maintain();
+    let copy = open(&dir.path().join("snapshots/first"), "n", &clock, 2);
+    assert_eq!(everything(&copy), before);
+    let copy = open(&dir.path().join("snapshots/sealed"), "n", &clock, 3);
+    let mut sealed = before;
+    sealed.retain(|labels, _| labels.get("instance") != Some("late"));
+    assert_eq!(everything(&copy), sealed);
+}

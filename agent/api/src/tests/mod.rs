@@ -58,7 +58,11 @@ fn request(text: &str) -> Request<Body> {
 }
 
 async fn check(text: &str) {
-    let router = crate::router(state_with(World::default()));
+    check_in(World::default(), text).await;
+}
+
+async fn check_in(world: World, text: &str) {
+    let router = crate::router(state_with(world));
     let mut wrong = Vec::new();
     for case in cases(text) {
         let (code, _, body) = ask(&router, request(&case.request)).await;
@@ -87,6 +91,18 @@ async fn status_pages() {
 #[tokio::test]
 async fn federation() {
     check(include_str!("../../testdata/federate.txt")).await;
+}
+
+#[tokio::test]
+async fn administration() {
+    let world = World { enabled: true, ..World::default() };
+    check_in(world, include_str!("../../testdata/admin.txt")).await;
+    let router = crate::router(state_with(World::default()));
+    for path in ["delete_series?match[]=up", "clean_tombstones", "snapshot"] {
+        let (code, _, body) = ask(&router, request(&format!("POST /api/v1/admin/tsdb/{path}"))).await;
+        let refused = r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#;
+        assert_eq!((code.as_u16(), body.as_str()), (500, refused), "{path}");
+    }
 }
 
 #[tokio::test]

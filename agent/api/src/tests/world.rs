@@ -7,13 +7,13 @@ use std::time::Duration;
 use env::SimulatedClock;
 use model::{Labels, Matcher, Metadata, MetricType, Sample, Series, stale_nan};
 use promql::{Answer, Engine, EngineOptions, EvalError, Expr, QueryOptions, QueryStats, Value, VectorSample};
-use storage::{BoxFuture, Coverage, Gap, LabelQuery, Querier, QueryError, Select, SeriesSet};
+use storage::{BoxFuture, Coverage, Gap, LabelQuery, Querier, QueryError, Select, SeriesSet, TimeRange};
 use telemetry::Registry;
 
 use crate::{
     ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, ApiOptions, ApiParts, ApiState,
     BuildInfo, ConfigStatus, Count, DroppedTarget, Evaluate, Grid, HeadStats, Lifecycle, ProcessStatus,
-    RecordingRule, Rule, RuleGroup, RuleHealth, RuleStatus, RuntimeInfo, StoreStats, StoreStatus,
+    RecordingRule, Rule, RuleGroup, RuleHealth, RuleStatus, RuntimeInfo, StoreAdmin, StoreStats, StoreStatus,
     TargetHealth, TargetMetadata, TargetStatus, Targets, WalReplay,
 };
 
@@ -44,6 +44,7 @@ pub(super) fn state_with(world: World) -> ApiState {
         lookback: Duration::from_secs(300),
         ..ApiOptions::default()
     };
+    let enabled = world.enabled;
     let world = Arc::new(world);
     let engine: Arc<dyn Evaluate> =
         if world.evaluates { Arc::new(Engine::new(EngineOptions::default())) } else { world.clone() };
@@ -57,6 +58,7 @@ pub(super) fn state_with(world: World) -> ApiState {
         targets: Some(world.clone()),
         rules: Some(world.clone()),
         alertmanagers: Some(world.clone()),
+        admin: enabled.then(|| world.clone() as Arc<dyn StoreAdmin>),
         store: Some(world),
         options,
     };
@@ -363,6 +365,31 @@ impl ConfigStatus for World {
 
     fn external_labels(&self) -> Labels {
         labels(&[("region", "eu")])
+    }
+}
+
+impl StoreAdmin for World {
+    fn delete(&self, matchers: Vec<Matcher>, range: TimeRange) -> BoxFuture<'_, Result<(), String>> {
+        let names: Vec<_> = matchers.iter().map(Matcher::value).collect();
+        let done = match names[..] {
+            ["full"] => Err("deleting series: no space left".to_owned()),
+            ["up"] | ["node", "gone"] | ["gone", "node"]
+                if range == (TimeRange { start: 1_000, end: 2_500 }) =>
+            {
+                Ok(())
+            }
+            _ => Err(format!("{names:?} in {range:?}")),
+        };
+        Box::pin(async move { done })
+    }
+
+    fn clean(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn snapshot(&self, skip_head: bool) -> BoxFuture<'_, Result<String, String>> {
+        let name = if skip_head { "without-the-head" } else { "20171210T211224Z-2be650b6d019eb54" };
+        Box::pin(async { Ok(name.to_owned()) })
     }
 }
 

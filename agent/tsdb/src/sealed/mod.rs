@@ -13,10 +13,12 @@ mod keys;
 mod manifest;
 mod read;
 mod store;
+mod tombstones;
 mod write;
 
 pub(crate) use error::SealedError;
 pub(crate) use manifest::SealedWindow;
 pub(crate) use read::SealedReader;
 pub(crate) use store::{Loss, SealedStore, Vault};
+pub(crate) use tombstones::Deletion;
 pub(crate) use write::{GroupInput, Sealing};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{Cache, DB, IngestExternalFileOptions, IteratorMode, Options, WriteBatch, WriteOptions};
 use storage::{Gap, StreamInfo};
 
@@ -14,6 +15,7 @@ use super::identity::{self, Identity};
 use super::index::Index;
 use super::keys::{BlockKey, window_key, window_start};
 use super::manifest::{Generation, SealedWindow};
+use super::tombstones::Deletion;
 use crate::metrics::Metrics;
 use crate::window::WINDOW_MS;
 
@@ -53,6 +55,7 @@ pub(crate) struct SealedStore {
     /// Out of the manifest; their files go when nobody reads them.
     gone: Mutex<Vec<(i64, Arc<Generation>)>>,
     damage: Mutex<BTreeMap<BlockKey, Gap>>,
+    pub(super) deletions: RwLock<Arc<Vec<Deletion>>>,
     metrics: Metrics,
 }
 
@@ -150,9 +153,11 @@ impl SealedStore {
             next_generation: Mutex::new(1),
             gone: Mutex::default(),
             damage: Mutex::default(),
+            deletions: RwLock::default(),
             metrics,
         };
         store.read_manifest()?;
+        store.read_deletions()?;
         store.drop_strangers();
         Ok(store)
     }
@@ -282,10 +287,15 @@ impl SealedStore {
         Ok(())
     }
 
-    fn write(&self, batch: WriteBatch) -> Result<(), SealedError> {
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), SealedError> {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         Ok(self.db.write_opt(batch, &synced)?)
+    }
+
+    /// Makes a copy of the database, of hard links where files do not change any more.
+    pub(crate) fn copy_to(&self, dir: &Path) -> Result<(), SealedError> {
+        Ok(Checkpoint::new(&self.db)?.create_checkpoint(dir)?)
     }
 
     /// Removes the files of generations that nobody reads any more, and lets go of indexes.

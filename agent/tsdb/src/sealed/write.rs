@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rocksdb::SstFileWriter;
-use storage::Cell;
+use storage::{Cell, TimeRange};
 
 use super::error::SealedError;
 use super::identity::{name_of, name_of_index};
@@ -19,7 +19,7 @@ use crate::group::Group;
 use crate::rows::Tail;
 use crate::run::At;
 use crate::spill::Sealed;
-use crate::window::SharedRows;
+use crate::window::{SharedRows, WINDOW_MS};
 
 /// Rows of a block, at most: a group of more has several parts.
 const PART_ROWS: usize = 8_192;
@@ -63,6 +63,9 @@ enum Cells {
     Tile(Arc<Sealed>),
     Block(Arc<Generation>, u16),
 }
+
+/// A row's time and sequence, its piece, and its place there.
+type Row = (i64, (u64, u32), u32, u32);
 
 /// A row's place in the block, and in its piece.
 type Move = (u32, u32);
@@ -148,7 +151,7 @@ impl Sealing<'_> {
     fn put_group(&self, file: &mut File<'_>, number: u32, job: Job) -> Result<Option<Entry>, SealedError> {
         let group = &job.group;
         let pieces = self.pieces(&job)?;
-        let mut order: Vec<(i64, (u64, u32), u32, u32)> = Vec::new();
+        let mut order: Vec<Row> = Vec::new();
         for (piece, rows) in (0..).zip(pieces.iter().map(|piece| &piece.rows)) {
             order.extend((0..).zip(rows).map(|(row, at)| (at.timestamp, at.sequence, piece, row)));
         }
@@ -171,6 +174,7 @@ impl Sealing<'_> {
                 moves
             })
             .collect();
+        let hidden = self.hidden(group);
         for (sub, from) in (0..).zip((0..group.slots()).step_by(Block::COLUMNS_MAX)) {
             let slots: Vec<u32> =
                 (from..group.slots().min(from + Block::COLUMNS_MAX)).map(|slot| slot as u32).collect();
@@ -178,6 +182,9 @@ impl Sealing<'_> {
                 let mut columns = vec![vec![Cell::Absent; rows.len()]; slots.len()];
                 for (piece, moves) in pieces.iter().zip(moves).filter(|(_, moves)| !moves.is_empty()) {
                     self.gather(number, group, piece, &slots, sub, moves, &mut columns)?;
+                }
+                for (touched, range) in &hidden {
+                    hide(touched, *range, &slots, rows, &mut columns);
                 }
                 file.put_block(BlockKey { group: number, sub, part, ..file.key }, group, &columns)?;
             }
@@ -195,6 +202,14 @@ impl Sealing<'_> {
         }
         file.generation.rows += order.len() as u64;
         Ok(Some(Entry { group: number, parts: count, first, last, tails: !tails.is_empty() }))
+    }
+
+    /// What deletions hide of a group.
+    fn hidden(&self, group: &Group) -> Vec<(Arc<[u32]>, TimeRange)> {
+        let window = TimeRange { start: self.start, end: self.start.saturating_add(WINDOW_MS - 1) };
+        let deletions = self.store.deletions.read().clone();
+        let touching = deletions.iter().filter(|deletion| deletion.range.overlaps(&window));
+        touching.map(|deletion| (deletion.slots(group), deletion.range)).collect()
     }
 
     fn pieces(&self, job: &Job) -> Result<Vec<Piece>, SealedError> {
@@ -273,6 +288,20 @@ impl Sealing<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes the cells of a range out of those columns that a deletion touches.
+fn hide(touched: &[u32], range: TimeRange, slots: &[u32], rows: &[Row], columns: &mut [Vec<Cell>]) {
+    for (slot, column) in slots.iter().zip(columns) {
+        if touched.binary_search(slot).is_err() {
+            continue;
+        }
+        for ((timestamp, ..), cell) in rows.iter().zip(column) {
+            if range.contains(*timestamp) {
+                *cell = Cell::Absent;
+            }
+        }
     }
 }
 
