@@ -122,7 +122,7 @@ impl StorePublisher {
     fn columns(&self, samples: &[(Labels, Cell)]) -> Result<Columns, AppendError> {
         let slots = samples
             .iter()
-            .map(|(labels, _)| Slot { labels: labels.clone(), metadata: Metadata::default() })
+            .map(|(labels, _)| Slot::new(labels.clone(), Metadata::default()))
             .collect();
         let layout = self.appender.layout(Layout::new(Labels::empty(), slots)?)?;
         let places = samples.iter().enumerate().map(|(at, (labels, _))| (labels.clone(), at)).collect();

@@ -7,7 +7,9 @@
 
 mod bytes;
 pub mod codec;
+mod exemplars;
 mod found;
+mod found_histograms;
 mod group;
 mod head;
 mod layouts;
@@ -18,6 +20,7 @@ mod order;
 mod own;
 mod query;
 mod record;
+mod record_layout;
 mod retention;
 mod row;
 mod rows;

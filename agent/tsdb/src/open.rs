@@ -8,12 +8,14 @@ use log::{Location, Log, LogOptions, Record};
 use storage::{Epoch, Frame, Gap, IntervalSet, StreamId, StreamInfo, TimeRange};
 
 use crate::bytes::Malformed;
+use crate::exemplars::Exemplars;
 use crate::head::Head;
 use crate::layouts::Layouts;
 use crate::metrics::Metrics;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
 use crate::record;
+use crate::record_layout;
 use crate::segments::{FrameFiles, Segments};
 use crate::state::State;
 use crate::streams::{Entry, Place, StreamNo, Streams};
@@ -35,6 +37,7 @@ struct Replay {
     /// The last frame of each own stream, to find holes.
     last: HashMap<StreamNo, (u64, i64)>,
     gaps: Vec<Gap>,
+    exemplars: Exemplars,
     bad_records: u64,
 }
 
@@ -44,7 +47,7 @@ pub(crate) fn open(
     now_ms: i64,
     epoch: Epoch,
     metrics: &Metrics,
-) -> Result<(Log, State, FrameFiles), OpenError> {
+) -> Result<(Log, State, Exemplars, FrameFiles), OpenError> {
     let mut replay = Replay {
         node: Arc::clone(&options.node_name),
         head_from: window_of(now_ms).saturating_sub(WINDOW_MS),
@@ -56,6 +59,7 @@ pub(crate) fn open(
         adopted: Vec::new(),
         last: HashMap::new(),
         gaps: Vec::new(),
+        exemplars: Exemplars::new(options.exemplars_max, options.exemplar_bytes_max),
         bad_records: 0,
     };
     let log_options = LogOptions {
@@ -65,6 +69,8 @@ pub(crate) fn open(
     };
     let (log, recovery) = Log::open(log_options, &mut |record| replay.take(record))?;
     let files = FrameFiles::new(log.dir().to_owned());
+    let none = Exemplars::new(0, 0);
+    let exemplars = std::mem::replace(&mut replay.exemplars, none);
     let (state, unusable) = replay.finish(options, now_ms, epoch, &log, metrics);
     metrics.records_corrupt.inc_by(recovery.corrupt_regions + unusable);
     metrics.bytes_corrupt.inc_by(recovery.corrupt_bytes);
@@ -77,7 +83,7 @@ pub(crate) fn open(
         unusable,
         "the log is read"
     );
-    Ok((log, state, files))
+    Ok((log, state, exemplars, files))
 }
 
 impl Replay {
@@ -94,7 +100,7 @@ impl Replay {
                 self.open_stream(record::stream(payload)?);
             }
             record::LAYOUT => {
-                self.layouts.add(record::layout(payload)?);
+                self.layouts.add(record_layout::layout(payload)?);
             }
             record::FRAME => self.take_frame(found)?,
             record::CHECKPOINT => {
@@ -110,6 +116,11 @@ impl Replay {
                 let gap = record::gap(payload)?;
                 if !self.gaps.contains(&gap) {
                     self.gaps.push(gap);
+                }
+            }
+            record::EXEMPLARS => {
+                for (series, exemplars) in record::exemplars(payload)? {
+                    self.exemplars.add(&series, &exemplars);
                 }
             }
             // A later version's record: not ours to judge.

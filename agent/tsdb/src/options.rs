@@ -30,13 +30,20 @@ pub struct StoreOptions {
     /// Bytes that may wait in memory for a disk that takes none; then appends are refused. As many
     /// again may wait for rows that they build on.
     pub waiting_bytes_max: usize,
+    /// Exemplars that are kept, at most; zero keeps none.
+    pub exemplars_max: usize,
+    /// Bytes that exemplars may take up in memory; the oldest go first.
+    pub exemplar_bytes_max: usize,
     /// The file system.
     pub disk: Arc<dyn log::Disk>,
 }
 
 impl StoreOptions {
+    /// Exemplars that are kept where nobody says otherwise: as many as in Prometheus.
+    pub const EXEMPLARS_MAX: usize = 100_000;
+
     /// A store in `dir` with the defaults: 15 days, no size limit, 200 ms to a write, 1 s to a sync,
-    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting.
+    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting, 100,000 exemplars in 64 MiB.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, node_name: &str) -> Self {
         Self {
@@ -50,6 +57,8 @@ impl StoreOptions {
             ahead_max: Duration::from_secs(10 * 60),
             segment_bytes_max: 128 << 20,
             waiting_bytes_max: 64 << 20,
+            exemplars_max: Self::EXEMPLARS_MAX,
+            exemplar_bytes_max: 64 << 20,
             disk: Arc::new(log::SystemDisk),
         }
     }

@@ -118,7 +118,8 @@ impl Inner {
             }
             found.close_window()?;
         }
-        Ok(SeriesSet { series: found.finish(), coverage })
+        let (series, histograms) = found.finish();
+        Ok(SeriesSet { series, histograms, coverage })
     }
 
     fn read_log(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {

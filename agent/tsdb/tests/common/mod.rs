@@ -52,6 +52,7 @@ pub(crate) fn layout(instance: &str, slots: usize) -> Layout {
     let slot = |at| Slot {
         labels: Labels::from_pairs([("__name__", format!("m{at}"))]),
         metadata: Metadata::default(),
+        part: None,
     };
     Layout::new(Labels::from_pairs([("instance", instance)]), (0..slots).map(slot).collect()).expect("valid")
 }
