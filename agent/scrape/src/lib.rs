@@ -7,6 +7,7 @@
 mod buffers;
 mod config;
 mod fetch;
+mod histograms;
 mod known;
 mod labels;
 mod layout_cache;
@@ -16,6 +17,7 @@ mod number;
 mod page;
 mod page_appender;
 mod pool;
+mod protobuf_page;
 mod rows;
 mod schedule;
 mod scrape_loop;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use exposition::{Entry, Format, ParseError, Parser, SeriesLine, belongs_to_family};
+use exposition::{Entry, Format, ParseError, Parser, ProtobufError, SeriesLine, belongs_to_family};
 use model::{
     Labels, METRIC_NAME, Metadata, is_valid_legacy_label_name, is_valid_legacy_metric_name, relabel,
 };
@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::config::ScrapeConfig;
 use crate::labels::join;
 use crate::number;
+use crate::protobuf_page::Named;
 use crate::status::Families;
 
 /// A line with a sample.
@@ -35,6 +36,8 @@ pub(crate) struct Lines {
     /// Names the lines up to their values, their types and help texts.
     pub(crate) key: u128,
     pub(crate) samples: Vec<Line>,
+    /// Exemplars, each with the position of its line among the samples.
+    pub(crate) exemplars: Vec<(usize, model::Exemplar)>,
 }
 
 /// Where a line's sample goes.
@@ -62,7 +65,9 @@ pub(crate) struct Meaning {
     pub(crate) places: Vec<Place>,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) families: Arc<Families>,
-    /// Lines that are left after relabelling.
+    /// One for each native histogram.
+    pub(crate) histograms: Vec<Named>,
+    /// Samples that are left after relabelling.
     pub(crate) kept: usize,
 }
 
@@ -71,6 +76,10 @@ pub(crate) struct Meaning {
 pub(crate) enum PageError {
     #[error(transparent)]
     Parse(#[from] ParseError),
+    #[error(transparent)]
+    Protobuf(ProtobufError),
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     #[error("sample limit exceeded")]
     SampleLimit { kept: usize },
     #[error("{0}")]
@@ -83,7 +92,7 @@ const TIMED_SLOTS: usize = 64;
 
 /// Reads all lines.
 pub(crate) fn read(page: &[u8], format: Format, honor_timestamps: bool) -> Result<Lines, ParseError> {
-    let mut samples = Vec::new();
+    let (mut samples, mut exemplars) = (Vec::new(), Vec::new());
     let mut hasher = Xxh3::new();
     let mut text = |kind: u8, text: &str| {
         hasher.update(text.as_bytes());
@@ -95,6 +104,7 @@ pub(crate) fn read(page: &[u8], format: Format, honor_timestamps: bool) -> Resul
         match entry? {
             Entry::Series(line) => {
                 let timestamp = line.timestamp.filter(|_| honor_timestamps);
+                exemplars.extend(exemplar(line.exemplar.as_ref(), samples.len()));
                 text(u8::from(timestamp.is_some()), line.text);
                 let value = line.value_text.as_bytes();
                 samples.push(Line {
@@ -121,7 +131,15 @@ pub(crate) fn read(page: &[u8], format: Format, honor_timestamps: bool) -> Resul
             }
         }
     }
-    Ok(Lines { key: hasher.digest128(), samples })
+    Ok(Lines { key: hasher.digest128(), samples, exemplars })
+}
+
+/// A line's exemplar, where it has one that can be kept.
+pub(crate) fn exemplar(
+    exemplar: Option<&exposition::Exemplar<'_>>,
+    line: usize,
+) -> Option<(usize, model::Exemplar)> {
+    exemplar?.to_model().ok().map(|exemplar| (line, exemplar))
 }
 
 /// Finds out what the lines of a page mean for one target.
@@ -131,15 +149,7 @@ pub(crate) fn understand(
     config: &ScrapeConfig,
     target: &Labels,
 ) -> Result<Meaning, PageError> {
-    let mut reader = Reader {
-        config,
-        target,
-        places: Vec::new(),
-        drafts: Vec::new(),
-        open: HashMap::new(),
-        seen: HashMap::new(),
-        kept: 0,
-    };
+    let mut reader = Reader::new(config, target);
     let mut families = Families::new();
     let mut current: Arc<str> = "".into();
     let mut parser = Parser::new(page, format);
@@ -161,26 +171,30 @@ pub(crate) fn understand(
         };
         current = family.into();
         let metadata = families.entry(Arc::clone(&current)).or_default();
-        match said {
-            Said::Help(help) => metadata.help = help,
-            Said::Type(metric_type) => metadata.metric_type = metric_type,
-            Said::Unit(unit) => metadata.unit = unit,
-        }
+        said.note(metadata);
     }
-    let Reader { places, drafts, kept, .. } = reader;
-    if config.sample_limit > 0 && kept as u64 > config.sample_limit {
-        return Err(PageError::SampleLimit { kept });
-    }
-    Ok(Meaning { places, drafts, families: Arc::new(families), kept })
+    reader.finish(families)
 }
 
-enum Said {
+/// What a page says of a family.
+pub(crate) enum Said {
     Help(Arc<str>),
     Type(model::MetricType),
     Unit(Arc<str>),
 }
 
-struct Reader<'a> {
+impl Said {
+    pub(crate) fn note(self, metadata: &mut Metadata) {
+        match self {
+            Self::Help(help) => metadata.help = help,
+            Self::Type(metric_type) => metadata.metric_type = metric_type,
+            Self::Unit(unit) => metadata.unit = unit,
+        }
+    }
+}
+
+/// Collects what series mean.
+pub(crate) struct Reader<'a> {
     config: &'a ScrapeConfig,
     target: &'a Labels,
     places: Vec<Place>,
@@ -188,27 +202,81 @@ struct Reader<'a> {
     /// The draft that takes further series of a kind.
     open: HashMap<Kind, usize>,
     seen: HashMap<(Labels, bool), Place>,
+    histograms: Vec<Named>,
     kept: usize,
 }
 
 /// Target labels that a series does not have as they are, and whether it brings its own time.
 type Kind = (Vec<Arc<str>>, bool);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(config: &'a ScrapeConfig, target: &'a Labels) -> Self {
+        Self {
+            config,
+            target,
+            places: Vec::new(),
+            drafts: Vec::new(),
+            open: HashMap::new(),
+            seen: HashMap::new(),
+            histograms: Vec::new(),
+            kept: 0,
+        }
+    }
+
+    /// The meaning of the page, if it has no more samples than it may.
+    pub(crate) fn finish(self, families: Families) -> Result<Meaning, PageError> {
+        let Self { config, places, drafts, histograms, kept, .. } = self;
+        if config.sample_limit > 0 && kept as u64 > config.sample_limit {
+            return Err(PageError::SampleLimit { kept });
+        }
+        Ok(Meaning { places, drafts, families: Arc::new(families), histograms, kept })
+    }
+
     fn line(&mut self, line: &SeriesLine<'_>, metadata: Metadata) -> Result<(), String> {
-        let mut builder = join(&line.labels()?, self.target, self.config.honor_labels);
+        self.series(&line.labels()?, line.timestamp.is_some(), metadata)
+    }
+
+    /// A series' labels as they are kept; none where it is dropped.
+    fn labels(&mut self, labels: &Labels) -> Result<Option<Labels>, String> {
+        let mut builder = join(labels, self.target, self.config.honor_labels);
         if !relabel::process_builder(&mut builder, &self.config.metric_relabel_configs) {
-            self.places.push(Place::Dropped);
-            return Ok(());
+            return Ok(None);
         }
         let labels = builder.build();
         if labels.is_empty() {
-            self.places.push(Place::Dropped);
-            return Ok(());
+            return Ok(None);
         }
         self.check(&labels)?;
         self.kept += 1;
-        let timed = line.timestamp.is_some() && self.config.honor_timestamps;
+        Ok(Some(labels))
+    }
+
+    /// Takes the next native histogram.
+    pub(crate) fn histogram(
+        &mut self,
+        labels: &Labels,
+        own_time: bool,
+        metadata: Metadata,
+    ) -> Result<(), String> {
+        let labels = self.labels(labels)?;
+        let timed = own_time && self.config.honor_timestamps;
+        let tracked = !timed || self.config.track_timestamps_staleness;
+        self.histograms.push(Named { labels, metadata, tracked });
+        Ok(())
+    }
+
+    /// Takes the next series of numbers.
+    pub(crate) fn series(
+        &mut self,
+        labels: &Labels,
+        own_time: bool,
+        metadata: Metadata,
+    ) -> Result<(), String> {
+        let Some(labels) = self.labels(labels)? else {
+            self.places.push(Place::Dropped);
+            return Ok(());
+        };
+        let timed = own_time && self.config.honor_timestamps;
         let key = (labels, timed);
         let place = match self.seen.get(&key) {
             Some(place) => *place,
@@ -238,7 +306,7 @@ impl Reader<'_> {
         });
         let draft = &mut self.drafts[at];
         let labels = labels.filtered(|name| !draft.target.has(name));
-        draft.slots.push(Slot { labels, metadata });
+        draft.slots.push(Slot::new(labels, metadata));
         let number = |at: usize| u32::try_from(at).map_err(|_| format!("{at} are too many to number"));
         Ok(Place::At(number(at)?, number(draft.slots.len() - 1)?))
     }
