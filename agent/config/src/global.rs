@@ -32,6 +32,8 @@ pub struct Global {
     pub native_histograms: bool,
     /// `always_scrape_classic_histograms`.
     pub classic_histograms: bool,
+    /// `convert_classic_histograms_to_nhcb`.
+    pub classic_to_nhcb: bool,
     /// `metric_name_validation_scheme`.
     pub names: NameValidation,
     /// `metric_name_escaping_scheme`, where set.
@@ -123,6 +125,7 @@ impl Global {
             scrape_protocols: protocols(view),
             native_histograms: view.flag("scrape_native_histograms").unwrap_or(false),
             classic_histograms: view.flag("always_scrape_classic_histograms").unwrap_or(false),
+            classic_to_nhcb: view.flag("convert_classic_histograms_to_nhcb").unwrap_or(false),
             names,
             escaping: escaping.map(str::to_owned),
             extra_scrape_metrics: view.flag("extra_scrape_metrics").unwrap_or(false),

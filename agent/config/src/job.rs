@@ -65,6 +65,7 @@ pub(crate) fn read(
             .unwrap_or_else(|| ScrapeProtocol::by_default(native)),
         native_histograms: native,
         classic_histograms: flag("always_scrape_classic_histograms", global.classic_histograms),
+        classic_to_nhcb: flag("convert_classic_histograms_to_nhcb", global.classic_to_nhcb),
         native_bucket_limit: view.count("native_histogram_bucket_limit").unwrap_or(0),
         native_schema_max: view.float("native_histogram_min_bucket_factor").and_then(schema_max),
         fallback_scrape_protocol: view.text("fallback_scrape_protocol").and_then(ScrapeProtocol::from_word),

@@ -118,6 +118,8 @@ pub struct ScrapeConfig {
     /// `always_scrape_classic_histograms`: whether of a histogram that has both forms the classic one is taken
     /// too.
     pub classic_histograms: bool,
+    /// `convert_classic_histograms_to_nhcb`: whether classic histograms become native ones with custom buckets.
+    pub classic_to_nhcb: bool,
     /// `native_histogram_bucket_limit`: a histogram with more buckets is made coarser; where it cannot be, the
     /// scrape fails.
     pub native_bucket_limit: u64,
@@ -166,6 +168,7 @@ impl ScrapeConfig {
             scrape_protocols: ScrapeProtocol::by_default(false),
             native_histograms: false,
             classic_histograms: false,
+            classic_to_nhcb: false,
             native_bucket_limit: 0,
             native_schema_max: None,
             fallback_scrape_protocol: None,

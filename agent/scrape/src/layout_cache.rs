@@ -53,6 +53,8 @@ pub(crate) struct Lines {
     pub(crate) exemplars: Vec<(usize, model::Exemplar)>,
     /// Names the texts of the exemplars that were seen last, by line: most stay for many scrapes.
     seen_exemplars: HashMap<usize, u64>,
+    /// For each line where it stood when the page was read whole; empty where nobody asks.
+    pub(crate) origins: Vec<usize>,
     /// The lines' own times; empty where no line has one.
     pub(crate) times: Vec<Option<i64>>,
     pub(crate) places: Places,
@@ -90,6 +92,7 @@ impl LayoutCache {
             cells: samples.iter().map(|line| Cell::Value(line.number)).collect(),
             exemplars,
             seen_exemplars: HashMap::new(),
+            origins: Vec::new(),
             times: match samples.iter().any(|line| line.timestamp.is_some()) {
                 true => samples.iter().map(|line| line.timestamp).collect(),
                 false => Vec::new(),
@@ -228,6 +231,11 @@ impl Lines {
 }
 
 impl Lines {
+    /// From now on it is known where each line stood at first.
+    pub(crate) fn track_origins(&mut self) {
+        self.origins = (0..self.known.len()).collect();
+    }
+
     /// Exemplars are no longer known by their line.
     pub(crate) fn forget_exemplars(&mut self) {
         self.seen_exemplars.clear();

@@ -1,17 +1,17 @@
 //! Reading a page in full: its lines, and what they mean when that is new.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use exposition::{Entry, Format, ParseError, Parser, ProtobufError, SeriesLine, belongs_to_family};
-use model::{
-    Labels, METRIC_NAME, Metadata, is_valid_legacy_label_name, is_valid_legacy_metric_name, relabel,
-};
+use model::{Labels, Metadata, MetricType, relabel};
 use storage::{Layout, Number, Slot};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::ScrapeConfig;
 use crate::labels::join;
+use crate::limits;
+use crate::nhcb::{Classic, Collector, Found};
 use crate::number;
 use crate::protobuf_page::Named;
 use crate::status::Families;
@@ -67,6 +67,10 @@ pub(crate) struct Meaning {
     pub(crate) families: Arc<Families>,
     /// One for each native histogram.
     pub(crate) histograms: Vec<Named>,
+    /// Classic histograms that become native ones.
+    pub(crate) classics: Vec<Classic>,
+    /// Lines that are taken for nothing but that.
+    pub(crate) hidden: usize,
     /// Samples that are left after relabelling.
     pub(crate) kept: usize,
 }
@@ -161,7 +165,7 @@ pub(crate) fn understand(
                     .filter(|said| belongs_to_family(&line.name(), &current, said.metric_type))
                     .cloned();
                 reader
-                    .line(&line, metadata.unwrap_or_default())
+                    .line(&line, &current, metadata.unwrap_or_default())
                     .map_err(|what| PageError::Series(format!("line {}: {what}", parser.line())))?;
                 continue;
             }
@@ -203,6 +207,10 @@ pub(crate) struct Reader<'a> {
     open: HashMap<Kind, usize>,
     seen: HashMap<(Labels, bool), Place>,
     histograms: Vec<Named>,
+    /// The native histograms as the page names them.
+    native: HashSet<Labels>,
+    classics: Option<Collector>,
+    hidden: usize,
     kept: usize,
 }
 
@@ -219,21 +227,31 @@ impl<'a> Reader<'a> {
             open: HashMap::new(),
             seen: HashMap::new(),
             histograms: Vec::new(),
+            native: HashSet::new(),
+            classics: config.classic_to_nhcb.then(Collector::default),
+            hidden: 0,
             kept: 0,
         }
     }
 
     /// The meaning of the page, if it has no more samples than it may.
-    pub(crate) fn finish(self, families: Families) -> Result<Meaning, PageError> {
-        let Self { config, places, drafts, histograms, kept, .. } = self;
+    pub(crate) fn finish(mut self, families: Families) -> Result<Meaning, PageError> {
+        let found = self.classics.take().map(|classics| classics.finish(&self.native)).unwrap_or_default();
+        let mut classics = Vec::with_capacity(found.len());
+        for Found { labels, metadata, own_time, lines } in found {
+            let named = self.named(&labels, own_time, metadata).map_err(PageError::Series)?;
+            classics.push(Classic { named, lines });
+        }
+        let Self { config, places, drafts, histograms, hidden, kept, .. } = self;
         if config.sample_limit > 0 && kept as u64 > config.sample_limit {
             return Err(PageError::SampleLimit { kept });
         }
-        Ok(Meaning { places, drafts, families: Arc::new(families), histograms, kept })
+        let families = Arc::new(families);
+        Ok(Meaning { places, drafts, families, histograms, classics, hidden, kept })
     }
 
-    fn line(&mut self, line: &SeriesLine<'_>, metadata: Metadata) -> Result<(), String> {
-        self.series(&line.labels()?, line.timestamp.is_some(), metadata)
+    fn line(&mut self, line: &SeriesLine<'_>, family: &str, metadata: Metadata) -> Result<(), String> {
+        self.series(&line.labels()?, line.timestamp.is_some(), family, metadata)
     }
 
     /// A series' labels as they are kept; none where it is dropped.
@@ -246,7 +264,7 @@ impl<'a> Reader<'a> {
         if labels.is_empty() {
             return Ok(None);
         }
-        self.check(&labels)?;
+        limits::check(self.config, &labels)?;
         self.kept += 1;
         Ok(Some(labels))
     }
@@ -258,11 +276,19 @@ impl<'a> Reader<'a> {
         own_time: bool,
         metadata: Metadata,
     ) -> Result<(), String> {
+        let named = self.named(labels, own_time, metadata)?;
+        self.histograms.push(named);
+        if self.classics.is_some() {
+            self.native.insert(labels.clone());
+        }
+        Ok(())
+    }
+
+    fn named(&mut self, labels: &Labels, own_time: bool, metadata: Metadata) -> Result<Named, String> {
         let labels = self.labels(labels)?;
         let timed = own_time && self.config.honor_timestamps;
         let tracked = !timed || self.config.track_timestamps_staleness;
-        self.histograms.push(Named { labels, metadata, tracked });
-        Ok(())
+        Ok(Named { labels, metadata, tracked })
     }
 
     /// Takes the next series of numbers.
@@ -270,8 +296,18 @@ impl<'a> Reader<'a> {
         &mut self,
         labels: &Labels,
         own_time: bool,
+        family: &str,
         metadata: Metadata,
     ) -> Result<(), String> {
+        if let Some(classics) = &mut self.classics
+            && metadata.metric_type == MetricType::Histogram
+            && classics.take(self.places.len(), labels, family, &metadata, own_time)
+            && !self.config.classic_histograms
+        {
+            self.hidden += 1;
+            self.places.push(Place::Dropped);
+            return Ok(());
+        }
         let Some(labels) = self.labels(labels)? else {
             self.places.push(Place::Dropped);
             return Ok(());
@@ -310,57 +346,6 @@ impl<'a> Reader<'a> {
         let number = |at: usize| u32::try_from(at).map_err(|_| format!("{at} are too many to number"));
         Ok(Place::At(number(at)?, number(draft.slots.len() - 1)?))
     }
-
-    fn check(&self, labels: &Labels) -> Result<(), String> {
-        let name = labels.metric_name();
-        if name.is_empty() {
-            return Err(format!("missing metric name ({METRIC_NAME} label)"));
-        }
-        let legacy = self.config.names == model::NameValidation::Legacy;
-        let legal = |label: &str| label == METRIC_NAME || is_valid_legacy_label_name(label);
-        if legacy && !(is_valid_legacy_metric_name(name) && labels.pairs().all(|(label, _)| legal(label))) {
-            return Err(format!("invalid metric name or label names: {labels}"));
-        }
-        self.check_limits(name, labels)
-    }
-
-    fn check_limits(&self, name: &str, labels: &Labels) -> Result<(), String> {
-        let config = self.config;
-        let over = |limit: u64, length: usize| limit > 0 && length as u64 > limit;
-        let metric = short(name);
-        if over(config.label_limit, labels.len()) {
-            return Err(format!(
-                "label_limit exceeded (metric: {metric}, number of labels: {}, limit: {})",
-                labels.len(),
-                config.label_limit
-            ));
-        }
-        for (label, value) in labels.pairs() {
-            let shown = short(label);
-            if over(config.label_name_length_limit, label.len()) {
-                return Err(format!(
-                    "label_name_length_limit exceeded (metric: {metric}, label name: {shown}, length: {}, limit: {})",
-                    label.len(),
-                    config.label_name_length_limit
-                ));
-            }
-            if over(config.label_value_length_limit, value.len()) {
-                return Err(format!(
-                    "label_value_length_limit exceeded (metric: {metric}, label name: {shown}, value: {:?}, \
-                     length: {}, limit: {})",
-                    short(value),
-                    value.len(),
-                    config.label_value_length_limit
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Enough of a text to recognise it.
-fn short(text: &str) -> String {
-    text.chars().take(50).collect()
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub(crate) fn understand(page: &[u8], config: &ScrapeConfig, target: &Labels) ->
             ProtobufEntry::Series(found) => {
                 let labels = found.name.labels().map_err(series)?;
                 let metadata = families.get(&current).cloned().unwrap_or_default();
-                reader.series(&labels, found.timestamp.is_some(), metadata).map_err(series)?;
+                reader.series(&labels, found.timestamp.is_some(), &current, metadata).map_err(series)?;
                 continue;
             }
             ProtobufEntry::Histogram(found) => {
@@ -128,7 +128,7 @@ pub(crate) fn understand(page: &[u8], config: &ScrapeConfig, target: &Labels) ->
 }
 
 /// Makes a histogram as coarse as the job wants it, and as its limit of buckets asks for.
-fn limit(histogram: &mut AnyHistogram, config: &ScrapeConfig) -> Result<(), PageError> {
+pub(crate) fn limit(histogram: &mut AnyHistogram, config: &ScrapeConfig) -> Result<(), PageError> {
     if histogram.is_stale() {
         return Ok(());
     }

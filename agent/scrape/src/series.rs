@@ -12,7 +12,6 @@ use crate::histograms::Histograms;
 use crate::known::Known;
 use crate::layout_cache::{LayoutCache, Reading};
 use crate::page::{self, PageError, Place};
-use crate::protobuf_page;
 use crate::rows;
 use crate::sink::{Losses, Sink};
 use crate::status::Families;
@@ -25,15 +24,15 @@ const KNOWN_MAX: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct SeriesState {
     /// Pages whose meaning is known, the latest first.
-    known: Vec<Known>,
+    pub(crate) known: Vec<Known>,
     /// The text of the latest.
-    cache: Option<LayoutCache>,
+    pub(crate) cache: Option<LayoutCache>,
     /// The last good page's series.
     last: Option<Written>,
     /// Whether series of `last` are without stale markers.
     live: bool,
     /// Native histograms.
-    histograms: Histograms,
+    pub(crate) histograms: Histograms,
     report: Option<LayoutRef>,
     /// Whether there are reports, which end with the target.
     reported: bool,
@@ -115,48 +114,14 @@ impl SeriesState {
             append_exemplars(&cache.lines.exemplars, time, known, timestamp, sink);
         }
         let families = Arc::clone(&known.families);
-        self.histograms.end(timestamp, sink, losses)?;
-        self.settle(timestamp, sink, losses, counts)?;
-        Ok(families)
-    }
-
-    /// The same for a page that may have native histograms.
-    fn write_protobuf(
-        &mut self,
-        page: &Page<'_>,
-        timestamp: i64,
-        origin: Origin<'_>,
-        sink: &Sink,
-        losses: &mut Losses,
-        counts: &mut Counts,
-    ) -> Result<Arc<Families>, WriteError> {
-        let Origin { config, target, .. } = origin;
-        self.cache = None;
-        sink.metrics.pages_parsed.inc();
-        let read = protobuf_page::read(page.bytes, config)?;
-        counts.scraped = read.lines.samples.len() + read.histograms.len();
-        let understand = || protobuf_page::understand(page.bytes, config, target);
-        self.know(&read.lines, understand, sink, counts)?;
-        let Some(known) = self.known.first_mut() else { return Ok(Arc::default()) };
-        (counts.scraped, counts.kept) = (known.scraped, known.kept);
-        let lines = &read.lines;
-        let sample = |(at, line): (usize, &page::Line)| {
-            (known.places.of(at), Cell::Value(line.number), line.timestamp)
-        };
-        let samples: Vec<_> = lines.samples.iter().enumerate().map(sample).collect();
-        append_rows(samples.into_iter(), known, timestamp, sink, losses)?;
-        let time = |line: usize| lines.samples.get(line).and_then(|line| line.timestamp);
-        append_exemplars(&lines.exemplars, time, known, timestamp, sink);
-        let histograms = (&read.histograms[..], &known.histograms[..]);
-        let added = self.histograms.write(target, histograms, timestamp, sink, losses)?;
-        let families = Arc::clone(&known.families);
+        let added = self.write_converted(timestamp, origin, sink, losses)?;
         self.settle(timestamp, sink, losses, counts)?;
         counts.added += added;
         Ok(families)
     }
 
     /// Compares the series of the page at hand with those of the last one.
-    fn settle(
+    pub(crate) fn settle(
         &mut self,
         timestamp: i64,
         sink: &Sink,
@@ -190,11 +155,14 @@ impl SeriesState {
         self.know(&lines, || page::understand(page, reading.format, config, target), sink, counts)?;
         let places = self.known.first().map(|known| known.places.clone());
         self.cache = places.map(|places| LayoutCache::new(page, reading, lines, places, texts));
+        if let Some(cache) = self.cache.as_mut().filter(|_| config.classic_to_nhcb) {
+            cache.lines.track_origins();
+        }
         Ok(())
     }
 
     /// Makes the meaning of a page the first of what is known.
-    fn know(
+    pub(crate) fn know(
         &mut self,
         lines: &page::Lines,
         understand: impl FnOnce() -> Result<page::Meaning, PageError>,
@@ -306,7 +274,7 @@ fn append(
     append_rows(cache.samples(), known, timestamp, sink, losses)
 }
 
-fn append_rows(
+pub(crate) fn append_rows(
     samples: impl Iterator<Item = (Place, Cell, Option<i64>)>,
     known: &mut Known,
     timestamp: i64,
@@ -325,7 +293,7 @@ fn append_rows(
 }
 
 /// An exemplar without a time of its own has its sample's.
-fn append_exemplars(
+pub(crate) fn append_exemplars(
     exemplars: &[(usize, Exemplar)],
     time: impl Fn(usize) -> Option<i64>,
     known: &Known,

@@ -164,6 +164,9 @@ impl Lines {
         permute(&mut self.known, start, first, order);
         permute(&mut self.cells, start, first, order);
         permute(self.places.listed(count), start, first, order);
+        if !self.origins.is_empty() {
+            permute(&mut self.origins, start, first, order);
+        }
         if !self.times.is_empty() {
             permute(&mut self.times, start, first, order);
         }

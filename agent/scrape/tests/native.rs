@@ -217,3 +217,91 @@ async fn exemplars_of_text_pages_are_taken_once() {
     assert!(found.iter().filter(|(value, _)| *value == 2.0).count() == 1, "{found:?}");
     scene.stop().await;
 }
+
+/// The classic histogram of a text page, whose lines stand in another order each time.
+fn classic_text(number: u64) -> String {
+    let mut lines = vec![
+        format!("h_bucket{{le=\"0.5\"}} {number}"),
+        format!("h_bucket{{le=\"1\"}} {}", number + 1),
+        format!("h_bucket{{le=\"+Inf\"}} {}", number + 3),
+        format!("h_sum {}", number * 2),
+        format!("h_count {}", number + 3),
+        "h_bucket{x=\"broken\",le=\"1\"} 3".to_owned(),
+        "h_count{x=\"broken\"} 2".to_owned(),
+    ];
+    if number % 3 == 0 {
+        lines.reverse();
+    }
+    format!("# HELP h Help.\n# TYPE h histogram\n{}\n# TYPE g gauge\ng_count 1\n", lines.join("\n"))
+}
+
+#[tokio::test]
+async fn classic_histograms_become_native_ones() {
+    for classic_too in [false, true] {
+        let mut number = 0;
+        let exporter = Exporter::start(move || {
+            number += 1;
+            text(classic_text(number))
+        })
+        .await;
+        let mut config = job("j", &[exporter.address]);
+        (config.classic_to_nhcb, config.classic_histograms) = (true, classic_too);
+        let scene = Scene::running(config).await;
+        until("seven histograms", || (written(&scene.memory).len() >= 7).then_some(())).await;
+        let all = scene.memory.histograms.lock().clone();
+        assert_eq!(all.len(), 1, "what makes no histogram is none: {all:?}");
+        for (number, (_, histogram)) in (1_u64..).zip(&all.values().next().expect("one")[..7]) {
+            let AnyHistogram::Integer(histogram) = histogram else { panic!("{histogram:?}") };
+            let expected = format!(
+                "{{count:{}, sum:{}, [-Inf,0.5]:{number}, (0.5,1]:1, (1,+Inf]:2}}",
+                number + 3,
+                number * 2
+            );
+            assert_eq!(histogram.to_string(), expected);
+        }
+        let bucket = scene.memory.samples(r#"h_bucket{instance="i", job="j", le="1.0"}"#);
+        assert_eq!(bucket.is_empty(), !classic_too);
+        assert_eq!(scene.memory.values(r#"g_count{instance="i", job="j"}"#)[0], Some(1.0));
+        let scraped = scene.memory.values(r#"scrape_samples_scraped{instance="i", job="j"}"#)[0];
+        assert_eq!(scraped, Some(if classic_too { 10.0 } else { 3.0 }));
+        scene.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn classic_histograms_of_protobuf_pages_become_native_ones_where_they_are_none() {
+    let classic = || {
+        let bucket = |bound: f64, count: f64| wire::Bucket {
+            cumulative_count_float: Some(count),
+            upper_bound: Some(bound),
+            ..Default::default()
+        };
+        let histogram = wire::Histogram {
+            sample_count_float: Some(2.0),
+            sample_sum: Some(1.0),
+            bucket: vec![bucket(1.0, 0.5)],
+            ..Default::default()
+        };
+        let metric = wire::Metric { histogram: Some(histogram), ..Default::default() };
+        family("c", wire::MetricType::Histogram, metric)
+    };
+    let exporter = Exporter::start(move || page(&[histogram(2), classic()])).await;
+    let mut config = native(exporter.address);
+    config.classic_to_nhcb = true;
+    let scene = Scene::running(config).await;
+    let found = until("both", || {
+        let all = scene.memory.histograms.lock();
+        (all.len() == 2).then(|| all.clone())
+    })
+    .await;
+    let shown: Vec<(String, String)> = found
+        .iter()
+        .map(|(labels, samples)| match &samples[0].1 {
+            AnyHistogram::Integer(one) => (labels.metric_name().to_owned(), one.schema.number().to_string()),
+            AnyHistogram::Float(one) => (labels.metric_name().to_owned(), one.to_string()),
+        })
+        .collect();
+    let custom = "{count:2, sum:1, [-Inf,1]:0.5, (1,+Inf]:1.5}".to_owned();
+    assert_eq!(shown, [("c".to_owned(), custom), ("h".to_owned(), "3".to_owned())]);
+    scene.stop().await;
+}

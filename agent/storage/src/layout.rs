@@ -64,6 +64,8 @@ pub struct Layout {
     slots: Arc<[Slot]>,
     /// How many slots begin a series.
     series: usize,
+    /// Whether some hold parts of histograms.
+    histograms: bool,
 }
 
 impl Layout {
@@ -96,7 +98,8 @@ impl Layout {
         let series = seen.len();
         drop(seen);
         let (id, shape) = Self::hash(&target, &slots);
-        Ok(Self { id, shape, target, slots: slots.into(), series })
+        let histograms = slots.iter().any(|slot| slot.part.is_some());
+        Ok(Self { id, shape, target, slots: slots.into(), series, histograms })
     }
 
     /// The id: the same for the same content.
@@ -144,7 +147,7 @@ impl Layout {
     /// Whether columns of histograms are among its slots.
     #[must_use]
     pub fn has_histograms(&self) -> bool {
-        self.series < self.slots.len() || self.slots.iter().any(|slot| slot.part.is_some())
+        self.histograms
     }
 
     /// The whole label set of a slot's series.

@@ -57,7 +57,7 @@ static SHARED: Schema = Schema::new(
         field("metric_name_validation_scheme", Type::Check(validation_scheme)),
         field("metric_name_escaping_scheme", Type::Check(escaping_scheme)),
         field("scrape_native_histograms", Type::Bool),
-        field("convert_classic_histograms_to_nhcb", Type::Bool).later("converting to native histograms"),
+        field("convert_classic_histograms_to_nhcb", Type::Bool),
         field("always_scrape_classic_histograms", Type::Bool),
         field("extra_scrape_metrics", Type::Bool),
     ],
