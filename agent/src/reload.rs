@@ -22,7 +22,7 @@ use vedette_agent::cli::WrongConfig;
 use vedette_agent::rules_status::rules_config;
 
 use crate::cmd::run::RunFlags;
-use crate::run::{Agent, load};
+use crate::run::{Agent, exemplars_max, load};
 
 /// An uplink that is replaced has ended its connections by then.
 const UPLINK_STOP: Duration = Duration::from_secs(2);
@@ -70,6 +70,7 @@ impl Reloader {
             return Err(error.into());
         }
         self.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
+        self.shipping.store.set_exemplars_max(exemplars_max(&loaded));
         self.shipping.apply(&loaded).await?;
         *self.loaded.write() = loaded;
         Ok(())

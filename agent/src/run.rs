@@ -145,6 +145,7 @@ impl Agent {
             external: crate::reload::external(loaded, &self.name),
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
+            exemplars_max: exemplars_max(loaded),
             ..StoreOptions::new(&self.flags.common.storage.path, &self.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
@@ -180,6 +181,7 @@ impl Agent {
     ) -> Result<Router> {
         let parts = ApiParts {
             querier: store.clone(),
+            exemplars: Some(store.clone()),
             engine,
             clock: self.clock.clone(),
             process,
@@ -192,13 +194,15 @@ impl Agent {
             admin: self.flags.admin_api.then(|| self.admin(store)),
             options: self.flags.common.api_options(),
         };
-        let api = api::router(ApiState::new(parts, &self.registry).context("--web.cors.origin")?);
+        let state = ApiState::new(parts, &self.registry).context("--web.cors.origin")?;
+        let pushed = api::gated(state.clone(), self.push_routes(store));
+        let api = api::router(state);
         let (name, links) = (self.name.clone(), reloader.clone());
         let cluster = get(move || {
             let page = links.cluster(&name);
             async move { axum::Json(page) }
         });
-        Ok(api.route("/vedette/cluster.json", cluster).merge(self.push_routes(store)))
+        Ok(api.route("/vedette/cluster.json", cluster).merge(pushed))
     }
 
     fn admin(&self, store: &Arc<Store>) -> Arc<dyn api::StoreAdmin> {
@@ -211,7 +215,9 @@ impl Agent {
         if !self.flags.remote_write_receiver {
             return ingest::remote_write_disabled();
         }
-        let (limits, clock) = (Limits::default(), self.clock.clone());
+        let wanted = &self.flags.accepted_messages;
+        let accepted = ingest::Version::ALL.map(|one| wanted.is_empty() || wanted.contains(&one));
+        let (limits, clock) = (Limits { accepted, ..Limits::default() }, self.clock.clone());
         RemoteWrite::new(store.clone(), limits, clock, &self.random, &self.tasks, &self.registry).router()
     }
 
@@ -241,6 +247,11 @@ impl Agent {
         tracing::info!("See you next time!");
         Ok(())
     }
+}
+
+/// How many exemplars are kept.
+pub(crate) fn exemplars_max(loaded: &Loaded) -> usize {
+    loaded.storage.exemplars_max.unwrap_or(StoreOptions::EXEMPLARS_MAX)
 }
 
 /// Loads the file, or what stands for it; what is valid and not built is refused with its place.

@@ -60,6 +60,7 @@ impl Scrapes {
         let slot = |(name, metric_type, label, at): (&'static str, MetricType, &'static str, usize)| Slot {
             labels: Labels::from_pairs([(METRIC_NAME, name.to_owned()), (label, format!("{label}-{at}"))]),
             metadata: Metadata { metric_type, ..Metadata::default() },
+            part: None,
         };
         let target = Labels::from_pairs([("instance", instance), ("job", "node")]);
         Layout::new(target, series().map(slot).collect()).expect("names of the page are unique")

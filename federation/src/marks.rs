@@ -82,7 +82,7 @@ impl Marks {
     }
 
     fn append(&self, at_ms: i64, samples: &[(Labels, Cell)]) -> Result<(), AppendError> {
-        let slot = |labels: &Labels| Slot { labels: labels.clone(), metadata: Metadata::default() };
+        let slot = |labels: &Labels| Slot::new(labels.clone(), Metadata::default());
         let slots = samples.iter().map(|(labels, _)| slot(labels)).collect();
         let cells: Vec<Cell> = samples.iter().map(|(_, cell)| *cell).collect();
         let layout = self.store.layout(Layout::new(Labels::empty(), slots)?)?;

@@ -94,7 +94,7 @@ impl NoSamples {
 
 impl Querier for NoSamples {
     fn select(&self, _: Select) -> BoxFuture<'_, Result<SeriesSet, QueryError>> {
-        Box::pin(async { Ok(SeriesSet { series: Vec::new(), coverage: Self::coverage() }) })
+        Box::pin(async { Ok(SeriesSet { coverage: Self::coverage(), ..SeriesSet::default() }) })
     }
 
     fn series(&self, _: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {

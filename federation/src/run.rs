@@ -321,6 +321,7 @@ impl Node {
                 Some(replica) => replica.store.clone(),
                 None => Arc::new(crate::reload::NoSamples),
             },
+            exemplars: replica.map(|replica| replica.store.clone() as Arc<dyn storage::ExemplarQuerier>),
             engine,
             clock: self.clock.clone(),
             process,

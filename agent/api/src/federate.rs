@@ -68,9 +68,15 @@ async fn newest(
         for warning in warnings {
             tracing::debug!(%warning, "federation answer is incomplete");
         }
+        // A text page holds no native histograms, and what one follows is not the newest.
+        let ended = |labels: &Labels, before: i64| {
+            let at = found.histograms.binary_search_by(|one| one.labels.cmp(labels));
+            let last = at.ok().and_then(|at| found.histograms[at].samples.last());
+            last.is_some_and(|last| last.timestamp > before)
+        };
         for series in found.series {
             match series.samples.last() {
-                Some(sample) if !is_stale(sample.value) => {
+                Some(sample) if !is_stale(sample.value) && !ended(&series.labels, sample.timestamp) => {
                     let name = series.labels.metric_name().to_owned();
                     newest.insert((name, series.labels), *sample);
                 }

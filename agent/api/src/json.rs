@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use model::Labels;
+use model::{FloatHistogram, Labels};
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -47,6 +47,32 @@ pub(crate) fn write_timestamp(out: &mut String, millis: i64) {
 /// Writes a sample's value: a string, with an exponent below 1e-6 and from 1e21.
 pub(crate) fn write_value(out: &mut String, value: f64) {
     let _ = write!(out, "\"{}\"", number(value));
+}
+
+/// Writes a native histogram as Prometheus does: without its empty buckets.
+pub(crate) fn write_histogram(out: &mut String, histogram: &FloatHistogram) {
+    out.push_str("{\"count\":");
+    write_value(out, histogram.count);
+    out.push_str(",\"sum\":");
+    write_value(out, histogram.sum);
+    let mut any = false;
+    for bucket in histogram.all_buckets().filter(|bucket| bucket.count != 0.0) {
+        let rule = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        };
+        out.push_str(if any { ",[" } else { ",\"buckets\":[[" });
+        any = true;
+        let _ = write!(out, "{rule}");
+        for value in [bucket.lower, bucket.upper, bucket.count] {
+            out.push(',');
+            write_value(out, value);
+        }
+        out.push(']');
+    }
+    out.push_str(if any { "]}" } else { "}" });
 }
 
 /// Go's JSON number: shortest digits, exponent below 1e-6 and from 1e21.

@@ -21,7 +21,7 @@ mod status_pages;
 mod targets;
 
 pub use evaluate::{Evaluate, Grid};
-pub use router::router;
+pub use router::{gated, router};
 pub use state::{ApiOptions, ApiParts, ApiState};
 pub use status::{
     ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, BuildInfo, ConfigStatus, Count,

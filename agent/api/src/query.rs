@@ -1,11 +1,12 @@
 //! `/query`, `/query_range`, `/query_exemplars`, `/format_query`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use model::Series;
+use model::{HistogramSample, Labels, Sample, Series};
 use promql::{EvalError, Expr, QueryOptions, Value};
-use storage::{BoxFuture, QueryError};
+use storage::{BoxFuture, HistogramSeries, QueryError, SeriesExemplars};
 
 use crate::error::{ApiError, ErrorKind};
 use crate::evaluate::Grid;
@@ -77,15 +78,26 @@ pub(crate) fn range<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     })
 }
 
-/// `/api/v1/query_exemplars`: the query is checked; the store keeps no exemplars, so none are found.
-pub(crate) fn exemplars<'a>(_state: &'a Inner, params: &'a Params) -> Answer<'a> {
+/// `/api/v1/query_exemplars`: exemplars of the series that the query's selectors select.
+pub(crate) fn exemplars<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
         let range = params.range()?;
         if range.end < range.start {
             return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
         }
-        promql::parse(params.get("query")).map_err(|error| ApiError::bad_data(error.to_string()))?;
-        Ok(Reply::raw("[]".to_owned()))
+        let expr =
+            promql::parse(params.get("query")).map_err(|error| ApiError::bad_data(error.to_string()))?;
+        let sets: Vec<_> = expr.selectors().iter().map(|selector| selector.matchers.clone()).collect();
+        let found = state.parts.exemplars.as_ref().map(|exemplars| exemplars.exemplars(&sets, range));
+        let mut data = String::from("[");
+        for (at, series) in found.unwrap_or_default().iter().enumerate() {
+            if at > 0 {
+                data.push(',');
+            }
+            write_exemplars(&mut data, series);
+        }
+        data.push(']');
+        Ok(Reply::raw(data))
     })
 }
 
@@ -126,12 +138,16 @@ async fn run(
     let mut answer = evaluation.await?;
     drop(counted);
     let cut = match &mut answer.value {
-        Value::Vector(samples) => cut_to(samples, limit),
-        Value::Matrix(series) => cut_to(series, limit),
+        Value::Vector(samples) => {
+            let left = limit.saturating_sub(samples.len());
+            let cut = cut_to(samples, limit);
+            cut | cut_histograms(&mut answer.histograms, limit, left)
+        }
+        Value::Matrix(series) => cut_both(series, &mut answer.histograms, limit),
         Value::Scalar(_) | Value::String(..) => false,
     };
     let mut data = String::from("{\"resultType\":\"");
-    write_value(&mut data, &answer.value);
+    write_value(&mut data, &answer.value, &answer.histograms);
     if !params.get("stats").is_empty() {
         let spent = state.parts.clock.monotonic().saturating_sub(begun);
         write_stats(&mut data, &answer.stats, spent);
@@ -163,7 +179,42 @@ fn cut_to<T>(entries: &mut Vec<T>, limit: usize) -> bool {
     cut
 }
 
-fn write_value(data: &mut String, value: &Value) {
+fn cut_histograms(histograms: &mut Vec<HistogramSeries>, limit: usize, left: usize) -> bool {
+    let cut = limit > 0 && histograms.len() > left;
+    if cut {
+        histograms.truncate(left);
+    }
+    cut
+}
+
+/// Cuts a matrix to its first series, whichever kind of samples they have.
+fn cut_both(series: &mut Vec<Series>, histograms: &mut Vec<HistogramSeries>, limit: usize) -> bool {
+    if limit == 0 {
+        return false;
+    }
+    let all = joined(series, histograms);
+    let Some(first_out) = all.get(limit).map(|(labels, ..)| (*labels).clone()) else { return false };
+    series.retain(|one| one.labels < first_out);
+    histograms.retain(|one| one.labels < first_out);
+    true
+}
+
+/// A series with its samples of either kind.
+type Both<'a> = (&'a Labels, &'a [Sample], &'a [HistogramSample]);
+
+/// The series of two lists in order of labels, those that are in both once.
+fn joined<'a>(series: &'a [Series], histograms: &'a [HistogramSeries]) -> Vec<Both<'a>> {
+    let mut all: BTreeMap<&Labels, Both<'a>> = BTreeMap::new();
+    for one in series {
+        all.insert(&one.labels, (&one.labels, &one.samples, &[]));
+    }
+    for one in histograms {
+        all.entry(&one.labels).or_insert((&one.labels, &[], &[])).2 = &one.samples;
+    }
+    all.into_values().collect()
+}
+
+fn write_value(data: &mut String, value: &Value, histograms: &[HistogramSeries]) {
     match value {
         Value::Scalar(sample) => {
             // Unlike samples, Go's own encoder writes this one: no padded decimals, never an exponent.
@@ -189,32 +240,79 @@ fn write_value(data: &mut String, value: &Value) {
                 write_point(data, sample.timestamp, sample.value);
                 data.push('}');
             }
+            let found = histograms.iter().filter_map(|one| Some((&one.labels, one.samples.last()?)));
+            for (at, (labels, sample)) in (samples.len()..).zip(found) {
+                data.push_str(if at > 0 { ",{\"metric\":" } else { "{\"metric\":" });
+                json::write_labels(data, labels);
+                data.push_str(",\"histogram\":");
+                write_histogram(data, sample);
+                data.push('}');
+            }
             data.push(']');
         }
         Value::Matrix(series) => {
             data.push_str("matrix\",\"result\":[");
-            for (at, series) in series.iter().enumerate() {
-                data.push_str(if at > 0 { ",{\"metric\":" } else { "{\"metric\":" });
-                write_series(data, series);
-                data.push('}');
+            if histograms.is_empty() {
+                for (at, one) in series.iter().enumerate() {
+                    write_series(data, at, (&one.labels, &one.samples, &[]));
+                }
+            } else {
+                for (at, both) in joined(series, histograms).into_iter().enumerate() {
+                    write_series(data, at, both);
+                }
             }
             data.push(']');
         }
     }
 }
 
-fn write_series(data: &mut String, series: &Series) {
+fn write_exemplars(data: &mut String, series: &SeriesExemplars) {
+    data.push_str("{\"seriesLabels\":");
     json::write_labels(data, &series.labels);
-    if series.samples.is_empty() {
-        return;
+    data.push_str(",\"exemplars\":[");
+    for (at, exemplar) in series.exemplars.iter().enumerate() {
+        data.push_str(if at > 0 { ",{\"labels\":" } else { "{\"labels\":" });
+        json::write_labels(data, &exemplar.labels);
+        data.push_str(",\"value\":");
+        json::write_value(data, exemplar.value);
+        data.push_str(",\"timestamp\":");
+        json::write_timestamp(data, exemplar.timestamp.unwrap_or_default());
+        data.push('}');
     }
-    data.push_str(",\"values\":[");
-    for (at, sample) in series.samples.iter().enumerate() {
-        if at > 0 {
-            data.push(',');
+    data.push_str("]}");
+}
+
+fn write_series(data: &mut String, at: usize, (labels, samples, histograms): Both<'_>) {
+    data.push_str(if at > 0 { ",{\"metric\":" } else { "{\"metric\":" });
+    json::write_labels(data, labels);
+    if !samples.is_empty() {
+        data.push_str(",\"values\":[");
+        for (at, sample) in samples.iter().enumerate() {
+            if at > 0 {
+                data.push(',');
+            }
+            write_point(data, sample.timestamp, sample.value);
         }
-        write_point(data, sample.timestamp, sample.value);
+        data.push(']');
     }
+    if !histograms.is_empty() {
+        data.push_str(",\"histograms\":[");
+        for (at, sample) in histograms.iter().enumerate() {
+            if at > 0 {
+                data.push(',');
+            }
+            write_histogram(data, sample);
+        }
+        data.push(']');
+    }
+    data.push('}');
+}
+
+fn write_histogram(data: &mut String, sample: &HistogramSample) {
+    data.push('[');
+    json::write_timestamp(data, sample.timestamp);
+    data.push(',');
+    json::write_histogram(data, &sample.histogram.to_float());
     data.push(']');
 }
 

@@ -39,6 +39,11 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
+/// Other routes, answered only while the process is ready.
+pub fn gated(state: ApiState, routes: Router) -> Router {
+    routes.route_layer(middleware::from_fn_with_state(state, lifecycle::gate))
+}
+
 /// The endpoints whose only input are parameters: path, endpoint, whether it may be posted.
 const ENDPOINTS: [(&str, Endpoint, bool); 19] = [
     ("/api/v1/query", query::instant, true),

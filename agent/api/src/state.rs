@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use env::SharedClock;
 use model::{AnchoredRegex, RegexError};
-use storage::{BoxFuture, Querier};
+use storage::{BoxFuture, ExemplarQuerier, Querier};
 use telemetry::{Counter, Gauge, Registry};
 
 use crate::error::ApiError;
@@ -49,6 +49,8 @@ impl Default for ApiOptions {
 pub struct ApiParts {
     /// Where series come from.
     pub querier: Arc<dyn Querier>,
+    /// Where exemplars come from.
+    pub exemplars: Option<Arc<dyn ExemplarQuerier>>,
     /// Evaluates queries.
     pub engine: Arc<dyn Evaluate>,
     /// Now.

@@ -26,8 +26,14 @@ pub struct Global {
     pub rule_query_offset: Option<Duration>,
     /// `external_labels`, environment variables expanded.
     pub external_labels: Labels,
-    /// `scrape_protocols`.
-    pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// `scrape_protocols`, where set.
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// `scrape_native_histograms`.
+    pub native_histograms: bool,
+    /// `always_scrape_classic_histograms`.
+    pub classic_histograms: bool,
+    /// `convert_classic_histograms_to_nhcb`.
+    pub classic_to_nhcb: bool,
     /// `metric_name_validation_scheme`.
     pub names: NameValidation,
     /// `metric_name_escaping_scheme`, where set.
@@ -89,7 +95,7 @@ pub(crate) fn names(view: View<'_>) -> Option<NameValidation> {
     }
 }
 
-/// `scrape_protocols`, where set: those that are built.
+/// `scrape_protocols`, where set.
 pub(crate) fn protocols(view: View<'_>) -> Option<Vec<ScrapeProtocol>> {
     let words = view.texts("scrape_protocols");
     let known: Vec<_> = words.iter().filter_map(|word| ScrapeProtocol::from_word(word)).collect();
@@ -116,8 +122,10 @@ impl Global {
             evaluation_interval: set_duration(view, "evaluation_interval").unwrap_or(SCRAPE_INTERVAL),
             rule_query_offset: view.duration("rule_query_offset"),
             external_labels: Labels::from_pairs(labels),
-            scrape_protocols: protocols(view)
-                .unwrap_or_else(|| ScrapeProtocol::ALL.iter().map(|(_, protocol)| *protocol).collect()),
+            scrape_protocols: protocols(view),
+            native_histograms: view.flag("scrape_native_histograms").unwrap_or(false),
+            classic_histograms: view.flag("always_scrape_classic_histograms").unwrap_or(false),
+            classic_to_nhcb: view.flag("convert_classic_histograms_to_nhcb").unwrap_or(false),
             names,
             escaping: escaping.map(str::to_owned),
             extra_scrape_metrics: view.flag("extra_scrape_metrics").unwrap_or(false),

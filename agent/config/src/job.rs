@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use discovery::{DiscoveryConfig, FileSdConfig, StaticConfig};
+use model::histogram::Resolution;
 use model::{Labels, NameValidation};
 use scrape::{Scheme, ScrapeConfig, ScrapeProtocol};
 use yaml::{Checker, View};
@@ -33,6 +34,7 @@ pub(crate) fn read(
     escaping(view, global, names, check);
     let limits = Limits::read(view, global.limits);
     let flag = |key: &str, default: bool| view.flag(key).unwrap_or(default);
+    let native = flag("scrape_native_histograms", global.native_histograms);
     let job = ScrapeConfig {
         job_name: name,
         interval,
@@ -58,13 +60,32 @@ pub(crate) fn read(
         metric_relabel_configs: relabel::rules(view, "metric_relabel_configs", names, check),
         names,
         enable_compression: flag("enable_compression", true),
-        scrape_protocols: protocols(view).unwrap_or_else(|| global.scrape_protocols.clone()),
+        scrape_protocols: protocols(view)
+            .or_else(|| global.scrape_protocols.clone())
+            .unwrap_or_else(|| ScrapeProtocol::by_default(native)),
+        native_histograms: native,
+        classic_histograms: flag("always_scrape_classic_histograms", global.classic_histograms),
+        classic_to_nhcb: flag("convert_classic_histograms_to_nhcb", global.classic_to_nhcb),
+        native_bucket_limit: view.count("native_histogram_bucket_limit").unwrap_or(0),
+        native_schema_max: view.float("native_histogram_min_bucket_factor").and_then(schema_max),
         fallback_scrape_protocol: view.text("fallback_scrape_protocol").and_then(ScrapeProtocol::from_word),
         extra_scrape_metrics: flag("extra_scrape_metrics", global.extra_scrape_metrics),
         http: yaml::client_config(view, base, check),
         discovery: discovery(view, base, check),
     };
     (check.count() == before).then_some(job)
+}
+
+/// The finest schema whose buckets grow by at least this factor; none where the finest of all does.
+fn schema_max(factor: f64) -> Option<Resolution> {
+    if factor <= 1.0 {
+        return None;
+    }
+    let wanted = -factor.log2().log2().floor();
+    let finest = f64::from(Resolution::FINEST);
+    #[allow(clippy::cast_possible_truncation, reason = "between the coarsest and the finest schema")]
+    let schema = wanted.clamp(f64::from(Resolution::COARSEST), finest) as i32;
+    if schema >= Resolution::FINEST { None } else { Resolution::new(schema) }
 }
 
 fn escaping(view: View<'_>, global: &Global, names: NameValidation, check: &mut Checker) {

@@ -11,6 +11,8 @@ pub struct StorageSection {
     pub retention_time: Option<Duration>,
     /// `tsdb.retention.size`, bytes.
     pub retention_size: Option<u64>,
+    /// `exemplars.max_exemplars`; what is not above zero keeps none.
+    pub exemplars_max: Option<usize>,
 }
 
 impl StorageSection {
@@ -19,6 +21,10 @@ impl StorageSection {
         Self {
             retention_time: retention.duration("time").filter(|time| !time.is_zero()),
             retention_size: retention.size("size").filter(|size| *size != 0),
+            exemplars_max: view
+                .map("exemplars")
+                .int("max_exemplars")
+                .map(|max| usize::try_from(max).unwrap_or(0)),
         }
     }
 }

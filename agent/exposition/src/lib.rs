@@ -21,5 +21,5 @@ pub use family::belongs_to_family;
 pub use line::{Exemplar, SeriesLine};
 pub use model::format_go_float;
 pub use number::parse_float;
-pub use parser::{Entry, Format, Parser, parse_after_value};
+pub use parser::{AfterValue, Entry, Format, Parser, parse_after_value};
 pub use writer::TextWriter;

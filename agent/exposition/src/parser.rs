@@ -265,17 +265,18 @@ fn value<'a>(cursor: &mut Cursor<'a>) -> Result<(f64, &'a str), String> {
 }
 
 /// Reads what follows a value on its line, up to the line's end and without it: gives the timestamp, in
-/// milliseconds since the Unix epoch. For readers who know the line up to there.
+/// milliseconds since the Unix epoch, and the exemplar. For readers who know the line up to there.
 ///
 /// # Errors
 /// When the format has no such thing at that place; the text says what was expected.
-pub fn parse_after_value(rest: &[u8], format: Format) -> Result<Option<i64>, String> {
+pub fn parse_after_value(rest: &[u8], format: Format) -> Result<AfterValue<'_>, String> {
     let rest = std::str::from_utf8(rest).map_err(|_| "invalid UTF-8".to_owned())?;
     let rest = if format == Format::Text { rest.strip_suffix('\r').unwrap_or(rest) } else { rest };
-    after_value(rest, &mut Cursor::new(rest), format).map(|(timestamp, _)| timestamp)
+    after_value(rest, &mut Cursor::new(rest), format)
 }
 
-type AfterValue<'a> = (Option<i64>, Option<Exemplar<'a>>);
+/// What may follow a value: its time, in milliseconds since the Unix epoch, and an exemplar.
+pub type AfterValue<'a> = (Option<i64>, Option<Exemplar<'a>>);
 
 fn after_value<'a>(line: &'a str, cursor: &mut Cursor<'a>, format: Format) -> Result<AfterValue<'a>, String> {
     let found = match format {

@@ -160,7 +160,7 @@ fn what_follows_a_value_is_read_alone() {
         (Format::OpenMetrics, " # {t=x} 1", None),
         (Format::OpenMetrics, "\r", None),
     ] {
-        assert_eq!(parse_after_value(rest.as_bytes(), format).ok(), time, "{rest:?}");
+        assert_eq!(parse_after_value(rest.as_bytes(), format).ok().map(|(time, _)| time), time, "{rest:?}");
     }
     assert!(parse_after_value(b" \xff", Format::Text).is_err());
 }

@@ -126,8 +126,5 @@ fn slot(sample: &HostSample) -> Slot {
         labels.set(*name, value.as_str());
     }
     let metric_type = if sample.help.is_empty() { MetricType::Unknown } else { sample.metric_type };
-    Slot {
-        labels: labels.build(),
-        metadata: Metadata { metric_type, unit: "".into(), help: sample.help.into() },
-    }
+    Slot::new(labels.build(), Metadata { metric_type, unit: "".into(), help: sample.help.into() })
 }

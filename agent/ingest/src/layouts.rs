@@ -111,8 +111,7 @@ impl Groups {
 
     /// Gives a series a column in a draft of its origin: a new one, or the one that the same labels have.
     pub(crate) fn place(&mut self, labels: &Labels, metadata: Metadata, id: SeriesId) -> (u32, u16) {
-        let target = labels.filtered(is_origin);
-        let own = labels.filtered(|name| !is_origin(name));
+        let (target, own) = split(labels);
         let at = match self.open.get(&target).copied().filter(|&at| self.has_room(at)) {
             Some(at) => at,
             None => self.draft(target),
@@ -124,7 +123,7 @@ impl Groups {
             None => {
                 let slot = u16::try_from(slots.len()).unwrap_or(u16::MAX);
                 by_labels.insert(own.clone(), slot);
-                slots.push(Slot { labels: own, metadata });
+                slots.push(Slot::new(own, metadata));
                 slot
             }
         };
@@ -339,9 +338,14 @@ fn described(layout: &Layout, families: &Families) -> Result<Option<Layout>, App
     }
     let slots = layout.slots().iter().map(|slot| {
         let metadata = said(slot).unwrap_or(&slot.metadata).clone();
-        Slot { labels: slot.labels.clone(), metadata }
+        Slot { metadata, ..slot.clone() }
     });
     Layout::new(layout.target().clone(), slots.collect()).map(Some)
+}
+
+/// Labels that say where a series comes from, and the others.
+pub(crate) fn split(labels: &Labels) -> (Labels, Labels) {
+    (labels.filtered(is_origin), labels.filtered(|name| !is_origin(name)))
 }
 
 fn is_origin(name: &str) -> bool {

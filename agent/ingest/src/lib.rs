@@ -6,6 +6,7 @@
 //! Knows the store only as an `Appender`.
 
 mod families;
+mod histograms;
 mod layouts;
 mod metrics;
 mod number;

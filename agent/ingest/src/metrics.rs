@@ -8,7 +8,8 @@ pub(crate) struct Metrics {
     pub(crate) samples: Counter,
     pub(crate) invalid_labels: Counter,
     rejected: Family<LabelPairs, Counter>,
-    unsupported: Family<LabelPairs, Counter>,
+    pub(crate) histograms: Counter,
+    pub(crate) exemplars: Counter,
     refused: Family<LabelPairs, Counter>,
     pub(crate) body_bytes: Gauge,
     pub(crate) waiting: Gauge,
@@ -26,13 +27,19 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let new = Self::default();
-        let counters: [(&str, &str, &Counter); 8] = [
+        let counters: [(&str, &str, &Counter); 10] = [
             (
                 "prometheus_api_remote_write_invalid_labels_samples",
                 "Samples received by remote write that were refused for their labels.",
                 &new.invalid_labels,
             ),
             ("vedette_remote_write_samples", "Samples taken from remote write.", &new.samples),
+            (
+                "vedette_remote_write_histograms",
+                "Native histograms taken from remote write.",
+                &new.histograms,
+            ),
+            ("vedette_remote_write_exemplars", "Exemplars taken from remote write.", &new.exemplars),
             ("vedette_ingest_series_predicted", "Series found where they were expected.", &new.predicted),
             ("vedette_ingest_series_searched", "Series looked up by their labels.", &new.searched),
             ("vedette_ingest_series_moved", "Series moved for lagging behind their layout.", &new.moved),
@@ -53,13 +60,8 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let families: [(&str, &str, &Family<LabelPairs, Counter>); 3] = [
+        let families: [(&str, &str, &Family<LabelPairs, Counter>); 2] = [
             ("vedette_remote_write_rejected_samples", "Samples not taken, by reason.", &new.rejected),
-            (
-                "vedette_remote_write_unsupported",
-                "Native histograms and exemplars, which are not stored.",
-                &new.unsupported,
-            ),
             ("vedette_remote_write_refused_requests", "Requests refused, by reason.", &new.refused),
         ];
         for (name, help, family) in families {
@@ -71,11 +73,6 @@ impl Metrics {
     /// Counts samples that were not taken.
     pub(crate) fn reject(&self, reason: &'static str, count: u64) {
         add(&self.rejected, "reason", reason, count);
-    }
-
-    /// Counts what is not stored.
-    pub(crate) fn unsupported(&self, kind: &'static str, count: u64) {
-        add(&self.unsupported, "kind", kind, count);
     }
 
     /// Counts a request that was refused whole.

@@ -11,6 +11,7 @@ use model::{Labels, Metadata};
 use storage::{AppendError, Appender, Cell, Commit, Row};
 
 use crate::families::Families;
+use crate::histograms::Histograms;
 use crate::layouts::Groups;
 use crate::number;
 use crate::table::{SeriesId, SeriesTable, UNKNOWN};
@@ -27,6 +28,10 @@ const EXPLAINED_MAX: usize = 10;
 pub(crate) struct Outcome {
     /// Samples that are in the store, those that were there already among them.
     pub(crate) written: u64,
+    /// Histograms likewise.
+    pub(crate) histograms: u64,
+    /// Exemplars that are in the store.
+    pub(crate) exemplars: u64,
     pub(crate) out_of_order: u64,
     pub(crate) duplicates: u64,
     pub(crate) out_of_bounds: u64,
@@ -51,7 +56,8 @@ pub(crate) struct Rows {
     pub(crate) table: SeriesTable,
     pub(crate) groups: Groups,
     pub(crate) families: Families,
-    appender: Arc<dyn Appender>,
+    pub(crate) histograms: Histograms,
+    pub(crate) appender: Arc<dyn Appender>,
     /// Layouts with staged rows.
     touched: Vec<u32>,
     staged: usize,
@@ -93,6 +99,7 @@ impl Rows {
             table: SeriesTable::new(),
             groups: Groups::default(),
             families: Families::default(),
+            histograms: Histograms::default(),
             appender,
             touched: Vec::new(),
             staged: 0,
@@ -111,7 +118,8 @@ impl Rows {
 
     /// Whether a new series with so many bytes of labels has room.
     pub(crate) fn has_room(&self, label_bytes: usize) -> bool {
-        self.table.bytes().saturating_add(label_bytes) <= self.bytes_max
+        let known = self.table.bytes().saturating_add(self.histograms.bytes());
+        known.saturating_add(label_bytes) <= self.bytes_max
     }
 
     /// Adds a series. What its sender does not say of its family, other senders may have said.

@@ -30,7 +30,7 @@ impl Rows {
     /// Forgets and tidies; between requests.
     pub(crate) fn sweep(&mut self, now: u32) -> Swept {
         self.now = now;
-        let mut swept = Swept::default();
+        let mut swept = Swept { forgotten: self.histograms.forget(now, IDLE), ..Swept::default() };
         let mut small: HashMap<Labels, Vec<u32>> = HashMap::new();
         let mut sparse = Vec::new();
         let layouts: Vec<u32> = self.groups.iter().map(|(at, _)| at).collect();

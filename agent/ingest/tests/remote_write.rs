@@ -8,11 +8,11 @@ use axum::body::Body;
 use env::{SeededRandom, SharedClock, SimulatedClock, Tasks};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use model::{MatchOp, Matcher, MetricType, STALE_NAN_BITS};
+use model::{AnyHistogram, MatchOp, Matcher, MetricType, STALE_NAN_BITS};
 use proptest::prelude::*;
 use prost::Message as _;
 use proto::{remote_write_1 as v1, remote_write_2 as v2};
-use storage::{Appender, FrameSource as _, Querier as _, Select, TimeRange};
+use storage::{Appender, ExemplarQuerier as _, FrameSource as _, Querier as _, Select, TimeRange};
 use telemetry::Registry;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -284,26 +284,140 @@ async fn version_2_says_what_it_wrote_and_keeps_metadata() {
     assert_eq!(metadata(&scene).metric_type, MetricType::Histogram);
 }
 
+/// Version 2's histogram of version 1's: the messages are the same.
+fn histogram_2(histogram: &v1::Histogram) -> v2::Histogram {
+    v2::Histogram::decode(&*histogram.encode_to_vec()).expect("the same message")
+}
+
+/// Buckets 0 to 2 with one observation each, then one with two.
+fn histogram_1(at: i64) -> v1::Histogram {
+    v1::Histogram {
+        count: Some(v1::histogram::Count::CountInt(6)),
+        sum: 18.5,
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count: Some(v1::histogram::ZeroCount::ZeroCountInt(1)),
+        positive_spans: vec![
+            v1::BucketSpan { offset: 0, length: 3 },
+            v1::BucketSpan { offset: 2, length: 1 },
+        ],
+        positive_deltas: vec![1, 0, 0, 1],
+        reset_hint: 2,
+        timestamp: T0 + at,
+        ..Default::default()
+    }
+}
+
+/// A float histogram with bounds of its own.
+fn custom_1(at: i64) -> v1::Histogram {
+    v1::Histogram {
+        count: Some(v1::histogram::Count::CountFloat(4.5)),
+        sum: -1.5,
+        schema: -53,
+        positive_spans: vec![v1::BucketSpan { offset: 0, length: 2 }],
+        positive_counts: vec![0.5, 4.0],
+        custom_values: vec![0.25, 1.0],
+        timestamp: T0 + at,
+        ..Default::default()
+    }
+}
+
+impl Scene {
+    /// All histograms of a series: times and texts.
+    async fn histograms(&self, name: &str) -> Vec<(i64, String)> {
+        let matchers = vec![Matcher::equal("__name__", name)];
+        let select = Select { matchers, range: TimeRange::ALL, samples_max: 1 << 20 };
+        let found = self.store.select(select).await.expect("an answer").histograms;
+        let shown = |histogram: &AnyHistogram| match histogram {
+            AnyHistogram::Integer(one) => format!("{:?} {} {one}", one.reset_hint, one.schema.number()),
+            AnyHistogram::Float(one) => format!("{:?} {} {one}", one.reset_hint, one.schema.number()),
+        };
+        let samples = found.iter().flat_map(|series| &series.samples);
+        samples.map(|sample| (sample.timestamp - T0, shown(&sample.histogram))).collect()
+    }
+}
+
 #[tokio::test]
-async fn histograms_and_exemplars_are_counted_not_stored() {
+async fn histograms_are_there_bit_for_bit_when_the_answer_comes() {
+    let scene = Scene::new(Limits::default());
+    let series = |histograms| v1::TimeSeries { samples: Vec::new(), histograms, ..series_1("h", &[]) };
+    let request = request_1(vec![series(vec![histogram_1(0), histogram_1(10)])]);
+    assert_eq!(scene.send_1(&request).await.code, StatusCode::NO_CONTENT);
+    assert_eq!(scene.send_1(&request).await.code, StatusCode::BAD_REQUEST, "the first is out of order");
+    let marker =
+        v1::Histogram { sum: f64::from_bits(STALE_NAN_BITS), timestamp: T0 + 20, ..Default::default() };
+    assert_eq!(scene.send_1(&request_1(vec![series(vec![marker])])).await.code, StatusCode::NO_CONTENT);
+
+    let labels: &[(&str, &str)] = &[("__name__", "c"), ("job", "j")];
+    let mut request = request_2(&[(labels, &[])]);
+    request.timeseries[0].histograms = vec![histogram_2(&custom_1(5)), histogram_2(&custom_1(5))];
+    let answer = scene.send_2(&request).await;
+    assert_eq!((answer.code, answer.written), (StatusCode::NO_CONTENT, Some([0, 2, 0])), "said twice");
+    let mut wrong = custom_1(6);
+    wrong.custom_values = vec![1.0, 0.5];
+    let mut other = custom_1(5);
+    other.positive_counts[0] = 1.5;
+    request.timeseries[0].histograms = [wrong, other, custom_1(7)].iter().map(histogram_2).collect();
+    let answer = scene.send_2(&request).await;
+    assert_eq!((answer.code, answer.written), (StatusCode::BAD_REQUEST, Some([0, 1, 0])));
+    assert!(answer.text.starts_with("invalid native histogram: custom bounds must rise"), "{}", answer.text);
+    assert!(answer.text.contains("duplicate sample for timestamp for series c{"), "{}", answer.text);
+
+    let text = "NotReset 1 {count:6, sum:18.5, [-0.001,0.001]:1, (0.7071067811865475,1]:1, \
+                (1,1.414213562373095]:1, (1.414213562373095,2]:1, (4,5.65685424949238]:2}";
+    let found = scene.histograms("h").await;
+    assert_eq!(found[0], (0, text.to_owned()));
+    assert_eq!((found[1].0, found[1].1.as_str(), found[2].0, found.len()), (10, text, 20, 3));
+    let text = "Unknown -53 {count:4.5, sum:-1.5, [-Inf,0.25]:0.5, (0.25,1]:4}";
+    assert_eq!(scene.histograms("c").await, [(5, text.to_owned()), (7, text.to_owned())]);
+    assert_eq!(scene.metric("vedette_remote_write_histograms_total").as_deref(), Some("7"));
+    assert_eq!(
+        scene.metric("vedette_remote_write_rejected_samples_total{reason=\"invalid_histogram\"}"),
+        Some("1".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn only_accepted_messages_are_taken() {
+    let scene = Scene::new(Limits { accepted: [false, true], ..Limits::default() });
+    let answer = scene.send_1(&request_1(vec![series_1("a", &[(0, 1.0)])])).await;
+    assert_eq!(answer.code, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let text = "prometheus.WriteRequest protobuf message is not accepted by this server; only accepts \
+                io.prometheus.write.v2.Request\n";
+    assert_eq!(answer.text, text);
+    let labels: &[(&str, &str)] = &[("__name__", "b")];
+    assert_eq!(scene.send_2(&request_2(&[(labels, &[(0, 1.0)])])).await.code, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn exemplars_are_kept_and_fail_no_request() {
     let scene = Scene::new(Limits::default());
     let mut series = series_1("a", &[(0, 1.0)]);
-    series.exemplars = vec![v1::Exemplar::default(); 2];
-    assert_eq!(scene.send_1(&request_1(vec![series.clone()])).await.code, StatusCode::NO_CONTENT);
-    series.samples[0].timestamp += 1;
-    series.histograms = vec![v1::Histogram { sum: 1.0, ..Default::default() }];
-    let answer = scene.send_1(&request_1(vec![series])).await;
-    assert_eq!(answer.code, StatusCode::BAD_REQUEST);
-    assert!(answer.text.starts_with("native histograms are not supported for series a{"), "{}", answer.text);
-
+    let exemplar = |at: i64| v1::Exemplar { labels: vec![label("t", "1")], value: 0.5, timestamp: T0 + at };
+    series.exemplars = vec![exemplar(5), exemplar(5), exemplar(4)];
+    assert_eq!(scene.send_1(&request_1(vec![series])).await.code, StatusCode::NO_CONTENT);
     let labels: &[(&str, &str)] = &[("__name__", "b"), ("job", "j")];
     let mut request = request_2(&[(labels, &[(0, 1.0)])]);
-    request.timeseries[0].histograms = vec![v2::Histogram::default(); 3];
+    let position = u32::try_from(request.symbols.len()).expect("few");
+    request.symbols.extend(["trace_id".to_owned(), "ü".to_owned()]);
+    let refs = |labels_refs| v2::Exemplar { labels_refs, value: f64::NAN, timestamp: T0 + 1 };
+    request.timeseries[0].exemplars = vec![refs(vec![position, position + 1]), refs(vec![position, 99])];
     let answer = scene.send_2(&request).await;
-    assert_eq!((answer.code, answer.written), (StatusCode::BAD_REQUEST, Some([1, 0, 0])));
-    assert_eq!(scene.samples("a").await[0].1.len() + scene.samples("b").await[0].1.len(), 3);
-    let count = |kind| scene.metric(&format!("vedette_remote_write_unsupported_total{{kind=\"{kind}\"}}"));
-    assert_eq!((count("histogram").as_deref(), count("exemplar").as_deref()), (Some("4"), Some("4")));
+    assert_eq!((answer.code, answer.written), (StatusCode::NO_CONTENT, Some([1, 0, 1])));
+    let sets = [vec![Matcher::equal("job", "j")]];
+    let found = scene.store.exemplars(&sets, TimeRange::ALL);
+    let shown: Vec<String> = found
+        .iter()
+        .flat_map(|series| series.exemplars.iter().map(move |one| (&series.labels, one)))
+        .map(|(series, one)| {
+            format!("{} {} {} {:?}", series.metric_name(), one.labels, one.value, one.timestamp)
+        })
+        .collect();
+    let at = |after: i64| T0 + after;
+    assert_eq!(
+        shown,
+        [format!("a {{t=\"1\"}} 0.5 Some({})", at(5)), format!("b {{trace_id=\"ü\"}} NaN Some({})", at(1)),]
+    );
 }
 
 #[tokio::test]

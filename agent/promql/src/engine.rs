@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{Labels, Sample, Series};
-use storage::{Coverage, Querier, QueryError};
+use storage::{Coverage, HistogramSeries, Querier, QueryError};
 use tokio::sync::Semaphore;
 
 use crate::ast::{Expr, ValueType};
@@ -107,6 +107,9 @@ pub struct QueryStats {
 pub struct Answer {
     /// The value.
     pub value: Value,
+    /// Where the whole query is a selector, its series' samples that are native histograms, in order of labels:
+    /// beside a vector one a series, beside a matrix all of them.
+    pub histograms: Vec<HistogramSeries>,
     /// Warnings, in order of text; those of the coverage are not among them.
     pub warnings: Vec<String>,
     /// Infos, in order of text.

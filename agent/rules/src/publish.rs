@@ -120,10 +120,8 @@ impl StorePublisher {
     }
 
     fn columns(&self, samples: &[(Labels, Cell)]) -> Result<Columns, AppendError> {
-        let slots = samples
-            .iter()
-            .map(|(labels, _)| Slot { labels: labels.clone(), metadata: Metadata::default() })
-            .collect();
+        let slots =
+            samples.iter().map(|(labels, _)| Slot::new(labels.clone(), Metadata::default())).collect();
         let layout = self.appender.layout(Layout::new(Labels::empty(), slots)?)?;
         let places = samples.iter().enumerate().map(|(at, (labels, _))| (labels.clone(), at)).collect();
         Ok(Columns { layout, places })

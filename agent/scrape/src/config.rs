@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use client::HttpClientConfig;
 use discovery::DiscoveryConfig;
+use model::histogram::Resolution;
 use model::{NameValidation, RelabelConfig};
 
 /// `http` or `https`.
@@ -38,16 +39,27 @@ pub enum ScrapeProtocol {
     Text1,
     /// `PrometheusText0.0.4`.
     Text0,
+    /// `PrometheusProto`, the only one with native histograms.
+    Protobuf,
 }
 
 impl ScrapeProtocol {
-    /// Every format with its word in a configuration, in the order in which they are preferred by default.
-    pub const ALL: [(&'static str, Self); 4] = [
+    /// Every format with its word in a configuration.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("PrometheusProto", Self::Protobuf),
         ("OpenMetricsText1.0.0", Self::OpenMetrics1),
         ("OpenMetricsText0.0.1", Self::OpenMetrics0),
         ("PrometheusText1.0.0", Self::Text1),
         ("PrometheusText0.0.4", Self::Text0),
     ];
+
+    /// The formats that are asked for where nothing is said, in order of preference. Where native histograms
+    /// are wanted, the one that has them comes first.
+    #[must_use]
+    pub fn by_default(native_histograms: bool) -> Vec<Self> {
+        let texts = Self::ALL.iter().map(|(_, protocol)| *protocol);
+        texts.filter(|protocol| native_histograms || *protocol != Self::Protobuf).collect()
+    }
 
     /// The format that a configuration's word names.
     #[must_use]
@@ -101,6 +113,18 @@ pub struct ScrapeConfig {
     pub enable_compression: bool,
     /// `scrape_protocols` in order of preference, at least one.
     pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// `scrape_native_histograms`: whether native histograms of a page are taken as such.
+    pub native_histograms: bool,
+    /// `always_scrape_classic_histograms`: whether of a histogram that has both forms the classic one is taken
+    /// too.
+    pub classic_histograms: bool,
+    /// `convert_classic_histograms_to_nhcb`: whether classic histograms become native ones with custom buckets.
+    pub classic_to_nhcb: bool,
+    /// `native_histogram_bucket_limit`: a histogram with more buckets is made coarser; where it cannot be, the
+    /// scrape fails.
+    pub native_bucket_limit: u64,
+    /// From `native_histogram_min_bucket_factor`: finer histograms are made so coarse.
+    pub native_schema_max: Option<Resolution>,
     /// `fallback_scrape_protocol`: what an answer without a known `Content-Type` is read as.
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
     /// `extra_scrape_metrics`: whether limits and body size become series.
@@ -141,7 +165,12 @@ impl ScrapeConfig {
             metric_relabel_configs: Vec::new(),
             names: NameValidation::Utf8,
             enable_compression: true,
-            scrape_protocols: ScrapeProtocol::ALL.iter().map(|(_, protocol)| *protocol).collect(),
+            scrape_protocols: ScrapeProtocol::by_default(false),
+            native_histograms: false,
+            classic_histograms: false,
+            classic_to_nhcb: false,
+            native_bucket_limit: 0,
+            native_schema_max: None,
             fallback_scrape_protocol: None,
             extra_scrape_metrics: false,
             http: HttpClientConfig::default(),

@@ -20,7 +20,14 @@ use crate::config::{ScrapeConfig, ScrapeProtocol};
 #[derive(Clone, Copy)]
 pub(crate) struct Page<'a> {
     pub(crate) bytes: &'a [u8],
-    pub(crate) format: Format,
+    pub(crate) format: PageFormat,
+}
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageFormat {
+    Text(Format),
+    Protobuf,
 }
 
 /// No page.
@@ -116,14 +123,18 @@ impl Fetcher {
         if bytes.len() as u64 >= self.body_limit { Err(FetchError::TooLarge) } else { Ok(bytes) }
     }
 
-    fn format(&self, headers: &HeaderMap) -> Result<Format, FetchError> {
+    fn format(&self, headers: &HeaderMap) -> Result<PageFormat, FetchError> {
         let content_type = headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
         let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         match (media_type.as_str(), self.fallback) {
-            ("application/openmetrics-text", _) => Ok(Format::OpenMetrics),
-            ("text/plain", _) => Ok(Format::Text),
-            (_, Some(ScrapeProtocol::OpenMetrics1 | ScrapeProtocol::OpenMetrics0)) => Ok(Format::OpenMetrics),
-            (_, Some(ScrapeProtocol::Text1 | ScrapeProtocol::Text0)) => Ok(Format::Text),
+            ("application/openmetrics-text", _) => Ok(PageFormat::Text(Format::OpenMetrics)),
+            ("text/plain", _) => Ok(PageFormat::Text(Format::Text)),
+            ("application/vnd.google.protobuf", _) => Ok(PageFormat::Protobuf),
+            (_, Some(ScrapeProtocol::OpenMetrics1 | ScrapeProtocol::OpenMetrics0)) => {
+                Ok(PageFormat::Text(Format::OpenMetrics))
+            }
+            (_, Some(ScrapeProtocol::Text1 | ScrapeProtocol::Text0)) => Ok(PageFormat::Text(Format::Text)),
+            (_, Some(ScrapeProtocol::Protobuf)) => Ok(PageFormat::Protobuf),
             ("", None) => Err(FetchError::ContentType(
                 "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol \
                  specified for target"
@@ -168,6 +179,10 @@ fn accept(protocols: &[ScrapeProtocol], names: NameValidation) -> String {
             ScrapeProtocol::OpenMetrics0 => ("application/openmetrics-text;version=0.0.1", false),
             ScrapeProtocol::Text1 => ("text/plain;version=1.0.0", true),
             ScrapeProtocol::Text0 => ("text/plain;version=0.0.4", false),
+            ScrapeProtocol::Protobuf => (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+                false,
+            ),
         };
         header.push_str(media_type);
         if escaped {
@@ -207,9 +222,15 @@ mod tests {
 
     #[test]
     fn formats_are_asked_for_in_order() {
-        let all: Vec<_> = ScrapeProtocol::ALL.iter().map(|(_, protocol)| *protocol).collect();
         assert_eq!(
-            accept(&all, NameValidation::Utf8),
+            accept(&ScrapeProtocol::by_default(true), NameValidation::Utf8),
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+        );
+        assert_eq!(
+            accept(&ScrapeProtocol::by_default(false), NameValidation::Utf8),
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,\
              text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use model::Labels;
 use storage::{AppendError, Layout, LayoutRef};
 
+use crate::nhcb::Classic;
 use crate::page::{Draft, Lines, Meaning, Place};
+use crate::protobuf_page::Named;
 use crate::rows::Places;
 use crate::sink::Sink;
 use crate::status::Families;
@@ -24,6 +26,10 @@ pub(crate) struct Known {
     /// Those that are left after relabelling.
     pub(crate) kept: usize,
     pub(crate) families: Arc<Families>,
+    /// One for each native histogram.
+    pub(crate) histograms: Vec<Named>,
+    /// Classic histograms that become native ones.
+    pub(crate) classics: Vec<Classic>,
 }
 
 impl Known {
@@ -35,7 +41,7 @@ impl Known {
         earlier: Option<&Known>,
         sink: &Sink,
     ) -> Result<Self, AppendError> {
-        let Meaning { mut places, drafts, families, kept } = meaning;
+        let Meaning { mut places, drafts, families, histograms, classics, hidden, kept } = meaning;
         let timed = lines.samples.iter().any(|line| line.timestamp.is_some());
         // Series with times of their own are spread over several layouts, as their order has it.
         let stay = earlier.filter(|_| !timed).and_then(|earlier| moves(&drafts, &earlier.layouts));
@@ -55,8 +61,9 @@ impl Known {
                 drafts.into_iter().map(known).collect::<Result<_, AppendError>>()?
             }
         };
-        let (scraped, places) = (places.len(), Places::new(places, layouts.len()));
-        Ok(Self { key: lines.key, places, layouts, scraped, kept, families })
+        let scraped = places.len() - hidden + histograms.len() + classics.len();
+        let places = Places::new(places, layouts.len());
+        Ok(Self { key: lines.key, places, layouts, scraped, kept, families, histograms, classics })
     }
 }
 

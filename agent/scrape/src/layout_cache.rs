@@ -5,11 +5,12 @@
 //! is as it was, nothing is parsed but values that changed. A block is what stands between one run of comments
 //! and the next: as long as the comments are the same, a line means the same anywhere in its block.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use exposition::{Format, parse_after_value};
 use storage::Cell;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::number;
 use crate::page::{self, Place};
@@ -48,6 +49,12 @@ pub(crate) struct Block {
 pub(crate) struct Lines {
     pub(crate) known: Vec<Line>,
     pub(crate) cells: Vec<Cell>,
+    /// Exemplars of the page at hand, each with its line. Those that were there last time are left out.
+    pub(crate) exemplars: Vec<(usize, model::Exemplar)>,
+    /// Names the texts of the exemplars that were seen last, by line: most stay for many scrapes.
+    seen_exemplars: HashMap<usize, u64>,
+    /// For each line where it stood when the page was read whole; empty where nobody asks.
+    pub(crate) origins: Vec<usize>,
     /// The lines' own times; empty where no line has one.
     pub(crate) times: Vec<Option<i64>>,
     pub(crate) places: Places,
@@ -75,20 +82,24 @@ impl LayoutCache {
     pub(crate) fn new(
         page: &[u8],
         reading: Reading,
-        samples: &[page::Line],
+        read: page::Lines,
         places: Places,
         texts: &Texts,
     ) -> Self {
+        let page::Lines { samples, exemplars, .. } = read;
         let lines = Lines {
             known: samples.iter().map(|line| Line::new(page, line)).collect(),
             cells: samples.iter().map(|line| Cell::Value(line.number)).collect(),
+            exemplars,
+            seen_exemplars: HashMap::new(),
+            origins: Vec::new(),
             times: match samples.iter().any(|line| line.timestamp.is_some()) {
                 true => samples.iter().map(|line| line.timestamp).collect(),
                 false => Vec::new(),
             },
             places,
         };
-        let (blocks, end) = blocks(page, samples, texts).unzip();
+        let (blocks, end) = blocks(page, &samples, texts).unzip();
         Self { reading, blocks: blocks.unwrap_or_default(), lines, end }
     }
 
@@ -96,6 +107,7 @@ impl LayoutCache {
     /// or is no good page. What was taken by then stays, which does no harm: each value goes with its text.
     pub(crate) fn take(&mut self, page: &[u8], texts: &Texts) -> Option<()> {
         let end = self.end.as_ref()?;
+        self.lines.exemplars.clear();
         let (mut rest, mut line) = (page, 0);
         for block in &mut self.blocks {
             let range = line..line + block.lines as usize;
@@ -196,7 +208,11 @@ impl Lines {
             let bare = if reading.format == Format::Text { text.strip_suffix(b"\r") } else { None };
             (bare.unwrap_or(text), None)
         } else {
-            (text, parse_after_value(after, reading.format).ok()?)
+            let (time, exemplar) = parse_after_value(after, reading.format).ok()?;
+            if exemplar.is_some() {
+                self.exemplar(at, after, exemplar.as_ref());
+            }
+            (text, time)
         };
         let time = time.filter(|_| reading.honor_timestamps);
         let line = &mut self.known[at];
@@ -211,6 +227,26 @@ impl Lines {
             line.remember(text);
         }
         Some(next)
+    }
+}
+
+impl Lines {
+    /// From now on it is known where each line stood at first.
+    pub(crate) fn track_origins(&mut self) {
+        self.origins = (0..self.known.len()).collect();
+    }
+
+    /// Exemplars are no longer known by their line.
+    pub(crate) fn forget_exemplars(&mut self) {
+        self.seen_exemplars.clear();
+    }
+
+    /// Takes a line's exemplar, unless the line had just this one.
+    fn exemplar(&mut self, at: usize, text: &[u8], exemplar: Option<&exposition::Exemplar<'_>>) {
+        let hash = xxh3_64(text);
+        if self.seen_exemplars.insert(at, hash) != Some(hash) {
+            self.exemplars.extend(page::exemplar(exemplar, at));
+        }
     }
 }
 

@@ -92,7 +92,7 @@ impl Scraped {
         self.time += 1_000;
         let (mut losses, mut counts) = (Losses::default(), Counts::default());
         let origin = Origin { config: &self.config, target: &self.target, texts: &self.texts };
-        let page = Page { bytes: page, format };
+        let page = Page { bytes: page, format: crate::fetch::PageFormat::Text(format) };
         let written = self.state.write(&page, self.time, origin, &self.sink, &mut losses, &mut counts);
         if written.is_err() {
             self.state.end(self.time, &self.sink, &mut losses).expect("ended");
@@ -165,7 +165,10 @@ fn targets_of_one_shape_share_its_text() {
     let reading = Reading { format: Format::Text, honor_timestamps: true };
     let texts = Texts::default();
     let samples = page::read(page, Format::Text, true).expect("a good page").samples;
-    let [one, two] = [(); 2].map(|()| LayoutCache::new(page, reading, &samples, Places::InOrder, &texts));
+    let [one, two] = [(); 2].map(|()| {
+        let read = page::Lines { key: 0, samples: samples.clone(), exemplars: Vec::new() };
+        LayoutCache::new(page, reading, read, Places::InOrder, &texts)
+    });
     assert!(Arc::ptr_eq(&one.blocks[0].text, &two.blocks[0].text));
     assert_eq!(size_of::<Line>(), 24, "one for each series of each target");
 }

@@ -14,9 +14,11 @@ pub(crate) struct Metrics {
     pub(crate) over_target_limit: Counter,
     pub(crate) over_sample_limit: Counter,
     pub(crate) over_body_size_limit: Counter,
+    pub(crate) over_bucket_limit: Counter,
     pub(crate) out_of_order: Counter,
     pub(crate) duplicates: Counter,
     pub(crate) out_of_bounds: Counter,
+    pub(crate) exemplars_out_of_order: Counter,
     pub(crate) pages_parsed: Counter,
     pub(crate) append_failures: Counter,
     pub(crate) commit_failures: Counter,
@@ -49,6 +51,11 @@ impl Metrics {
                 &metrics.over_body_size_limit,
             ),
             (
+                "scrapes_exceeded_native_histogram_bucket_limit",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
+                &metrics.over_bucket_limit,
+            ),
+            (
                 "scrapes_sample_out_of_order",
                 "Total number of samples rejected due to not being out of the expected order.",
                 &metrics.out_of_order,
@@ -62,6 +69,11 @@ impl Metrics {
                 "scrapes_sample_out_of_bounds",
                 "Total number of samples rejected due to timestamp falling outside of the time bounds.",
                 &metrics.out_of_bounds,
+            ),
+            (
+                "scrapes_exemplar_out_of_order",
+                "Total number of exemplar rejected due to not being out of the expected order.",
+                &metrics.exemplars_out_of_order,
             ),
         ] {
             registry.register(&format!("prometheus_target_{name}"), help, counter.clone());

@@ -1,18 +1,19 @@
 //! Reading a page in full: its lines, and what they mean when that is new.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use exposition::{Entry, Format, ParseError, Parser, SeriesLine, belongs_to_family};
-use model::{
-    Labels, METRIC_NAME, Metadata, is_valid_legacy_label_name, is_valid_legacy_metric_name, relabel,
-};
+use exposition::{Entry, Format, ParseError, Parser, ProtobufError, SeriesLine, belongs_to_family};
+use model::{Labels, Metadata, MetricType, relabel};
 use storage::{Layout, Number, Slot};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::ScrapeConfig;
 use crate::labels::join;
+use crate::limits;
+use crate::nhcb::{Classic, Collector, Found};
 use crate::number;
+use crate::protobuf_page::Named;
 use crate::status::Families;
 
 /// A line with a sample.
@@ -35,6 +36,8 @@ pub(crate) struct Lines {
     /// Names the lines up to their values, their types and help texts.
     pub(crate) key: u128,
     pub(crate) samples: Vec<Line>,
+    /// Exemplars, each with the position of its line among the samples.
+    pub(crate) exemplars: Vec<(usize, model::Exemplar)>,
 }
 
 /// Where a line's sample goes.
@@ -62,7 +65,13 @@ pub(crate) struct Meaning {
     pub(crate) places: Vec<Place>,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) families: Arc<Families>,
-    /// Lines that are left after relabelling.
+    /// One for each native histogram.
+    pub(crate) histograms: Vec<Named>,
+    /// Classic histograms that become native ones.
+    pub(crate) classics: Vec<Classic>,
+    /// Lines that are taken for nothing but that.
+    pub(crate) hidden: usize,
+    /// Samples that are left after relabelling.
     pub(crate) kept: usize,
 }
 
@@ -71,6 +80,10 @@ pub(crate) struct Meaning {
 pub(crate) enum PageError {
     #[error(transparent)]
     Parse(#[from] ParseError),
+    #[error(transparent)]
+    Protobuf(ProtobufError),
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     #[error("sample limit exceeded")]
     SampleLimit { kept: usize },
     #[error("{0}")]
@@ -83,7 +96,7 @@ const TIMED_SLOTS: usize = 64;
 
 /// Reads all lines.
 pub(crate) fn read(page: &[u8], format: Format, honor_timestamps: bool) -> Result<Lines, ParseError> {
-    let mut samples = Vec::new();
+    let (mut samples, mut exemplars) = (Vec::new(), Vec::new());
     let mut hasher = Xxh3::new();
     let mut text = |kind: u8, text: &str| {
         hasher.update(text.as_bytes());
@@ -95,6 +108,7 @@ pub(crate) fn read(page: &[u8], format: Format, honor_timestamps: bool) -> Resul
         match entry? {
             Entry::Series(line) => {
                 let timestamp = line.timestamp.filter(|_| honor_timestamps);
+                exemplars.extend(exemplar(line.exemplar.as_ref(), samples.len()));
                 text(u8::from(timestamp.is_some()), line.text);
                 let value = line.value_text.as_bytes();
                 samples.push(Line {
@@ -121,7 +135,15 @@ pub(crate) fn read(page: &[u8], format: Format, honor_timestamps: bool) -> Resul
             }
         }
     }
-    Ok(Lines { key: hasher.digest128(), samples })
+    Ok(Lines { key: hasher.digest128(), samples, exemplars })
+}
+
+/// A line's exemplar, where it has one that can be kept.
+pub(crate) fn exemplar(
+    exemplar: Option<&exposition::Exemplar<'_>>,
+    line: usize,
+) -> Option<(usize, model::Exemplar)> {
+    exemplar?.to_model().ok().map(|exemplar| (line, exemplar))
 }
 
 /// Finds out what the lines of a page mean for one target.
@@ -131,15 +153,7 @@ pub(crate) fn understand(
     config: &ScrapeConfig,
     target: &Labels,
 ) -> Result<Meaning, PageError> {
-    let mut reader = Reader {
-        config,
-        target,
-        places: Vec::new(),
-        drafts: Vec::new(),
-        open: HashMap::new(),
-        seen: HashMap::new(),
-        kept: 0,
-    };
+    let mut reader = Reader::new(config, target);
     let mut families = Families::new();
     let mut current: Arc<str> = "".into();
     let mut parser = Parser::new(page, format);
@@ -151,7 +165,7 @@ pub(crate) fn understand(
                     .filter(|said| belongs_to_family(&line.name(), &current, said.metric_type))
                     .cloned();
                 reader
-                    .line(&line, metadata.unwrap_or_default())
+                    .line(&line, &current, metadata.unwrap_or_default())
                     .map_err(|what| PageError::Series(format!("line {}: {what}", parser.line())))?;
                 continue;
             }
@@ -161,26 +175,30 @@ pub(crate) fn understand(
         };
         current = family.into();
         let metadata = families.entry(Arc::clone(&current)).or_default();
-        match said {
-            Said::Help(help) => metadata.help = help,
-            Said::Type(metric_type) => metadata.metric_type = metric_type,
-            Said::Unit(unit) => metadata.unit = unit,
-        }
+        said.note(metadata);
     }
-    let Reader { places, drafts, kept, .. } = reader;
-    if config.sample_limit > 0 && kept as u64 > config.sample_limit {
-        return Err(PageError::SampleLimit { kept });
-    }
-    Ok(Meaning { places, drafts, families: Arc::new(families), kept })
+    reader.finish(families)
 }
 
-enum Said {
+/// What a page says of a family.
+pub(crate) enum Said {
     Help(Arc<str>),
     Type(model::MetricType),
     Unit(Arc<str>),
 }
 
-struct Reader<'a> {
+impl Said {
+    pub(crate) fn note(self, metadata: &mut Metadata) {
+        match self {
+            Self::Help(help) => metadata.help = help,
+            Self::Type(metric_type) => metadata.metric_type = metric_type,
+            Self::Unit(unit) => metadata.unit = unit,
+        }
+    }
+}
+
+/// Collects what series mean.
+pub(crate) struct Reader<'a> {
     config: &'a ScrapeConfig,
     target: &'a Labels,
     places: Vec<Place>,
@@ -188,27 +206,113 @@ struct Reader<'a> {
     /// The draft that takes further series of a kind.
     open: HashMap<Kind, usize>,
     seen: HashMap<(Labels, bool), Place>,
+    histograms: Vec<Named>,
+    /// The native histograms as the page names them.
+    native: HashSet<Labels>,
+    classics: Option<Collector>,
+    hidden: usize,
     kept: usize,
 }
 
 /// Target labels that a series does not have as they are, and whether it brings its own time.
 type Kind = (Vec<Arc<str>>, bool);
 
-impl Reader<'_> {
-    fn line(&mut self, line: &SeriesLine<'_>, metadata: Metadata) -> Result<(), String> {
-        let mut builder = join(&line.labels()?, self.target, self.config.honor_labels);
+impl<'a> Reader<'a> {
+    pub(crate) fn new(config: &'a ScrapeConfig, target: &'a Labels) -> Self {
+        Self {
+            config,
+            target,
+            places: Vec::new(),
+            drafts: Vec::new(),
+            open: HashMap::new(),
+            seen: HashMap::new(),
+            histograms: Vec::new(),
+            native: HashSet::new(),
+            classics: config.classic_to_nhcb.then(Collector::default),
+            hidden: 0,
+            kept: 0,
+        }
+    }
+
+    /// The meaning of the page, if it has no more samples than it may.
+    pub(crate) fn finish(mut self, families: Families) -> Result<Meaning, PageError> {
+        let found = self.classics.take().map(|classics| classics.finish(&self.native)).unwrap_or_default();
+        let mut classics = Vec::with_capacity(found.len());
+        for Found { labels, metadata, own_time, lines } in found {
+            let named = self.named(&labels, own_time, metadata).map_err(PageError::Series)?;
+            classics.push(Classic { named, lines });
+        }
+        let Self { config, places, drafts, histograms, hidden, kept, .. } = self;
+        if config.sample_limit > 0 && kept as u64 > config.sample_limit {
+            return Err(PageError::SampleLimit { kept });
+        }
+        let families = Arc::new(families);
+        Ok(Meaning { places, drafts, families, histograms, classics, hidden, kept })
+    }
+
+    fn line(&mut self, line: &SeriesLine<'_>, family: &str, metadata: Metadata) -> Result<(), String> {
+        self.series(&line.labels()?, line.timestamp.is_some(), family, metadata)
+    }
+
+    /// A series' labels as they are kept; none where it is dropped.
+    fn labels(&mut self, labels: &Labels) -> Result<Option<Labels>, String> {
+        let mut builder = join(labels, self.target, self.config.honor_labels);
         if !relabel::process_builder(&mut builder, &self.config.metric_relabel_configs) {
-            self.places.push(Place::Dropped);
-            return Ok(());
+            return Ok(None);
         }
         let labels = builder.build();
         if labels.is_empty() {
+            return Ok(None);
+        }
+        limits::check(self.config, &labels)?;
+        self.kept += 1;
+        Ok(Some(labels))
+    }
+
+    /// Takes the next native histogram.
+    pub(crate) fn histogram(
+        &mut self,
+        labels: &Labels,
+        own_time: bool,
+        metadata: Metadata,
+    ) -> Result<(), String> {
+        let named = self.named(labels, own_time, metadata)?;
+        self.histograms.push(named);
+        if self.classics.is_some() {
+            self.native.insert(labels.clone());
+        }
+        Ok(())
+    }
+
+    fn named(&mut self, labels: &Labels, own_time: bool, metadata: Metadata) -> Result<Named, String> {
+        let labels = self.labels(labels)?;
+        let timed = own_time && self.config.honor_timestamps;
+        let tracked = !timed || self.config.track_timestamps_staleness;
+        Ok(Named { labels, metadata, tracked })
+    }
+
+    /// Takes the next series of numbers.
+    pub(crate) fn series(
+        &mut self,
+        labels: &Labels,
+        own_time: bool,
+        family: &str,
+        metadata: Metadata,
+    ) -> Result<(), String> {
+        if let Some(classics) = &mut self.classics
+            && metadata.metric_type == MetricType::Histogram
+            && classics.take(self.places.len(), labels, family, &metadata, own_time)
+            && !self.config.classic_histograms
+        {
+            self.hidden += 1;
             self.places.push(Place::Dropped);
             return Ok(());
         }
-        self.check(&labels)?;
-        self.kept += 1;
-        let timed = line.timestamp.is_some() && self.config.honor_timestamps;
+        let Some(labels) = self.labels(labels)? else {
+            self.places.push(Place::Dropped);
+            return Ok(());
+        };
+        let timed = own_time && self.config.honor_timestamps;
         let key = (labels, timed);
         let place = match self.seen.get(&key) {
             Some(place) => *place,
@@ -238,61 +342,10 @@ impl Reader<'_> {
         });
         let draft = &mut self.drafts[at];
         let labels = labels.filtered(|name| !draft.target.has(name));
-        draft.slots.push(Slot { labels, metadata });
+        draft.slots.push(Slot::new(labels, metadata));
         let number = |at: usize| u32::try_from(at).map_err(|_| format!("{at} are too many to number"));
         Ok(Place::At(number(at)?, number(draft.slots.len() - 1)?))
     }
-
-    fn check(&self, labels: &Labels) -> Result<(), String> {
-        let name = labels.metric_name();
-        if name.is_empty() {
-            return Err(format!("missing metric name ({METRIC_NAME} label)"));
-        }
-        let legacy = self.config.names == model::NameValidation::Legacy;
-        let legal = |label: &str| label == METRIC_NAME || is_valid_legacy_label_name(label);
-        if legacy && !(is_valid_legacy_metric_name(name) && labels.pairs().all(|(label, _)| legal(label))) {
-            return Err(format!("invalid metric name or label names: {labels}"));
-        }
-        self.check_limits(name, labels)
-    }
-
-    fn check_limits(&self, name: &str, labels: &Labels) -> Result<(), String> {
-        let config = self.config;
-        let over = |limit: u64, length: usize| limit > 0 && length as u64 > limit;
-        let metric = short(name);
-        if over(config.label_limit, labels.len()) {
-            return Err(format!(
-                "label_limit exceeded (metric: {metric}, number of labels: {}, limit: {})",
-                labels.len(),
-                config.label_limit
-            ));
-        }
-        for (label, value) in labels.pairs() {
-            let shown = short(label);
-            if over(config.label_name_length_limit, label.len()) {
-                return Err(format!(
-                    "label_name_length_limit exceeded (metric: {metric}, label name: {shown}, length: {}, limit: {})",
-                    label.len(),
-                    config.label_name_length_limit
-                ));
-            }
-            if over(config.label_value_length_limit, value.len()) {
-                return Err(format!(
-                    "label_value_length_limit exceeded (metric: {metric}, label name: {shown}, value: {:?}, \
-                     length: {}, limit: {})",
-                    short(value),
-                    value.len(),
-                    config.label_value_length_limit
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Enough of a text to recognise it.
-fn short(text: &str) -> String {
-    text.chars().take(50).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use storage::Appender;
 use tokio::sync::mpsc;
 
 use crate::config::ScrapeConfig;
-use crate::fetch::{Page, gunzip};
+use crate::fetch::{Page, PageFormat, gunzip};
 use crate::metrics::Metrics;
 use crate::series::{Counts, Origin, SeriesState};
 use crate::sink::{Losses, Sink};
@@ -40,7 +40,7 @@ impl PageAppender {
     /// The text that a scrape of this page would leave at its target.
     pub fn append(&mut self, page: &[u8], format: Format, timestamp: i64) -> Result<usize, String> {
         let (mut losses, mut counts) = (Losses::default(), Counts::default());
-        let page = Page { bytes: page, format };
+        let page = Page { bytes: page, format: PageFormat::Text(format) };
         let origin = Origin { config: &self.config, target: &self.target, texts: &self.texts };
         self.state
             .write(&page, timestamp, origin, &self.sink, &mut losses, &mut counts)

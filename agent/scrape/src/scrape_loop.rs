@@ -173,6 +173,9 @@ fn write(
         if matches!(error, WriteError::Page(PageError::SampleLimit { .. })) {
             job.sink.metrics.over_sample_limit.inc();
         }
+        if matches!(error, WriteError::Page(PageError::BucketLimit)) {
+            job.sink.metrics.over_bucket_limit.inc();
+        }
         error.to_string()
     })
 }

@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{Labels, METRIC_NAME, Metadata, MetricType};
+use model::{Exemplar, Labels, METRIC_NAME, Metadata, MetricType};
 use storage::{AppendError, Cell, Layout, LayoutRef, Number, Slot};
 
 use crate::config::ScrapeConfig;
-use crate::fetch::Page;
+use crate::fetch::{Page, PageFormat};
+use crate::histograms::Histograms;
 use crate::known::Known;
 use crate::layout_cache::{LayoutCache, Reading};
-use crate::page::{self, PageError};
+use crate::page::{self, PageError, Place};
 use crate::rows;
 use crate::sink::{Losses, Sink};
 use crate::status::Families;
@@ -23,13 +24,15 @@ const KNOWN_MAX: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct SeriesState {
     /// Pages whose meaning is known, the latest first.
-    known: Vec<Known>,
+    pub(crate) known: Vec<Known>,
     /// The text of the latest.
-    cache: Option<LayoutCache>,
+    pub(crate) cache: Option<LayoutCache>,
     /// The last good page's series.
     last: Option<Written>,
     /// Whether series of `last` are without stale markers.
     live: bool,
+    /// Native histograms.
+    pub(crate) histograms: Histograms,
     report: Option<LayoutRef>,
     /// Whether there are reports, which end with the target.
     reported: bool,
@@ -91,18 +94,41 @@ impl SeriesState {
         losses: &mut Losses,
         counts: &mut Counts,
     ) -> Result<Arc<Families>, WriteError> {
-        let reading = Reading { format: page.format, honor_timestamps: origin.config.honor_timestamps };
+        let format = match page.format {
+            PageFormat::Text(format) => format,
+            PageFormat::Protobuf => {
+                return self.write_protobuf(page, timestamp, origin, sink, losses, counts);
+            }
+        };
+        let reading = Reading { format, honor_timestamps: origin.config.honor_timestamps };
         let cache = self.cache.as_mut().filter(|cache| cache.reading == reading);
         if cache.and_then(|cache| cache.take(page.bytes, origin.texts)).is_none() {
             sink.metrics.pages_parsed.inc();
-            self.parse(page, reading, origin, sink, counts)?;
+            self.parse(page.bytes, reading, origin, sink, counts)?;
         }
         let Some(known) = self.known.first_mut() else { return Ok(Arc::default()) };
         (counts.scraped, counts.kept) = (known.scraped, known.kept);
         if let Some(cache) = &self.cache {
             append(cache, known, timestamp, sink, losses)?;
+            let time = |line: usize| cache.lines.times.get(line).copied().flatten();
+            append_exemplars(&cache.lines.exemplars, time, known, timestamp, sink);
         }
         let families = Arc::clone(&known.families);
+        let added = self.write_converted(timestamp, origin, sink, losses)?;
+        self.settle(timestamp, sink, losses, counts)?;
+        counts.added += added;
+        Ok(families)
+    }
+
+    /// Compares the series of the page at hand with those of the last one.
+    pub(crate) fn settle(
+        &mut self,
+        timestamp: i64,
+        sink: &Sink,
+        losses: &mut Losses,
+        counts: &mut Counts,
+    ) -> Result<(), AppendError> {
+        let Some(known) = self.known.first() else { return Ok(()) };
         let same = self.last.as_ref().is_some_and(|last| last.is(&known.layouts));
         if !same {
             let now = Written::new(&known.layouts);
@@ -111,36 +137,49 @@ impl SeriesState {
             self.last = Some(now);
         }
         self.live = true;
-        Ok(families)
+        Ok(())
     }
 
     /// Reads a page in full. The first of what is known is then what it means.
     fn parse(
         &mut self,
-        page: &Page<'_>,
+        page: &[u8],
         reading: Reading,
         origin: Origin<'_>,
         sink: &Sink,
         counts: &mut Counts,
     ) -> Result<(), WriteError> {
         let Origin { config, target, texts } = origin;
-        let lines = page::read(page.bytes, page.format, config.honor_timestamps).map_err(PageError::from)?;
+        let lines = page::read(page, reading.format, config.honor_timestamps).map_err(PageError::from)?;
         counts.scraped = lines.samples.len();
-        match self.known.iter().position(|known| known.key == lines.key) {
-            Some(at) => self.known[..=at].rotate_right(1),
-            None => {
-                let meaning = page::understand(page.bytes, page.format, config, target);
-                if let Err(PageError::SampleLimit { kept }) = &meaning {
-                    counts.kept = *kept;
-                }
-                let known = Known::register(&lines, meaning?, self.known.first(), sink)?;
-                self.known.insert(0, known);
-                self.known.truncate(KNOWN_MAX);
-            }
-        }
+        self.know(&lines, || page::understand(page, reading.format, config, target), sink, counts)?;
         let places = self.known.first().map(|known| known.places.clone());
-        self.cache =
-            places.map(|places| LayoutCache::new(page.bytes, reading, &lines.samples, places, texts));
+        self.cache = places.map(|places| LayoutCache::new(page, reading, lines, places, texts));
+        if let Some(cache) = self.cache.as_mut().filter(|_| config.classic_to_nhcb) {
+            cache.lines.track_origins();
+        }
+        Ok(())
+    }
+
+    /// Makes the meaning of a page the first of what is known.
+    pub(crate) fn know(
+        &mut self,
+        lines: &page::Lines,
+        understand: impl FnOnce() -> Result<page::Meaning, PageError>,
+        sink: &Sink,
+        counts: &mut Counts,
+    ) -> Result<(), WriteError> {
+        if let Some(at) = self.known.iter().position(|known| known.key == lines.key) {
+            self.known[..=at].rotate_right(1);
+            return Ok(());
+        }
+        let meaning = understand();
+        if let Err(PageError::SampleLimit { kept }) = &meaning {
+            counts.kept = *kept;
+        }
+        let known = Known::register(lines, meaning?, self.known.first(), sink)?;
+        self.known.insert(0, known);
+        self.known.truncate(KNOWN_MAX);
         Ok(())
     }
 
@@ -152,6 +191,7 @@ impl SeriesState {
         losses: &mut Losses,
     ) -> Result<(), AppendError> {
         self.mark_gone(&HashSet::new(), timestamp, sink, losses)?;
+        self.histograms.end(timestamp, sink, losses)?;
         self.live = false;
         Ok(())
     }
@@ -231,15 +271,42 @@ fn append(
     if let (Some(cells), [(layout, _)]) = (cache.row(), known.layouts.as_mut_slice()) {
         return sink.append(layout, timestamp, cells, losses);
     }
+    append_rows(cache.samples(), known, timestamp, sink, losses)
+}
+
+pub(crate) fn append_rows(
+    samples: impl Iterator<Item = (Place, Cell, Option<i64>)>,
+    known: &mut Known,
+    timestamp: i64,
+    sink: &Sink,
+    losses: &mut Losses,
+) -> Result<(), AppendError> {
     let layouts = &mut known.layouts;
     let widths: Vec<usize> = layouts.iter().map(|(layout, _)| layout.layout().slots().len()).collect();
-    let rows = rows::assemble(cache.samples(), &widths, timestamp, |layout, slot| {
+    let rows = rows::assemble(samples, &widths, timestamp, |layout, slot| {
         losses.duplicate(|| layouts[layout].0.layout().series(slot));
     });
     for row in rows {
         sink.append(&mut layouts[row.layout].0, row.timestamp, &row.cells, losses)?;
     }
     Ok(())
+}
+
+/// An exemplar without a time of its own has its sample's.
+pub(crate) fn append_exemplars(
+    exemplars: &[(usize, Exemplar)],
+    time: impl Fn(usize) -> Option<i64>,
+    known: &Known,
+    timestamp: i64,
+    sink: &Sink,
+) {
+    for (line, exemplar) in exemplars {
+        let Place::At(layout, slot) = known.places.of(*line) else { continue };
+        let Some((layout, _)) = known.layouts.get(layout as usize) else { continue };
+        let own = exemplar.timestamp.or_else(|| time(*line)).unwrap_or(timestamp);
+        let exemplar = Exemplar { timestamp: Some(own), ..exemplar.clone() };
+        sink.append_exemplars(&layout.layout().series(slot as usize), &[exemplar]);
+    }
 }
 
 fn report_layout(
@@ -249,6 +316,7 @@ fn report_layout(
     let slot = |(name, help, _): &(&'static str, &'static str, Option<f64>)| Slot {
         labels: Labels::from_pairs([(METRIC_NAME, *name)]),
         metadata: Metadata { metric_type: MetricType::Gauge, help: (*help).into(), ..Metadata::default() },
+        part: None,
     };
     Layout::new(target.clone(), values.iter().map(slot).collect())
 }

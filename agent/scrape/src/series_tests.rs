@@ -138,7 +138,7 @@ proptest! {
                 let own = if *own { format!(" {}", time - STEP / 2) } else { String::new() };
                 let _ = writeln!(text, "{} {}{own}", name(*series).0, exposition::format_go_float(*value));
             }
-            let page = Page { bytes: text.as_bytes(), format: Format::Text };
+            let page = Page { bytes: text.as_bytes(), format: crate::fetch::PageFormat::Text(Format::Text) };
             state.write(&page, time, origin, &sink, &mut losses, &mut counts).expect("written");
             prop_assert_eq!((counts.scraped, counts.kept), (found.len(), found.len()));
         }

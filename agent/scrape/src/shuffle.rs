@@ -153,9 +153,20 @@ impl Lines {
             return;
         }
         let count = self.known.len();
+        // Exemplars go with their lines; what was seen of them is seen anew.
+        self.forget_exemplars();
+        for (line, _) in &mut self.exemplars {
+            if let Some(at) = line.checked_sub(start).and_then(|at| order.iter().position(|from| *from == at))
+            {
+                *line = start + first + at;
+            }
+        }
         permute(&mut self.known, start, first, order);
         permute(&mut self.cells, start, first, order);
         permute(self.places.listed(count), start, first, order);
+        if !self.origins.is_empty() {
+            permute(&mut self.origins, start, first, order);
+        }
         if !self.times.is_empty() {
             permute(&mut self.times, start, first, order);
         }

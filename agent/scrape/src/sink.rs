@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use model::Labels;
-use storage::{AppendError, Appender, Cell, Commit, Layout, LayoutRef, Row};
+use model::{Exemplar, Labels};
+use storage::{AppendError, AppendOutcome, Appender, Cell, Commit, Layout, LayoutRef, Row};
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
@@ -44,12 +44,14 @@ impl Sink {
         let outcome = outcome.inspect_err(|_| {
             self.metrics.append_failures.inc();
         })?;
-        losses.out_of_order += outcome.out_of_order;
-        losses.duplicates += outcome.duplicates;
-        losses.out_of_bounds += outcome.out_of_bounds;
-        losses.first = losses.first.take().or(outcome.first_rejected);
-        losses.commit = Some(outcome.commit);
+        losses.add(outcome);
         Ok(())
+    }
+
+    /// Appends a series' exemplars, in order of time.
+    pub(crate) fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) {
+        let counts = self.appender.append_exemplars(series, exemplars);
+        self.metrics.exemplars_out_of_order.inc_by(counts.out_of_order as u64);
     }
 
     /// Counts what was lost, and has the rows' way to the disk watched.
@@ -83,6 +85,15 @@ impl Sink {
 }
 
 impl Losses {
+    /// Adds what one row met.
+    pub(crate) fn add(&mut self, outcome: AppendOutcome) {
+        self.out_of_order += outcome.out_of_order;
+        self.duplicates += outcome.duplicates;
+        self.out_of_bounds += outcome.out_of_bounds;
+        self.first = self.first.take().or(outcome.first_rejected);
+        self.commit = Some(outcome.commit);
+    }
+
     /// A sample whose time has another value on the same page.
     pub(crate) fn duplicate(&mut self, series: impl FnOnce() -> Labels) {
         self.duplicates += 1;

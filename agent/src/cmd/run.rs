@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Context as _;
 use clap::Args;
 use telemetry::LogOptions;
 use vedette_agent::flags::CommonFlags;
@@ -24,11 +24,26 @@ pub(crate) struct RunFlags {
     /// Allow deleting series and making snapshots over HTTP, at /api/v1/admin/tsdb/.
     #[arg(long = "web.enable-admin-api")]
     pub(crate) admin_api: bool,
+    /// Which messages of remote write are taken; both by default.
+    #[arg(
+        long = "web.remote-write-receiver.accepted-protobuf-messages",
+        value_name = "MESSAGE",
+        value_delimiter = ',',
+        value_parser = message
+    )]
+    pub(crate) accepted_messages: Vec<ingest::Version>,
     #[command(flatten)]
     pub(crate) common: CommonFlags,
 }
 
-pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
+fn message(name: &str) -> Result<ingest::Version, String> {
+    ingest::Version::of_message(name).ok_or_else(|| {
+        let all = ingest::Version::ALL.map(ingest::Version::message).join(", ");
+        format!("unknown remote write protobuf message {name}, supported: {all}")
+    })
+}
+
+pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
     telemetry::init_logging(LogOptions { level: flags.common.log.level, format: flags.common.log.format })
         .context("logging")?;
     Agent::run(flags, shown).await

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Exemplar, Labels};
 use tokio::sync::watch;
 
 use crate::error::AppendError;
+use crate::exemplar::ExemplarCounts;
 use crate::layout::Layout;
 use crate::number::Number;
 
@@ -90,6 +91,12 @@ pub trait Appender: Send + Sync {
     /// # Errors
     /// [`AppendError::Relayout`] asks for the layout anew; others mean that nothing was taken.
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError>;
+
+    /// Takes exemplars of one series, each with its time, in order of time. What keeps none refuses all.
+    fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {
+        let _ = series;
+        ExemplarCounts { refused: exemplars.len(), ..ExemplarCounts::default() }
+    }
 }
 
 /// How far a log has come, as its writer announces it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::{Labels, Metadata};
 
 use crate::error::AppendError;
+use crate::histogram::Part;
 
 /// The 128-bit hash of a layout's content: equal layouts have equal ids on every machine.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +36,23 @@ pub struct Slot {
     pub labels: Labels,
     /// What the page said of the family.
     pub metadata: Metadata,
+    /// What the column holds of a histogram; none where it holds numbers. A histogram's columns stand side by
+    /// side, all with its labels and metadata, in the order of [`Part::code`].
+    pub part: Option<Arc<Part>>,
+}
+
+impl Slot {
+    /// A column of numbers.
+    #[must_use]
+    pub fn new(labels: Labels, metadata: Metadata) -> Self {
+        Self { labels, metadata, part: None }
+    }
+
+    /// Whether a series begins here: whether it is no further column of the histogram before.
+    #[must_use]
+    pub fn begins_series(&self) -> bool {
+        self.part.as_ref().is_none_or(|part| part.is_first())
+    }
 }
 
 /// A target's labels and the ordered metric parts of its page. Immutable; named by its content.
@@ -44,6 +62,10 @@ pub struct Layout {
     shape: ShapeId,
     target: Labels,
     slots: Arc<[Slot]>,
+    /// How many slots begin a series.
+    series: usize,
+    /// Whether some hold parts of histograms.
+    histograms: bool,
 }
 
 impl Layout {
@@ -53,27 +75,31 @@ impl Layout {
     /// A layout. Lines that override a target's label belong to another layout, whose target lacks it.
     ///
     /// # Errors
-    /// When a slot repeats a label name of the target, two slots are the same series, or there are
-    /// more than [`Layout::SLOTS_MAX`].
+    /// When a slot repeats a label name of the target, two slots are the same series, a histogram's columns
+    /// are out of order, or there are more than [`Layout::SLOTS_MAX`].
     pub fn new(target: Labels, slots: Vec<Slot>) -> Result<Self, AppendError> {
         if slots.len() > Self::SLOTS_MAX {
             return Err(AppendError::Layout(format!("{} slots, at most {}", slots.len(), Self::SLOTS_MAX)));
         }
         let mut seen = HashSet::with_capacity(slots.len());
-        for slot in &slots {
+        for (at, slot) in slots.iter().enumerate() {
             if let Some(label) = slot.labels.iter().find(|label| target.has(&label.name)) {
                 return Err(AppendError::Layout(format!(
                     "slot {} repeats the target's label {}",
                     slot.labels, label.name
                 )));
             }
-            if !seen.insert(&slot.labels) {
+            if !slot.begins_series() {
+                follows(at.checked_sub(1).map(|before| &slots[before]), slot)?;
+            } else if !seen.insert(&slot.labels) {
                 return Err(AppendError::Layout(format!("two slots are {}", slot.labels)));
             }
         }
+        let series = seen.len();
         drop(seen);
         let (id, shape) = Self::hash(&target, &slots);
-        Ok(Self { id, shape, target, slots: slots.into() })
+        let histograms = slots.iter().any(|slot| slot.part.is_some());
+        Ok(Self { id, shape, target, slots: slots.into(), series, histograms })
     }
 
     /// The id: the same for the same content.
@@ -112,6 +138,18 @@ impl Layout {
         &self.slots
     }
 
+    /// How many series it has.
+    #[must_use]
+    pub fn series_count(&self) -> usize {
+        self.series
+    }
+
+    /// Whether columns of histograms are among its slots.
+    #[must_use]
+    pub fn has_histograms(&self) -> bool {
+        self.histograms
+    }
+
     /// The whole label set of a slot's series.
     #[must_use]
     pub fn series(&self, slot: usize) -> Labels {
@@ -123,7 +161,7 @@ impl Layout {
     }
 
     /// XXH3-128 over every text in order, each preceded by its length: once over all of it, once over the
-    /// slots alone.
+    /// slots alone. Then over each part, with its slot's position.
     fn hash(target: &Labels, slots: &[Slot]) -> (LayoutId, ShapeId) {
         let mut of_all = xxhash_rust::xxh3::Xxh3::new();
         put_labels(&mut of_all, target);
@@ -138,6 +176,10 @@ impl Layout {
                 put_text(&mut of_slots, text);
             }
         }
+        for (at, part) in slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.part.as_ref()?))) {
+            put_part(&mut of_all, at, part);
+            put_part(&mut of_slots, at, part);
+        }
         (LayoutId(of_all.digest128()), ShapeId(of_slots.digest128()))
     }
 }
@@ -145,6 +187,37 @@ impl Layout {
 fn put_text(hasher: &mut xxhash_rust::xxh3::Xxh3, text: &str) {
     hasher.update(&(text.len() as u64).to_le_bytes());
     hasher.update(text.as_bytes());
+}
+
+/// Position in 8 bytes, code in 1, index in 4; of a first part whether it counts in integers in 1, the schema
+/// in 4, and each bound in 8.
+fn put_part(hasher: &mut xxhash_rust::xxh3::Xxh3, at: usize, part: &Part) {
+    let (code, index) = part.code();
+    hasher.update(&(at as u64).to_le_bytes());
+    hasher.update(&[code]);
+    hasher.update(&index.to_le_bytes());
+    if let Part::Sum(shape) = part {
+        let (integer, schema, bounds) = shape.numbers();
+        hasher.update(&[u8::from(integer)]);
+        hasher.update(&schema.to_le_bytes());
+        bounds.iter().for_each(|bound| hasher.update(&bound.to_bits().to_le_bytes()));
+    }
+}
+
+/// Whether a further column of a histogram may stand where it does.
+fn follows(before: Option<&Slot>, slot: &Slot) -> Result<(), AppendError> {
+    let belongs = |before: &&Slot| match (&before.part, &slot.part) {
+        (Some(own), Some(part)) => {
+            before.labels == slot.labels && before.metadata == slot.metadata && own.is_followed_by(part)
+        }
+        _ => false,
+    };
+    match before.filter(belongs) {
+        Some(_) => Ok(()),
+        None => {
+            Err(AppendError::Layout(format!("a column of the histogram {} is out of place", slot.labels)))
+        }
+    }
 }
 
 fn put_labels(hasher: &mut xxhash_rust::xxh3::Xxh3, labels: &Labels) {
@@ -160,7 +233,7 @@ mod tests {
     use super::*;
 
     fn slot(pairs: &[(&str, &str)]) -> Slot {
-        Slot { labels: Labels::from_pairs(pairs.iter().copied()), metadata: Metadata::default() }
+        Slot::new(Labels::from_pairs(pairs.iter().copied()), Metadata::default())
     }
 
     #[test]

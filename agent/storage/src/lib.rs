@@ -1,15 +1,18 @@
 //! The waist between what produces samples, what keeps them and what reads them.
 //!
-//! Four traits and the types they speak of. Knows `model`; never knows files, sockets or PromQL.
+//! A few traits and the types they speak of. Knows `model`; never knows files, sockets or PromQL.
 //! - [`Appender`] takes rows: all numbers of one target at one time.
 //! - [`FrameSource`] gives the frames that a store holds; [`FrameSink`] takes frames from elsewhere, once each.
-//! - [`Querier`] gives series, and with them says how complete they are ([`Coverage`]).
+//! - [`Querier`] gives series, and with them says how complete they are ([`Coverage`]); [`ExemplarQuerier`]
+//!   gives exemplars.
 
 mod append;
 mod conflict;
 mod coverage;
 mod error;
+mod exemplar;
 mod frame;
+mod histogram;
 mod interval;
 mod layout;
 mod number;
@@ -20,9 +23,11 @@ pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef,
 pub use conflict::{Rank, wins};
 pub use coverage::{Coverage, Gap};
 pub use error::{AppendError, FrameError, QueryError};
+pub use exemplar::{ExemplarCounts, ExemplarQuerier, SeriesExemplars};
 pub use frame::{Frame, FrameHash, FrameKey, FrameSink, FrameSource, Receipt};
+pub use histogram::{Assembler, Counted, HistogramColumns, HistogramShape, Part, PartError, fill};
 pub use interval::IntervalSet;
 pub use layout::{Layout, LayoutId, ShapeId, Slot};
 pub use number::Number;
-pub use query::{BoxFuture, LabelQuery, Querier, Select, SeriesSet, TimeRange};
+pub use query::{BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, TimeRange};
 pub use stream::{Epoch, StreamId, StreamInfo};

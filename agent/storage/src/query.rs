@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use model::{Labels, Matcher, Series};
+use model::{HistogramSample, Labels, Matcher, Series};
 
 use crate::coverage::Coverage;
 use crate::error::QueryError;
@@ -59,11 +59,23 @@ pub struct LabelQuery {
     pub limit: usize,
 }
 
+/// A label set and its samples that are histograms, in order of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramSeries {
+    /// What names the series.
+    pub labels: Labels,
+    /// Oldest first; stale markers are among them.
+    pub samples: Vec<HistogramSample>,
+}
+
 /// Series in order of their labels, no two alike, and how complete they are.
 #[derive(Clone, Debug, Default)]
 pub struct SeriesSet {
     /// The series.
     pub series: Vec<Series>,
+    /// Samples that are native histograms: of series that may also be among `series`, where their samples were
+    /// of both kinds. In order of labels, no two alike; no sample of one kind has the time of one of the other.
+    pub histograms: Vec<HistogramSeries>,
     /// What the answer covers.
     pub coverage: Coverage,
 }

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use model::{Matcher, Series};
-use storage::TimeRange;
+use model::Matcher;
+use storage::{SeriesSet, TimeRange};
 
 use crate::sealed::{Deletion, SealedError, Sealing};
 use crate::store::{Inner, Store};
@@ -80,18 +80,24 @@ impl Store {
 
 impl Inner {
     /// Leaves out what deletions hide.
-    pub(crate) fn hide(&self, series: &mut Vec<Series>, range: TimeRange) {
+    pub(crate) fn hide(&self, set: &mut SeriesSet, range: TimeRange) {
         let deletions = self.vault.deletions();
         let touching: Vec<_> = deletions.iter().filter(|deletion| deletion.range.overlaps(&range)).collect();
         if touching.is_empty() {
             return;
         }
-        for one in series.iter_mut() {
+        for one in &mut set.series {
             for deletion in touching.iter().filter(|deletion| deletion.touches(&one.labels)) {
                 one.samples.retain(|sample| !deletion.range.contains(sample.timestamp));
             }
         }
-        series.retain(|series| !series.samples.is_empty());
+        set.series.retain(|series| !series.samples.is_empty());
+        for one in &mut set.histograms {
+            for deletion in touching.iter().filter(|deletion| deletion.touches(&one.labels)) {
+                one.samples.retain(|sample| !deletion.range.contains(sample.timestamp));
+            }
+        }
+        set.histograms.retain(|series| !series.samples.is_empty());
     }
 
     /// Writes sealed windows anew that deletions touch. The caller holds `sealing`.

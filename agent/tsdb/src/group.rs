@@ -92,6 +92,18 @@ impl Group {
         }))
     }
 
+    /// Whether two own groups have a series in common. Of a histogram only the first column is looked at.
+    pub(crate) fn shares_with(&self, other: &Self) -> bool {
+        if self.slots() > other.slots() {
+            return other.shares_with(self);
+        }
+        let first = |slot: &u32| self.layout.slots()[*slot as usize].begins_series();
+        (0..self.slots() as u32).filter(first).any(|mine| {
+            let name = self.value(mine, METRIC_NAME);
+            other.named(name.as_deref().unwrap_or_default()).any(|theirs| self.is_same(mine, other, theirs))
+        })
+    }
+
     /// The slots whose series may have that name.
     fn named<'a>(&'a self, name: &str) -> Box<dyn Iterator<Item = u32> + 'a> {
         match self.layout.target().get(METRIC_NAME) {
@@ -101,8 +113,12 @@ impl Group {
         }
     }
 
-    /// Whether slots of two groups are one series.
+    /// Whether slots of two groups are one series, and the same column of it where it is a histogram.
     fn is_same(&self, mine: u32, other: &Self, theirs: u32) -> bool {
+        let (one, two) = (&self.layout.slots()[mine as usize], &other.layout.slots()[theirs as usize]);
+        if one.begins_series() != two.begins_series() || (!one.begins_series() && one.part != two.part) {
+            return false;
+        }
         if self.layout.target() == other.layout.target() {
             let labels = |group: &'_ Self, slot: u32| group.layout.slots()[slot as usize].labels.clone();
             return labels(self, mine) == labels(other, theirs);
@@ -220,7 +236,7 @@ mod tests {
             let slots = slots.into_iter().enumerate().map(|(at, labels)| {
                 let mut labels = labels.filtered(|name| !target.has(name)).to_builder();
                 labels.set(METRIC_NAME, format!("m{at}"));
-                Slot { labels: labels.build(), metadata: Metadata::default() }
+                Slot::new(labels.build(), Metadata::default())
             });
             let mut layouts = Layouts::default();
             let layout = layouts.add(Layout::new(target.clone(), slots.collect()).expect("valid"));

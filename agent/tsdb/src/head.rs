@@ -273,7 +273,7 @@ impl Common {
     fn series(&mut self) -> usize {
         if self.counted.0 != self.groups.len() {
             let count = match self.groups.as_slice() {
-                [only] => only.slots(),
+                [only] => only.layout.series_count(),
                 all => {
                     let slots = all.iter().flat_map(|group| group.layout.slots());
                     slots.map(|slot| &slot.labels).collect::<HashSet<_>>().len()

@@ -117,7 +117,7 @@ impl Layouts {
         let labels: Labels = slot.labels.iter().map(label).collect();
         let Metadata { metric_type, unit, help } = &slot.metadata;
         let metadata = Metadata { metric_type: *metric_type, unit: self.text(unit), help: self.text(help) };
-        Slot { labels, metadata }
+        Slot { labels, metadata, part: slot.part.clone() }
     }
 
     fn text(&mut self, text: &Arc<str>) -> Arc<str> {
@@ -137,6 +137,7 @@ mod tests {
         let slot = |&(name, device): &(&str, &str)| Slot {
             labels: Labels::from_pairs([(METRIC_NAME, name), ("device", device)]),
             metadata: Metadata::default(),
+            part: None,
         };
         Layout::new(Labels::from_pairs([("instance", instance)]), series.iter().map(slot).collect())
             .expect("valid")

@@ -40,6 +40,19 @@ pub(crate) struct Metrics {
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
     pub(crate) trimmed: Counter,
+    pub(crate) exemplars: ExemplarMetrics,
+}
+
+/// What is said of exemplars.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExemplarMetrics {
+    pub(crate) in_storage: Gauge,
+    pub(crate) series: Gauge,
+    pub(crate) last_seconds: Gauge,
+    pub(crate) max: Gauge,
+    pub(crate) bytes: Gauge,
+    pub(crate) appended: Counter,
+    pub(crate) out_of_order: Counter,
 }
 
 impl Metrics {
@@ -106,6 +119,37 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+        new.exemplars.register(registry);
         new
+    }
+}
+
+impl ExemplarMetrics {
+    fn register(&self, registry: &Registry) {
+        let gauges: [(&str, &str, &Gauge); 5] = [
+            ("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars in memory.", &self.in_storage),
+            (
+                "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+                "Series with exemplars.",
+                &self.series,
+            ),
+            (
+                "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
+                "The timestamp of the oldest exemplar in memory.",
+                &self.last_seconds,
+            ),
+            ("prometheus_tsdb_exemplar_max_exemplars", "Exemplars that are kept at most.", &self.max),
+            ("vedette_tsdb_exemplar_bytes", "About how many bytes exemplars take up.", &self.bytes),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let appended = self.appended.clone();
+        registry.register("prometheus_tsdb_exemplar_exemplars_appended", "Exemplars taken.", appended);
+        registry.register(
+            "prometheus_tsdb_exemplar_out_of_order_exemplars",
+            "Exemplars before their series' newest.",
+            self.out_of_order.clone(),
+        );
     }
 }

@@ -9,12 +9,14 @@ use log::{Location, Log, LogOptions, Record};
 use storage::{Epoch, Frame, Gap, IntervalSet, StreamId, StreamInfo, TimeRange};
 
 use crate::bytes::Malformed;
+use crate::exemplars::Exemplars;
 use crate::head::Head;
 use crate::layouts::Layouts;
 use crate::metrics::Metrics;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
 use crate::record;
+use crate::record_layout;
 use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
 use crate::state::{Queued, State};
@@ -39,9 +41,19 @@ struct Replay {
     /// The first frame of each own stream that is there, and when it begins.
     first: HashMap<StreamNo, (u64, i64)>,
     gaps: Vec<Gap>,
+    exemplars: Exemplars,
     bad_records: u64,
     /// Segments were dropped on purpose once.
     retained: bool,
+}
+
+/// What an opened store consists of.
+pub(crate) struct Opened {
+    pub(crate) log: Log,
+    pub(crate) state: State,
+    pub(crate) exemplars: Exemplars,
+    pub(crate) files: FrameFiles,
+    pub(crate) vault: Vault,
 }
 
 /// Opens the log and builds the state that it tells of.
@@ -50,7 +62,7 @@ pub(crate) fn open(
     now_ms: i64,
     epoch: Epoch,
     metrics: &Metrics,
-) -> Result<(Log, State, FrameFiles, Vault), OpenError> {
+) -> Result<Opened, OpenError> {
     let (vault, loss) = Vault::open(options.dir.join("sealed"), options.sealed_memory, metrics);
     let mut replay = Replay {
         node: Arc::clone(&options.node_name),
@@ -64,6 +76,7 @@ pub(crate) fn open(
         last: HashMap::new(),
         first: HashMap::new(),
         gaps: Vec::new(),
+        exemplars: Exemplars::new(options.exemplars_max, options.exemplar_bytes_max),
         bad_records: 0,
         retained: false,
     };
@@ -75,6 +88,8 @@ pub(crate) fn open(
     };
     let (log, recovery) = Log::open(log_options, &mut |record| replay.take(record))?;
     let files = FrameFiles::new(log.dir().to_owned());
+    let none = Exemplars::new(0, 0);
+    let exemplars = std::mem::replace(&mut replay.exemplars, none);
     let (mut state, unusable) = replay.finish(options, now_ms, epoch, &log, &vault, metrics);
     if let Some(loss) = loss {
         state.take_loss(loss, options, now_ms);
@@ -93,7 +108,7 @@ pub(crate) fn open(
         unusable,
         "the log is read"
     );
-    Ok((log, state, files, vault))
+    Ok(Opened { log, state, exemplars, files, vault })
 }
 
 impl State {
@@ -142,7 +157,7 @@ impl Replay {
                 self.open_stream(record::stream(payload)?);
             }
             record::LAYOUT => {
-                self.layouts.add(record::layout(payload)?);
+                self.layouts.add(record_layout::layout(payload)?);
             }
             record::FRAME => self.take_frame(found)?,
             record::CHECKPOINT => {
@@ -159,6 +174,11 @@ impl Replay {
                 let gap = record::gap(payload)?;
                 if !self.gaps.contains(&gap) {
                     self.gaps.push(gap);
+                }
+            }
+            record::EXEMPLARS => {
+                for (series, exemplars) in record::exemplars(payload)? {
+                    self.exemplars.add(&series, &exemplars);
                 }
             }
             // A later version's record: not ours to judge.

@@ -33,14 +33,21 @@ pub struct StoreOptions {
     pub waiting_bytes_max: usize,
     /// Bytes that caches and write buffers of sealed data may take up.
     pub sealed_memory: usize,
+    /// Exemplars that are kept, at most; zero keeps none.
+    pub exemplars_max: usize,
+    /// Bytes that exemplars may take up in memory; the oldest go first.
+    pub exemplar_bytes_max: usize,
     /// The file system.
     pub disk: Arc<dyn log::Disk>,
 }
 
 impl StoreOptions {
+    /// Exemplars that are kept where nobody says otherwise: as many as in Prometheus.
+    pub const EXEMPLARS_MAX: usize = 100_000;
+
     /// A store in `dir` with the defaults: 15 days, no size limit, 200 ms to a write, 1 s to a sync,
-    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting, 16 MiB
-    /// for sealed data.
+    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting, 16 MiB for sealed data, 100,000 exemplars in
+    /// 64 MiB.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, node_name: &str) -> Self {
         Self {
@@ -55,6 +62,8 @@ impl StoreOptions {
             segment_bytes_max: 128 << 20,
             waiting_bytes_max: 64 << 20,
             sealed_memory: 16 << 20,
+            exemplars_max: Self::EXEMPLARS_MAX,
+            exemplar_bytes_max: 64 << 20,
             disk: Arc::new(log::SystemDisk),
         }
     }

@@ -64,7 +64,7 @@ impl Orders {
         });
         let target = group.layout.target();
         for other in self.relatives(target) {
-            if group.shared(&other.group).next().is_some() {
+            if group.shares_with(&other.group) {
                 other.sharing.lock().push(Arc::downgrade(&order));
                 order.sharing.lock().push(Arc::downgrade(&other));
             }
@@ -123,6 +123,7 @@ mod tests {
         let slot = |&(name, x): &(&str, &str)| Slot {
             labels: Labels::from_pairs([(METRIC_NAME, name), ("x", x)]),
             metadata: Metadata::default(),
+            part: None,
         };
         let target = Labels::from_pairs(target.iter().copied());
         let mut layouts = Layouts::default();

@@ -156,7 +156,7 @@ impl Queued {
                 Ticket::Own(position) => Some((queued.stream, position, &queued.frame)),
                 Ticket::Received(_) => None,
             },
-            Self::Adopt { .. } | Self::Gap(_) => None,
+            Self::Adopt { .. } | Self::Gap(_) | Self::Exemplars(_) => None,
         }
     }
 }

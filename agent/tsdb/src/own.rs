@@ -186,7 +186,7 @@ impl State {
         let in_bounds = row.timestamp <= newest_allowed && row.timestamp >= self.head.takes_from();
         let in_order = known.order.as_ref().is_some_and(|order| order.is_news(row.timestamp));
         let mut verdict = if in_bounds && in_order {
-            let present = row.cells.iter().filter(|cell| **cell != Cell::Absent).count();
+            let present = samples(known.group.layout.as_ref(), row.cells);
             Verdict { appended: present, ..Verdict::default() }
         } else {
             return Ok(self.own_append_checked(token, &known, row, in_bounds));
@@ -206,14 +206,25 @@ impl State {
         in_bounds: bool,
     ) -> Verdict {
         let newest = if in_bounds { self.head.newest_since(known, row.timestamp) } else { HashMap::new() };
+        let newest_bits = |slot: u32| newest.get(&slot).map(|newest| newest.bits);
         let mut verdict = Verdict::default();
         let mut cells = row.cells.to_vec();
+        let slots = known.group.layout.slots();
+        // Whether the histogram at hand is taken.
+        let mut whole = true;
         for (slot, cell) in (0..).zip(cells.iter_mut()) {
-            let Some(bits) = cell_bits(*cell) else { continue };
+            let begins = slots[slot as usize].begins_series();
+            if !begins && !whole {
+                *cell = Cell::Absent;
+            }
+            let Some(bits) = cell_bits(*cell).filter(|_| begins) else { continue };
+            whole = false;
             let rejected = match newest.get(&slot) {
                 _ if !in_bounds => &mut verdict.out_of_bounds,
                 Some(newest) if newest.timestamp > row.timestamp => &mut verdict.out_of_order,
-                Some(newest) if newest.bits == bits => {
+                Some(newest)
+                    if newest.bits == bits && says_the_same(slots, slot, row.cells, &newest_bits) =>
+                {
                     // Said twice: it is there already, if perhaps not in the log.
                     verdict.position = self.own.last_position();
                     *cell = Cell::Absent;
@@ -221,6 +232,7 @@ impl State {
                 }
                 Some(_) => &mut verdict.duplicates,
                 None => {
+                    whole = true;
                     verdict.appended += 1;
                     continue;
                 }
@@ -279,7 +291,7 @@ impl State {
         open.rows += 1;
         if let Some(window) = head.windows.get_mut(&window) {
             window.incomplete |= !kept;
-            window.samples += cells.iter().filter(|cell| **cell != Cell::Absent).count();
+            window.samples += samples(&layout, cells);
         }
         let (position, full) = (own.position, open.body.len() >= BODY_FULL);
         if full {
@@ -302,6 +314,28 @@ impl State {
         own.position += 1;
         self.take_frame(stream, frame, open.layouts, ticket);
     }
+}
+
+/// How many samples a row has: the columns of a histogram are one.
+fn samples(layout: &Layout, cells: &[Cell]) -> usize {
+    let is_there = |cell: &&Cell| **cell != Cell::Absent;
+    if !layout.has_histograms() {
+        return cells.iter().filter(is_there).count();
+    }
+    let firsts = cells.iter().zip(layout.slots()).filter(|(_, slot)| slot.begins_series());
+    firsts.map(|(cell, _)| cell).filter(is_there).count()
+}
+
+/// Whether the further columns of the histogram at a slot, if it is one, say what the newest one says.
+fn says_the_same(
+    slots: &[storage::Slot],
+    first: u32,
+    cells: &[Cell],
+    newest: &impl Fn(u32) -> Option<u64>,
+) -> bool {
+    let further =
+        (first + 1..).zip(&slots[first as usize + 1..]).take_while(|(_, slot)| !slot.begins_series());
+    further.map(|(slot, _)| slot).all(|slot| cell_bits(cells[slot as usize]) == newest(slot))
 }
 
 impl OpenFrame {

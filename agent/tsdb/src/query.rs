@@ -110,9 +110,10 @@ impl Inner {
             found.close_window()?;
         }
         self.cover_damage(select.range, &mut coverage);
-        let mut series = found.finish();
-        self.hide(&mut series, select.range);
-        Ok(SeriesSet { series, coverage })
+        let (series, histograms) = found.finish();
+        let mut set = SeriesSet { series, histograms, coverage };
+        self.hide(&mut set, select.range);
+        Ok(set)
     }
 
     /// Starts of the windows that may have samples in a range, in order.
@@ -165,8 +166,20 @@ impl Inner {
         let mut matching = Matching::new(&select.matchers);
         for place in places {
             let slots = matching.slots(&place.group);
-            reader
-                .points(&place, &slots, select.range, |slot, points| found.add(&place.group, slot, points))?;
+            let group = &place.group;
+            if group.layout.has_histograms() {
+                // A histogram's columns may lie in several blocks.
+                let mut columns = vec![Vec::new(); slots.len()];
+                reader.points(&place, &slots, select.range, |slot, points| {
+                    if let Ok(at) = slots.binary_search(&slot) {
+                        columns[at].extend(points);
+                    }
+                    Ok::<(), QueryError>(())
+                })?;
+                found.add_mixed(group, &slots, columns)?;
+                continue;
+            }
+            reader.points(&place, &slots, select.range, |slot, points| found.add(group, slot, points))?;
         }
         self.read_log(select, window.start, Some(window), found)
     }

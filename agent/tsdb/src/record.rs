@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Labels, Metadata, MetricType};
+use model::{Exemplar, Labels};
 use storage::{
-    Epoch, Frame, FrameHash, FrameKey, Gap, IntervalSet, Layout, LayoutId, Slot, StreamId, StreamInfo,
-    TimeRange,
+    Epoch, Frame, FrameHash, FrameKey, Gap, IntervalSet, LayoutId, StreamId, StreamInfo, TimeRange,
 };
 
 use crate::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
@@ -17,18 +16,7 @@ pub(crate) const FRAME: u8 = 3;
 pub(crate) const CHECKPOINT: u8 = 4;
 pub(crate) const ADOPT: u8 = 5;
 pub(crate) const GAP: u8 = 6;
-
-/// Types in the order of their numbers in LAYOUT records.
-const TYPES: [MetricType; 8] = [
-    MetricType::Unknown,
-    MetricType::Counter,
-    MetricType::Gauge,
-    MetricType::Histogram,
-    MetricType::GaugeHistogram,
-    MetricType::Summary,
-    MetricType::Info,
-    MetricType::StateSet,
-];
+pub(crate) const EXEMPLARS: u8 = 7;
 
 /// What a checkpoint says of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,37 +46,6 @@ pub(crate) fn put_stream(info: &StreamInfo) -> Vec<u8> {
 
 pub(crate) fn stream(payload: &[u8]) -> Result<StreamInfo, Malformed> {
     whole(payload, info)
-}
-
-pub(crate) fn put_layout(layout: &Layout) -> Vec<u8> {
-    let mut out = layout.id().0.to_le_bytes().to_vec();
-    put_labels(&mut out, layout.target());
-    put_varint(&mut out, layout.slots().len() as u64);
-    for slot in layout.slots() {
-        put_labels(&mut out, &slot.labels);
-        let kind = TYPES.iter().position(|&kind| kind == slot.metadata.metric_type);
-        out.push(kind.unwrap_or_default() as u8);
-        put_text(&mut out, &slot.metadata.unit);
-        put_text(&mut out, &slot.metadata.help);
-    }
-    out
-}
-
-pub(crate) fn layout(payload: &[u8]) -> Result<Layout, Malformed> {
-    whole(payload, |reader| {
-        let id = LayoutId(reader.u128_le()?);
-        let target = labels(reader)?;
-        let mut slots = Vec::new();
-        for _ in 0..reader.count()? {
-            let labels = labels(reader)?;
-            let kind = usize::from(reader.byte()?);
-            let metric_type = *TYPES.get(kind).ok_or(Malformed("an unknown metric type"))?;
-            let (unit, help) = (reader.text()?.into(), reader.text()?.into());
-            slots.push(Slot { labels, metadata: Metadata { metric_type, unit, help } });
-        }
-        let layout = Layout::new(target, slots).map_err(|_| Malformed("an invalid layout"))?;
-        if layout.id() == id { Ok(layout) } else { Err(Malformed("a layout under another's id")) }
-    })
 }
 
 pub(crate) fn put_frame(frame: &Frame) -> Vec<u8> {
@@ -175,6 +132,35 @@ pub(crate) fn gap(payload: &[u8]) -> Result<Gap, Malformed> {
     })
 }
 
+/// Adds a series' exemplars to a record; those without a time are left out.
+pub(crate) fn put_exemplars(out: &mut Vec<u8>, series: &Labels, exemplars: &[Exemplar]) {
+    put_labels(out, series);
+    let timed = || exemplars.iter().filter_map(|exemplar| Some((exemplar.timestamp?, exemplar)));
+    put_varint(out, timed().count() as u64);
+    for (timestamp, exemplar) in timed() {
+        put_zigzag(out, timestamp);
+        out.extend_from_slice(&exemplar.value.to_bits().to_le_bytes());
+        put_labels(out, &exemplar.labels);
+    }
+}
+
+/// Series and their exemplars, in the order in which they were taken.
+pub(crate) fn exemplars(payload: &[u8]) -> Result<Vec<(Labels, Vec<Exemplar>)>, Malformed> {
+    let mut reader = Reader::new(payload);
+    let mut all = Vec::new();
+    while !reader.is_empty() {
+        let series = labels(&mut reader)?;
+        let mut exemplars = Vec::new();
+        for _ in 0..reader.count()? {
+            let timestamp = Some(reader.zigzag()?);
+            let value = f64::from_bits(reader.u64_le()?);
+            exemplars.push(Exemplar { labels: labels(&mut reader)?, value, timestamp });
+        }
+        all.push((series, exemplars));
+    }
+    Ok(all)
+}
+
 /// Reads a payload to its last byte.
 pub(crate) fn whole<T>(
     payload: &[u8],
@@ -247,7 +233,11 @@ pub(crate) fn set(reader: &mut Reader<'_>) -> Result<IntervalSet, Malformed> {
 mod tests {
     use proptest::prelude::*;
 
+    use model::{Metadata, MetricType};
+    use storage::{Layout, Slot};
+
     use super::*;
+    use crate::record_layout::{layout, put_layout};
 
     fn sample_info() -> StreamInfo {
         StreamInfo {
@@ -257,10 +247,14 @@ mod tests {
         }
     }
 
+    fn id_labels() -> Labels {
+        Labels::from_pairs([("trace_id", "a1")])
+    }
+
     #[test]
     fn every_record_comes_back() {
         let metadata = Metadata { metric_type: MetricType::Gauge, unit: "s".into(), help: "é".into() };
-        let slot = Slot { labels: Labels::from_pairs([("__name__", "a")]), metadata };
+        let slot = Slot::new(Labels::from_pairs([("__name__", "a")]), metadata);
         let sample = Layout::new(Labels::from_pairs([("job", "n")]), vec![slot]).expect("valid");
         assert_eq!(layout(&put_layout(&sample)), Ok(sample.clone()));
         assert_eq!(stream(&put_stream(&sample_info())), Ok(sample_info()));
@@ -271,6 +265,11 @@ mod tests {
         assert_eq!(adopt(&put_adopt(&id, &received)), Ok((id.clone(), received)));
         let lost = Gap { start: 1, end: 2, why: "budget".into() };
         assert_eq!(gap(&put_gap(&lost)), Ok(lost));
+        let one = |value| Exemplar { labels: id_labels(), value, timestamp: Some(-7) };
+        let (mut record, first) = (Vec::new(), vec![one(1.5), one(f64::NAN)]);
+        put_exemplars(&mut record, &id_labels(), &first);
+        put_exemplars(&mut record, &Labels::empty(), &[one(-0.0)]);
+        assert_eq!(exemplars(&record), Ok(vec![(id_labels(), first), (Labels::empty(), vec![one(-0.0)])]));
         let sent = Frame::new(
             FrameKey { stream: id, seq: 3 },
             FrameHash(9),
@@ -285,6 +284,7 @@ mod tests {
         #[test]
         fn random_payloads_never_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (stream(&payload), layout(&payload), checkpoint(&payload), adopt(&payload), gap(&payload));
+            let _ = exemplars(&payload);
             let _ = frame(payload);
         }
     }

@@ -22,8 +22,14 @@ use crate::window::window_of;
 #[derive(Clone, Debug)]
 pub(crate) enum Queued {
     Frame(QueuedFrame),
-    Adopt { stream: StreamNo, info: Arc<StreamInfo>, gone: IntervalSet },
+    Adopt {
+        stream: StreamNo,
+        info: Arc<StreamInfo>,
+        gone: IntervalSet,
+    },
     Gap(Gap),
+    /// A record's payload.
+    Exemplars(Arc<[u8]>),
 }
 
 /// A frame with all that its segment must hold before it.

@@ -130,6 +130,7 @@ impl Inner {
         metrics.bytes.set(status.bytes as i64);
         let spilled: u64 = self.state.read().head.windows.values().map(Window::spilled_bytes).sum();
         metrics.spilled_bytes.set(spilled as i64);
+        self.exemplars.lock().show(&metrics.exemplars);
     }
 }
 

@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use env::{SharedClock, SharedRandom};
 use log::LogError;
+use model::{Exemplar, Labels};
 use parking_lot::{Condvar, Mutex, RwLock};
 use storage::{
-    AppendError, AppendOutcome, Appender, Epoch, Gap, IntervalSet, Layout, LayoutRef, Row, StreamId,
-    commit_channel,
+    AppendError, AppendOutcome, Appender, Epoch, ExemplarCounts, Gap, IntervalSet, Layout, LayoutRef, Row,
+    StreamId, commit_channel,
 };
 use telemetry::Registry;
 use tokio::sync::watch;
 
 use crate::ballast::Ballast;
+use crate::exemplars::Exemplars;
 use crate::metrics::Metrics;
-use crate::open;
+use crate::open::{self, Opened};
 use crate::options::{OpenError, StoreOptions};
 use crate::sealed::Vault;
 use crate::segments::FrameFiles;
@@ -43,6 +45,8 @@ pub(crate) struct Inner {
     /// Locked before `state`, never after.
     pub(crate) writer: Mutex<Writer>,
     pub(crate) state: RwLock<State>,
+    /// Locked before `state` or without it, never after.
+    pub(crate) exemplars: Mutex<Exemplars>,
     pub(crate) files: FrameFiles,
     pub(crate) ballast: Ballast,
     /// Sealed windows.
@@ -83,12 +87,14 @@ impl Store {
         let lock = lock(&options.dir)?;
         let metrics = Metrics::new(registry);
         let epoch = Epoch(random.next_u128());
-        let (log, state, files, vault) = open::open(&options, clock.now_ms(), epoch, &metrics)?;
+        let Opened { log, state, exemplars, files, vault } =
+            open::open(&options, clock.now_ms(), epoch, &metrics)?;
         let announcer =
             Announcer { own: commit_channel(), received: commit_channel(), frames: watch::Sender::new(0) };
         let inner = Arc::new(Inner {
             writer: Mutex::new(Writer::new(log, options.segment_bytes_max)),
             state: RwLock::new(state),
+            exemplars: Mutex::new(exemplars),
             files,
             ballast: Ballast::new(&options.dir),
             vault,
@@ -209,6 +215,10 @@ impl Appender for Store {
             commit: inner.announcer.own.commit(verdict.position),
         })
     }
+
+    fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {
+        self.inner.append_exemplars(series, exemplars)
+    }
 }
 
 impl Inner {
@@ -239,7 +249,7 @@ impl Inner {
     /// Closes the open frame and writes everything that is queued.
     pub(crate) fn write_all(&self, sync: bool) -> Result<(), LogError> {
         let mut writer = self.writer.lock();
-        self.state.write().seal();
+        self.seal();
         let now = self.clock.monotonic();
         let shared = self.shared(now);
         writer.write(&shared, sync)
@@ -276,7 +286,7 @@ impl Inner {
             wake.dirty = false;
             drop(wake);
             let mut writer = self.writer.lock();
-            self.state.write().seal();
+            self.seal();
             let waited = self.options.commit_interval.saturating_mul(waits) >= self.options.sync_interval;
             let now = self.clock.monotonic();
             let sync = waited || writer.wants_sync(now, self.options.sync_interval);

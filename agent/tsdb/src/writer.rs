@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::record::{self, StreamMark};
+use crate::record_layout;
 use crate::state::{Queued, QueuedFrame, State, Ticket};
 use crate::streams::{Place, StreamNo};
 use crate::window::window_of;
@@ -153,6 +154,9 @@ impl Writer {
         let mut state = shared.state.write();
         let mut frames = 0;
         for sent in &self.unwritten {
+            if let Queued::Exemplars(payload) = &sent.what {
+                state.queue_bytes = state.queue_bytes.saturating_sub(payload.len());
+            }
             if let Queued::Frame(QueuedFrame { stream, frame, .. }) = &sent.what {
                 frames += 1;
                 state.queue_bytes = state.queue_bytes.saturating_sub(frame.body().len());
@@ -197,7 +201,7 @@ impl Writer {
                     state.streams.get_mut(*stream).durable.insert(frame.key().seq);
                 }
                 Queued::Adopt { stream, gone, .. } => state.streams.get_mut(*stream).durable.union(gone),
-                Queued::Gap(_) => {}
+                Queued::Gap(_) | Queued::Exemplars(_) => {}
             }
         }
         drop(state);
@@ -259,6 +263,7 @@ impl Writer {
                 self.log.append(record::ADOPT, &record::put_adopt(&info.id, gone))
             }
             Queued::Gap(gap) => self.log.append(record::GAP, &record::put_gap(gap)),
+            Queued::Exemplars(payload) => self.log.append(record::EXEMPLARS, payload),
         }
     }
 
@@ -272,7 +277,7 @@ impl Writer {
         let (stream, info, layouts) = match what {
             Queued::Frame(queued) => (queued.stream, &queued.info, &queued.layouts[..]),
             Queued::Adopt { stream, info, .. } => (*stream, info, &[][..]),
-            Queued::Gap(_) => return Ok(()),
+            Queued::Gap(_) | Queued::Exemplars(_) => return Ok(()),
         };
         if !self.streams.contains(&stream) {
             self.log.append(record::STREAM, &record::put_stream(info))?;
@@ -280,7 +285,7 @@ impl Writer {
         }
         for layout in layouts {
             if !self.layouts.contains(&layout.id()) {
-                self.log.append(record::LAYOUT, &record::put_layout(layout))?;
+                self.log.append(record::LAYOUT, &record_layout::put_layout(layout))?;
                 self.layouts.insert(layout.id());
             }
         }
@@ -343,7 +348,7 @@ impl Queued {
     fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Frame(queued) => Some(queued.ticket),
-            Self::Adopt { .. } | Self::Gap(_) => None,
+            Self::Adopt { .. } | Self::Gap(_) | Self::Exemplars(_) => None,
         }
     }
 }

@@ -53,13 +53,15 @@ fn folder(clock: &Arc<SimulatedClock>, dir: &Path) -> Samples {
     everything(&store)
 }
 
-/// Every file of a store but its lock.
+/// Every file of a store that holds anything, but its lock.
 fn files(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).expect("lists") {
         let path = entry.expect("entry").path();
         if path.is_dir() {
             files(&path, out);
-        } else if path.file_name().is_some_and(|name| name != "LOCK") {
+        } else if path.file_name().is_some_and(|name| name != "LOCK")
+            && path.metadata().is_ok_and(|it| it.len() > 0)
+        {
             out.push(path);
         }
     }

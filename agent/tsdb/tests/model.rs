@@ -55,6 +55,7 @@ fn page(target: usize) -> Layout {
     let slot = |pairs: &[(&str, &str)]| Slot {
         labels: Labels::from_pairs(pairs.iter().copied()),
         metadata: Metadata::default(),
+        part: None,
     };
     let own = |name, instance| slot(&[("__name__", name), ("instance", instance), ("kind", "own")]);
     let (target, slots) = match target {

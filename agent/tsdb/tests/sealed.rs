@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,18 +35,6 @@ fn fill(store: &Store, clock: &Arc<SimulatedClock>, windows: i64) {
     store.flush().expect("flushes");
 }
 
-/// The files of sealed blocks, as RocksDB itself knows them.
-fn blocks(dir: &Path) -> Vec<PathBuf> {
-    let (dir, names) = (dir.join("sealed"), ["default", "identity", "blocks"]);
-    let db =
-        rocksdb::DB::open_cf_for_read_only(&rocksdb::Options::default(), &dir, names, false).expect("opens");
-    let files =
-        db.live_files().expect("lists").into_iter().filter(|file| file.column_family_name == "blocks");
-    let mut files: Vec<_> = files.map(|file| dir.join(file.name.trim_start_matches('/'))).collect();
-    files.sort();
-    files
-}
-
 fn crash(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().expect("dir");
     copy_dir(dir, copy.path());
@@ -67,7 +55,7 @@ fn sealed_windows_answer_as_the_log_did() {
     assert_eq!(part.len(), 1);
     let (received, files) = (store.received(&store.own_stream().id), segments(dir.path()).len());
     store.maintain();
-    assert_eq!(blocks(dir.path()).len(), 3);
+    assert_eq!(sealed_blocks(dir.path()).len(), 3);
     assert!(segments(dir.path()).len() < files, "what is sealed leaves the log");
     assert_eq!(everything(&store), before);
     assert_eq!(select(&store, named(), some), part);
@@ -88,7 +76,7 @@ fn sealed_windows_answer_as_the_log_did() {
         assert_eq!(everything(&again), before);
         assert_eq!(again.received(&own), received);
         again.maintain();
-        assert_eq!(blocks(dir).len(), 3, "nothing is sealed twice");
+        assert_eq!(sealed_blocks(dir).len(), 3, "nothing is sealed twice");
         assert_eq!(everything(&again), before);
     }
 }
@@ -155,7 +143,7 @@ fn late_frames_become_generations_and_are_folded() {
             clock.advance(Duration::from_millis(WINDOW as u64));
             replica.maintain();
             assert_eq!(everything(&replica), log, "round {round}");
-            generations = generations.max(blocks(dir.path()).len());
+            generations = generations.max(sealed_blocks(dir.path()).len());
             if round % 2 == 1 {
                 replica.close().expect("closes");
                 drop(replica);
@@ -165,7 +153,7 @@ fn late_frames_become_generations_and_are_folded() {
         }
         assert_eq!(everything(&replica), expected);
         assert!(generations > 1, "late frames were sealed apart");
-        assert!(blocks(dir.path()).len() <= 3, "and folded");
+        assert!(sealed_blocks(dir.path()).len() <= 3, "and folded");
         assert_eq!(replica.received(&own), whole.received(&own));
         // Everything is in blocks now, and goes from the log with the segment that was open.
         let page = replica.layout(layout("own", 1)).expect("layout");
@@ -196,10 +184,10 @@ fn a_file_that_no_manifest_names_is_dropped() {
     drop(store);
     forget_manifest(&dir.path().join("sealed"));
     let store = open(dir.path(), "n", &clock, 2);
-    assert_eq!(blocks(dir.path()).len(), 0);
+    assert_eq!(sealed_blocks(dir.path()).len(), 0);
     assert_eq!(everything(&store), before, "the log has it");
     store.maintain();
-    assert_eq!(blocks(dir.path()).len(), 2);
+    assert_eq!(sealed_blocks(dir.path()).len(), 2);
     assert_eq!(everything(&store), before);
 }
 
@@ -225,7 +213,7 @@ fn damage_is_told_and_gives_no_value() {
     let before = everything(&store);
     store.close().expect("closes");
     drop(store);
-    let file = blocks(dir.path()).remove(0);
+    let file = sealed_blocks(dir.path()).remove(0);
     let whole = std::fs::read(&file).expect("reads");
     for step in 0..24 {
         let copy = crash(dir.path());
@@ -310,16 +298,16 @@ fn retention_drops_sealed_windows_by_time_and_size() {
     fill(&store, &clock, 3);
     store.maintain();
     // Now is five windows after the start: the first ended four windows ago.
-    assert_eq!(blocks(dir.path()).len(), 2);
+    assert_eq!(sealed_blocks(dir.path()).len(), 2);
     let times = |store: &Store| everything(store).values().flatten().map(|sample| sample.0).min();
     assert!(times(&store).is_some_and(|first| first == T0 + WINDOW));
     store.close().expect("closes");
     drop(store);
-    options.retention_size = std::fs::metadata(&blocks(dir.path())[1]).expect("there").len() + 4_000;
+    options.retention_size = std::fs::metadata(&sealed_blocks(dir.path())[1]).expect("there").len() + 4_000;
     let store = open_with(options, &clock, 2);
     assert!(times(&store).is_some_and(|first| first == T0 + WINDOW));
     store.maintain();
-    assert_eq!(blocks(dir.path()).len(), 1);
+    assert_eq!(sealed_blocks(dir.path()).len(), 1);
     assert!(times(&store).is_some_and(|first| first == T0 + 2 * WINDOW));
     let labels = Labels::from_pairs([("__name__", "m0"), ("instance", "0")]);
     assert_eq!(everything(&store)[&labels].len(), 120);
@@ -371,8 +359,12 @@ fn what_is_deleted_is_hidden_for_good_and_leaves_the_disk() {
     let mut rest = shown.clone();
     rest.retain(|labels, _| labels.get("instance") != Some("1"));
     assert_eq!(everything(&store), rest);
-    let size =
-        || blocks(dir.path()).iter().map(|file| std::fs::metadata(file).expect("there").len()).sum::<u64>();
+    let size = || {
+        sealed_blocks(dir.path())
+            .iter()
+            .map(|file| std::fs::metadata(file).expect("there").len())
+            .sum::<u64>()
+    };
     let full = (store.status().sealed_samples, size());
     store.clean_tombstones().expect("cleans");
     assert_eq!(everything(&store), rest);

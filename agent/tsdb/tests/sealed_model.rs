@@ -71,8 +71,7 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 /// Two pages of one target that share a series, and one of another target.
 fn page(which: usize) -> Layout {
-    let slot =
-        |name: &str| Slot { labels: Labels::from_pairs([("__name__", name)]), metadata: Metadata::default() };
+    let slot = |name: &str| Slot::new(Labels::from_pairs([("__name__", name)]), Metadata::default());
     let names = [["a", "b", "c"], ["c", "d", "e"], ["a", "b", "c"]][which];
     let target = Labels::from_pairs([("instance", if which == 2 { "other" } else { "one" })]);
     Layout::new(target, names.map(slot).to_vec()).expect("valid")

@@ -2,6 +2,7 @@
 //!
 //! Receivers use the same conversions; nothing outside files of this name sees a generated type.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,8 @@ use model::{Labels, Metadata, MetricType};
 use prost::Message;
 use proto::v1;
 use storage::{
-    Epoch, Frame, FrameHash, FrameKey, IntervalSet, Layout, LayoutId, Slot, StreamId, StreamInfo, TimeRange,
+    Epoch, Frame, FrameHash, FrameKey, HistogramShape, IntervalSet, Layout, LayoutId, Part, PartError, Slot,
+    StreamId, StreamInfo, TimeRange,
 };
 use tokio::sync::mpsc;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -412,11 +414,18 @@ fn ids_in(ids: &[Bytes]) -> Result<Vec<LayoutId>, WireError> {
 /// A layout for the wire.
 #[must_use]
 pub fn layout_out(layout: &Layout) -> v1::Layout {
-    let slot = |slot: &Slot| v1::Slot {
-        labels: labels_out(&slot.labels),
-        metric_type: slot.metadata.metric_type.as_str().to_owned(),
-        unit: slot.metadata.unit.to_string(),
-        help: slot.metadata.help.to_string(),
+    let slot = |slot: &Slot| {
+        let part = slot.part.as_deref().map(part_out);
+        if !slot.begins_series() {
+            return v1::Slot { part, ..v1::Slot::default() };
+        }
+        v1::Slot {
+            labels: labels_out(&slot.labels),
+            metric_type: slot.metadata.metric_type.as_str().to_owned(),
+            unit: slot.metadata.unit.to_string(),
+            help: slot.metadata.help.to_string(),
+            part,
+        }
     };
     v1::Layout { target: labels_out(layout.target()), slots: layout.slots().iter().map(slot).collect() }
 }
@@ -426,16 +435,44 @@ pub fn layout_out(layout: &Layout) -> v1::Layout {
 /// # Errors
 /// When it breaks a layout's rules.
 pub fn layout_in(layout: v1::Layout) -> Result<Layout, WireError> {
-    let slot = |slot: v1::Slot| Slot {
-        labels: labels_in(slot.labels),
-        metadata: Metadata {
-            metric_type: metric_type_in(&slot.metric_type),
-            unit: slot.unit.into(),
-            help: slot.help.into(),
-        },
-    };
-    Layout::new(labels_in(layout.target), layout.slots.into_iter().map(slot).collect())
-        .map_err(|error| WireError(error.to_string()))
+    let mut slots: Vec<Slot> = Vec::with_capacity(layout.slots.len());
+    for slot in layout.slots {
+        let part = slot.part.map(part_in).transpose()?.map(Arc::new);
+        let slot = match (&part, slots.last()) {
+            (Some(further), Some(before)) if !further.is_first() => Slot { part, ..before.clone() },
+            _ => Slot {
+                labels: labels_in(slot.labels),
+                metadata: Metadata {
+                    metric_type: metric_type_in(&slot.metric_type),
+                    unit: slot.unit.into(),
+                    help: slot.help.into(),
+                },
+                part,
+            },
+        };
+        slots.push(slot);
+    }
+    Layout::new(labels_in(layout.target), slots).map_err(|error| WireError(error.to_string()))
+}
+
+fn part_out(part: &Part) -> v1::Part {
+    let (code, index) = part.code();
+    let mut out = v1::Part { code: code.into(), index, ..v1::Part::default() };
+    if let Part::Sum(shape) = part {
+        let (integer, schema, bounds) = shape.numbers();
+        (out.integer, out.schema, out.bounds) = (integer, schema, bounds.to_vec());
+    }
+    out
+}
+
+fn part_in(part: v1::Part) -> Result<Part, WireError> {
+    let wrong = |error: PartError| WireError(error.to_string());
+    if part.code == 0 {
+        let shape = HistogramShape::from_numbers(part.integer, part.schema, part.bounds).map_err(wrong)?;
+        return Ok(Part::Sum(Arc::new(shape)));
+    }
+    let code = u8::try_from(part.code).map_err(|_| wrong(PartError("an unknown part of a histogram")))?;
+    Part::from_code(code, part.index).map_err(wrong)
 }
 
 fn metric_type_in(text: &str) -> MetricType {
@@ -533,8 +570,14 @@ mod tests {
         let slot = Slot {
             labels: Labels::from_pairs([("__name__", "a_total")]),
             metadata: Metadata { metric_type: MetricType::Counter, unit: "".into(), help: "h".into() },
+            part: None,
         };
-        let layout = Layout::new(Labels::from_pairs([("job", "n")]), vec![slot]).expect("valid");
+        let shape = HistogramShape::from_numbers(false, -53, vec![-0.5, 2.0]).expect("valid");
+        let parts = [Part::Sum(shape.into()), Part::Hint, Part::from_code(6, -3).expect("a bucket")];
+        let labels = Labels::from_pairs([("__name__", "h")]);
+        let part = |part| Slot { labels: labels.clone(), part: Some(Arc::new(part)), ..slot.clone() };
+        let slots = std::iter::once(slot.clone()).chain(parts.map(part)).collect();
+        let layout = Layout::new(Labels::from_pairs([("job", "n")]), slots).expect("valid");
         assert_eq!(layout_in(layout_out(&layout)).expect("valid"), layout);
         let id = StreamId { agent: "host".into(), epoch: Epoch(u128::MAX) };
         let info = StreamInfo { id, minted_ms: 3, external: Labels::from_pairs([("agent", "host")]) };

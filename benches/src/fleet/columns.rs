@@ -19,7 +19,7 @@ pub(super) fn columns(page: &Page) -> Vec<Slot> {
             Entry::Unit { unit, .. } => metadata.unit = unit.into(),
             Entry::Series(line) => {
                 let labels = line.labels().expect("valid labels");
-                slots.push(Slot { labels, metadata: metadata.clone() });
+                slots.push(Slot::new(labels, metadata.clone()));
             }
         }
     }

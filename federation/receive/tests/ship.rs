@@ -28,8 +28,7 @@ fn store(dir: &Path, node: &str, external: Labels) -> Arc<Store> {
 }
 
 fn layout(store: &Store) -> LayoutRef {
-    let slot =
-        |name: &str| Slot { labels: Labels::from_pairs([("__name__", name)]), metadata: Metadata::default() };
+    let slot = |name: &str| Slot::new(Labels::from_pairs([("__name__", name)]), Metadata::default());
     let layout = Layout::new(Labels::from_pairs([("job", "j")]), vec![slot("a"), slot("b")]).expect("valid");
     store.layout(layout).expect("taken")
 }

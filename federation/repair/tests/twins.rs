@@ -44,7 +44,7 @@ fn store(dir: &Path, name: &str) -> Arc<Store> {
 }
 
 async fn append(store: &Store, metric: &str, count: i64) {
-    let slot = Slot { labels: Labels::from_pairs([(METRIC_NAME, metric)]), metadata: Metadata::default() };
+    let slot = Slot::new(Labels::from_pairs([(METRIC_NAME, metric)]), Metadata::default());
     let layout = Layout::new(Labels::from_pairs([("job", "j")]), vec![slot]).expect("valid");
     let layout = store.layout(layout).expect("taken");
     let base = SystemClock::shared().now_ms() / 7_200_000 * 7_200_000;

@@ -128,6 +128,10 @@ async fn nobody_is_served_before_the_process_is_ready() {
             assert_eq!((code.as_u16(), body.as_str()), (503, "Service Unavailable"), "{path}");
             assert_eq!(headers["x-prometheus-stopping"], header);
         }
+        let pushed = Router::new().route("/api/v1/write", axum::routing::post(|| async { "taken" }));
+        let state = state_with(World { ready: false, stopping, ..World::default() });
+        let (code, ..) = ask(&crate::gated(state, pushed), request("POST /api/v1/write")).await;
+        assert_eq!(code.as_u16(), 503);
         for path in ["/-/healthy", "/api/v1/status/walreplay", "/version"] {
             assert_eq!(ask(&router, request(&format!("GET {path}"))).await.0, StatusCode::OK, "{path}");
         }
@@ -189,6 +193,27 @@ async fn the_engine_reads_the_store() {
             r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1699999980,"0"],[1699999990,"1"],[1700000000,"1"]]}]}"#,
         ),
         ("GET /api/v1/query?query=gone", r#"{"resultType":"vector","result":[]}"#),
+        (
+            "GET /api/v1/query?query=(h)",
+            r#"{"resultType":"vector","result":[{"metric":{"__name__":"h","job":"n"},"histogram":[1700000000.500,{"count":"6","sum":"1.5","buckets":[[3,"-0.5","0.5","2"],[0,"0.5","1","3"],[0,"2","4","1"]]}]}]}"#,
+        ),
+        (
+            "GET /api/v1/query?query=h[25s]",
+            r#"{"resultType":"matrix","result":[{"metric":{"__name__":"h","job":"n"},"histograms":[[1699999990.500,{"count":"6","sum":"1.5","buckets":[[3,"-0.5","0.5","2"],[0,"0.5","1","3"],[0,"2","4","1"]]}]]}]}"#,
+        ),
+        (
+            "GET /api/v1/query?query=mixed[1m]",
+            r#"{"resultType":"matrix","result":[{"metric":{"__name__":"mixed","job":"n"},"values":[[1699999975.500,"1"],[1699999985.500,"2"]],"histograms":[[1699999980.500,{"count":"7","sum":"1.5","buckets":[[3,"-0.5","0.5","2"],[0,"0.5","1","4"],[0,"2","4","1"]]}]]}]}"#,
+        ),
+        ("GET /api/v1/query?query=mixed", r#"{"resultType":"vector","result":[]}"#),
+        (
+            "GET /api/v1/query?query=mixed&time=1699999984",
+            r#"{"resultType":"vector","result":[{"metric":{"__name__":"mixed","job":"n"},"histogram":[1699999984,{"count":"7","sum":"1.5","buckets":[[3,"-0.5","0.5","2"],[0,"0.5","1","4"],[0,"2","4","1"]]}]}]}"#,
+        ),
+        (
+            "GET /api/v1/query_range?query=mixed&start=1699999976&end=1699999996&step=5",
+            r#"{"resultType":"matrix","result":[{"metric":{"__name__":"mixed","job":"n"},"values":[[1699999976,"1"],[1699999986,"2"],[1699999991,"2"]],"histograms":[[1699999981,{"count":"7","sum":"1.5","buckets":[[3,"-0.5","0.5","2"],[0,"0.5","1","4"],[0,"2","4","1"]]}]]}]}"#,
+        ),
     ] {
         let (_, _, text) = ask(&router, request(asked)).await;
         assert_eq!(text, format!("{{\"status\":\"success\",\"data\":{body}}}"), "{asked}");

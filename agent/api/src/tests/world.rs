@@ -5,9 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::SimulatedClock;
-use model::{Labels, Matcher, Metadata, MetricType, Sample, Series, stale_nan};
+use model::{
+    AnyHistogram, Exemplar, HistogramSample, IntegerHistogram, Labels, Matcher, Metadata, MetricType, Sample,
+    Series, stale_nan,
+};
 use promql::{Answer, Engine, EngineOptions, EvalError, Expr, QueryOptions, QueryStats, Value, VectorSample};
-use storage::{BoxFuture, Coverage, Gap, LabelQuery, Querier, QueryError, Select, SeriesSet, TimeRange};
+use storage::{
+    BoxFuture, Coverage, ExemplarQuerier, Gap, HistogramSeries, LabelQuery, Querier, QueryError, Select,
+    SeriesExemplars, SeriesSet, TimeRange,
+};
 use telemetry::Registry;
 
 use crate::{
@@ -50,6 +56,7 @@ pub(super) fn state_with(world: World) -> ApiState {
         if world.evaluates { Arc::new(Engine::new(EngineOptions::default())) } else { world.clone() };
     let parts = ApiParts {
         querier: world.clone(),
+        exemplars: Some(world.clone()),
         engine,
         clock: SimulatedClock::at(NOW),
         process: world.clone(),
@@ -142,6 +149,29 @@ impl World {
     }
 }
 
+/// Histograms so long ago, with so many observations in a bucket; where it `ends`, a marker follows.
+fn native(name: &'static str, counts: &[(i64, u64)], ends: bool) -> HistogramSeries {
+    let sample = |ago: i64, histogram: IntegerHistogram| HistogramSample {
+        timestamp: NOW - ago,
+        histogram: Arc::new(AnyHistogram::Integer(histogram)),
+    };
+    let of = |&(ago, count): &(i64, u64)| {
+        let positive = [(0, count), (1, 0), (2, 1)].into_iter().collect();
+        let whole = IntegerHistogram {
+            count: count + 3,
+            zero_threshold: 0.5,
+            zero_count: 2,
+            sum: 1.5,
+            positive,
+            ..Default::default()
+        };
+        sample(ago, whole)
+    };
+    let marker = ends.then(|| sample(5_000, IntegerHistogram::stale()));
+    let samples = counts.iter().map(of).chain(marker).collect();
+    HistogramSeries { labels: labels(&[("__name__", name), ("job", "n")]), samples }
+}
+
 fn vector_sample(labels: Labels, timestamp: i64, value: f64) -> VectorSample {
     VectorSample { labels, timestamp, value }
 }
@@ -149,6 +179,7 @@ fn vector_sample(labels: Labels, timestamp: i64, value: f64) -> VectorSample {
 fn answer(value: Value) -> Answer {
     Answer {
         value,
+        histograms: Vec::new(),
         warnings: Vec::new(),
         infos: Vec::new(),
         coverage: Coverage::default(),
@@ -217,7 +248,15 @@ impl Querier for World {
                 series.samples.retain(|sample| select.range.contains(sample.timestamp));
             }
             series.retain(|series| !series.samples.is_empty());
-            Ok(SeriesSet { series, coverage: Coverage::default() })
+            let mut histograms =
+                vec![native("h", &[(30_000, 2), (10_000, 3)], false), native("mixed", &[(20_000, 4)], true)];
+            histograms.retain(|series| passes(&sets, &series.labels));
+            if histograms.iter().any(|series| series.labels.metric_name() == "mixed") {
+                let sample = |ago: i64, value| Sample::new(NOW - ago, value);
+                let samples = vec![sample(25_000, 1.0), sample(15_000, 2.0)];
+                series.push(Series { labels: labels(&[("__name__", "mixed"), ("job", "n")]), samples });
+            }
+            Ok(SeriesSet { series, histograms, ..SeriesSet::default() })
         })
     }
 
@@ -247,6 +286,24 @@ impl Querier for World {
                 found.iter().filter_map(|labels| labels.get(&name).map(str::to_owned)).collect();
             Ok((values.into_iter().collect(), Coverage::default()))
         })
+    }
+}
+
+impl ExemplarQuerier for World {
+    fn exemplars(&self, matcher_sets: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
+        let found = stored().into_iter().filter(|series| passes(matcher_sets, &series.labels));
+        let exemplar = |sample: &Sample| Exemplar {
+            labels: labels(&[("trace_id", "<1>")]),
+            value: sample.value,
+            timestamp: Some(sample.timestamp),
+        };
+        found
+            .map(|series| SeriesExemplars {
+                exemplars: series.samples.iter().map(exemplar).collect(),
+                labels: series.labels,
+            })
+            .filter(|series| series.exemplars.iter().all(|one| range.contains(one.timestamp.unwrap_or(0))))
+            .collect()
     }
 }
 

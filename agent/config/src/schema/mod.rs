@@ -56,9 +56,9 @@ static SHARED: Schema = Schema::new(
         field("keep_dropped_targets", Type::COUNT),
         field("metric_name_validation_scheme", Type::Check(validation_scheme)),
         field("metric_name_escaping_scheme", Type::Check(escaping_scheme)),
-        field("scrape_native_histograms", Type::Bool).later("scraping native histograms"),
-        field("convert_classic_histograms_to_nhcb", Type::Bool).later("converting to native histograms"),
-        field("always_scrape_classic_histograms", Type::Bool).later("scraping native histograms"),
+        field("scrape_native_histograms", Type::Bool),
+        field("convert_classic_histograms_to_nhcb", Type::Bool),
+        field("always_scrape_classic_histograms", Type::Bool),
         field("extra_scrape_metrics", Type::Bool),
     ],
 )
@@ -119,10 +119,14 @@ fn global(view: View<'_>, check: &mut Checker) {
     }
 }
 
-/// Formats that a target may answer in; the last is not built.
-const PROTOCOLS: &[&str] =
-    &["OpenMetricsText0.0.1", "OpenMetricsText1.0.0", "PrometheusText0.0.4", "PrometheusText1.0.0", PROTOBUF];
-const PROTOBUF: &str = "PrometheusProto";
+/// Formats that a target may answer in.
+const PROTOCOLS: &[&str] = &[
+    "OpenMetricsText0.0.1",
+    "OpenMetricsText1.0.0",
+    "PrometheusText0.0.4",
+    "PrometheusText1.0.0",
+    "PrometheusProto",
+];
 
 fn shared(view: View<'_>, check: &mut Checker) {
     let protocols = view.items("scrape_protocols");
@@ -131,19 +135,17 @@ fn shared(view: View<'_>, check: &mut Checker) {
     }
     for (at, node) in protocols.iter().enumerate() {
         let word = node.text().unwrap_or_default();
-        protocol(word, node.at, "scrape_protocols", check);
+        protocol(word, node.at, check);
         if protocols.iter().take(at).any(|before| before.text() == Some(word)) {
             check.error(node.at, format!("duplicated protocol in scrape_protocols, got {word:?}"));
         }
     }
 }
 
-fn protocol(word: &str, at: Position, key: &str, check: &mut Checker) {
+fn protocol(word: &str, at: Position, check: &mut Checker) {
     if !PROTOCOLS.contains(&word) {
         let message = format!("unknown scrape protocol {word}, supported: {}", PROTOCOLS.join(", "));
         check.error(at, message);
-    } else if word == PROTOBUF {
-        check.later(at, &format!("{PROTOBUF} in {key}"), "the protobuf format");
     }
 }
 

@@ -39,8 +39,8 @@ pub(crate) static SCRAPE: Schema = Schema::new(
         field("scheme", Type::Choice(&["http", "https"])),
         field("params", Type::Map(&Type::TEXTS)),
         field("enable_compression", Type::Bool),
-        field("native_histogram_bucket_limit", Type::COUNT).later("native histograms"),
-        field("native_histogram_min_bucket_factor", Type::Float).later("native histograms"),
+        field("native_histogram_bucket_limit", Type::COUNT),
+        field("native_histogram_min_bucket_factor", Type::Float),
         field("relabel_configs", Type::List(&Type::Object(&RELABEL)))
             .empty_item("empty or null target relabeling rule"),
         field("metric_relabel_configs", Type::List(&Type::Object(&RELABEL)))
@@ -55,7 +55,7 @@ fn scrape(view: View<'_>, check: &mut Checker) {
         check.error(view.value_at("job_name"), "job_name is empty; expected a name");
     }
     if let Some(word) = view.text("fallback_scrape_protocol") {
-        protocol(word, view.value_at("fallback_scrape_protocol"), "fallback_scrape_protocol", check);
+        protocol(word, view.value_at("fallback_scrape_protocol"), check);
     }
     statics(view, check);
 }

@@ -335,10 +335,7 @@ static TSDB: Schema = Schema::new(
     ],
 );
 
-static EXEMPLARS: Schema = Schema::new(
-    "exemplars",
-    &[field("max_exemplars", Type::Int(i64::MIN, i64::MAX)).later("keeping exemplars")],
-);
+static EXEMPLARS: Schema = Schema::new("exemplars", &[field("max_exemplars", Type::Int(i64::MIN, i64::MAX))]);
 
 pub(super) static STORAGE: Schema = Schema::new(
     "storage",

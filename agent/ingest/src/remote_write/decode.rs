@@ -6,13 +6,18 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
-use super::message::{DecodeError, Decoded, Family, Head, Said, Sample, Span, Symbol, Version};
+use super::histogram::{BUCKETS_MAX, histogram};
+use super::message::{DecodeError, Decoded, Exemplar, Family, Head, Said, Sample, Span, Symbol, Version};
 use super::protobuf::{Content, Field, Fields, Malformed};
 
 /// Samples that one request may have; a list of them stays below 32 MiB.
 pub(crate) const SAMPLES_MAX: usize = 1 << 21;
 /// Series that one request may have.
 pub(crate) const SERIES_MAX: usize = 1 << 19;
+/// Histograms that one request may have.
+pub(crate) const HISTOGRAMS_MAX: usize = 1 << 17;
+/// Exemplars that one request may have.
+pub(crate) const EXEMPLARS_MAX: usize = 1 << 19;
 /// Families that one request may describe.
 pub(crate) const FAMILIES_MAX: usize = 1 << 17;
 /// Texts that one request of version 2 may have.
@@ -32,6 +37,9 @@ impl Decoded {
         self.symbols.clear();
         self.families.clear();
         self.scattered.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
+        self.buckets_left = BUCKETS_MAX;
         let body = std::mem::take(&mut self.body);
         let decoded = match version {
             Version::V1 => self.walk_1(&body, seed),
@@ -64,7 +72,7 @@ impl Decoded {
         let before = self.samples.len();
         let (mut labels, mut parts) = (range.0..range.0, 0);
         let mut scattered = self.scattered.len()..self.scattered.len();
-        let (mut histograms, mut exemplars) = (0, 0);
+        let (histograms, exemplars) = (self.histograms.len(), self.exemplars.len());
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => {
@@ -83,8 +91,8 @@ impl Decoded {
                     }
                 }
                 2 => self.sample(body, field.range()?)?,
-                3 => exemplars += one(&field)?,
-                4 => histograms += one(&field)?,
+                3 => self.exemplar(body, field.range()?)?,
+                4 => self.histogram(body, field.range()?)?,
                 _ => {}
             }
         }
@@ -95,8 +103,8 @@ impl Decoded {
             labels: span(place.start, place.end),
             scattered: is_scattered,
             samples: span(before, self.samples.len()),
-            histograms,
-            exemplars,
+            histograms: span(histograms, self.histograms.len()),
+            exemplars: span(exemplars, self.exemplars.len()),
             said: Said::default(),
         };
         self.push(head)
@@ -127,13 +135,14 @@ impl Decoded {
     fn series_2(&mut self, body: &[u8], range: (usize, usize), seed: u64) -> Result<(), DecodeError> {
         let mut fields = Fields::new(body, range);
         let (before, refs) = (self.samples.len(), self.refs.len());
-        let (mut histograms, mut exemplars, mut said) = (0, 0, Said::default());
+        let (histograms, exemplars) = (self.histograms.len(), self.exemplars.len());
+        let mut said = Said::default();
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => self.label_refs(body, &field)?,
                 2 => self.sample(body, field.range()?)?,
-                3 => histograms += one(&field)?,
-                4 => exemplars += one(&field)?,
+                3 => self.histogram(body, field.range()?)?,
+                4 => self.exemplar(body, field.range()?)?,
                 5 => read_said(body, field.range()?, &mut said)?,
                 6 => drop(field.varint()?),
                 _ => {}
@@ -150,8 +159,8 @@ impl Decoded {
             labels: span(refs, self.refs.len()),
             scattered: false,
             samples: span(before, self.samples.len()),
-            histograms,
-            exemplars,
+            histograms: span(histograms, self.histograms.len()),
+            exemplars: span(exemplars, self.exemplars.len()),
             said,
         };
         self.push(head)
@@ -193,9 +202,34 @@ impl Decoded {
         Ok(())
     }
 
+    fn histogram(&mut self, body: &[u8], range: (usize, usize)) -> Result<(), DecodeError> {
+        if self.histograms.len() == HISTOGRAMS_MAX {
+            return Err(DecodeError::TooMany { what: "histograms", max: HISTOGRAMS_MAX });
+        }
+        self.histograms.push(histogram(body, range, &mut self.buckets_left)?);
+        Ok(())
+    }
+
+    fn exemplar(&mut self, body: &[u8], range: (usize, usize)) -> Result<(), DecodeError> {
+        let mut exemplar = Exemplar { message: span(range.0, range.1), timestamp: 0, bits: 0 };
+        let mut fields = Fields::new(body, range);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                2 => exemplar.bits = field.bits()?,
+                3 => exemplar.timestamp = field.varint()?.cast_signed(),
+                _ => {}
+            }
+        }
+        if self.exemplars.len() == EXEMPLARS_MAX {
+            return Err(DecodeError::TooMany { what: "exemplars", max: EXEMPLARS_MAX });
+        }
+        self.exemplars.push(exemplar);
+        Ok(())
+    }
+
     /// Keeps a series that brings something.
     fn push(&mut self, head: Head) -> Result<(), DecodeError> {
-        if head.samples.0 == head.samples.1 && head.histograms == 0 && head.exemplars == 0 {
+        if [head.samples, head.histograms, head.exemplars].iter().all(|(start, end)| start == end) {
             return Ok(());
         }
         if self.series.len() == SERIES_MAX {
@@ -209,11 +243,6 @@ impl Decoded {
 fn span(start: usize, end: usize) -> Span {
     // The body has at most 32 MiB, and each of the lists a limit below that.
     (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
-}
-
-/// Counts a message that is not read.
-fn one(field: &Field) -> Result<u32, Malformed> {
-    field.range().map(|_| 1)
 }
 
 /// What protobuf does with a number that is wider than its field.

@@ -2,7 +2,8 @@
 
 use model::MetricType;
 
-use super::protobuf::{Fields, Malformed};
+use super::histogram::Observed;
+use super::protobuf::{Content, Fields, Malformed};
 
 /// The version of the protocol, by the message that it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,26 @@ pub enum Version {
     V1,
     /// `io.prometheus.write.v2.Request`.
     V2,
+}
+
+impl Version {
+    /// Both, in order.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+
+    /// The message's full name.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::V1 => "prometheus.WriteRequest",
+            Self::V2 => "io.prometheus.write.v2.Request",
+        }
+    }
+
+    /// The version of a message's full name.
+    #[must_use]
+    pub fn of_message(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.message() == name)
+    }
 }
 
 /// A request that cannot be used.
@@ -47,10 +68,21 @@ pub(crate) struct Head {
     pub(crate) scattered: bool,
     /// Positions in [`Decoded::samples`].
     pub(crate) samples: Span,
-    pub(crate) histograms: u32,
-    pub(crate) exemplars: u32,
+    /// Positions in [`Decoded::histograms`].
+    pub(crate) histograms: Span,
+    /// Positions in [`Decoded::exemplars`].
+    pub(crate) exemplars: Span,
     /// Version 2: what is said of the family.
     pub(crate) said: Said,
+}
+
+/// An exemplar; its labels are not looked at yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exemplar {
+    /// The message's bytes.
+    pub(crate) message: Span,
+    pub(crate) timestamp: i64,
+    pub(crate) bits: u64,
 }
 
 /// What a series of version 2 says of its family: texts by position.
@@ -87,6 +119,10 @@ pub(crate) struct Decoded {
     pub(crate) refs: Vec<u32>,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) families: Vec<Family>,
+    pub(crate) histograms: Vec<Observed>,
+    pub(crate) exemplars: Vec<Exemplar>,
+    /// Buckets that the request may still have.
+    pub(crate) buckets_left: usize,
     /// Labels of series whose label fields do not stand side by side.
     pub(crate) scattered: Vec<u8>,
 }
@@ -101,6 +137,8 @@ impl Decoded {
             + self.symbols.capacity() * size_of::<Symbol>()
             + self.families.capacity() * size_of::<Family>()
             + self.scattered.capacity()
+            + self.histograms.capacity() * size_of::<Observed>()
+            + self.exemplars.capacity() * size_of::<Exemplar>()
     }
 
     /// The texts of a series' labels in the order in which they were sent, a name and a value each;
@@ -119,6 +157,32 @@ impl Decoded {
                 if rest.is_empty() { pairs.iter().map(pair).collect() } else { None }
             }
         }
+    }
+
+    /// The texts of an exemplar's labels, as [`Self::pairs`] gives those of a series.
+    pub(crate) fn exemplar_pairs(&self, version: Version, exemplar: &Exemplar) -> Option<Pairs<'_>> {
+        let range = (exemplar.message.0 as usize, exemplar.message.1 as usize);
+        let mut fields = Fields::new(&self.body, range);
+        let (mut pairs, mut refs) = (Vec::new(), Vec::new());
+        while let Some(field) = fields.next().ok()? {
+            match (field.number, version, field.content) {
+                (1, Version::V1, _) => pairs.push(label_pair(&self.body, field.range().ok()?).ok()?),
+                (1, Version::V2, Content::Varint(text)) => refs.push(text),
+                (1, Version::V2, Content::Bytes(start, end)) => {
+                    let mut list = Fields::new(&self.body, (start, end));
+                    while let Some(text) = list.next_packed().ok()? {
+                        refs.push(text);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let symbol = |text: u64| self.symbol(u32::try_from(text).ok()?);
+        let (texts, rest) = refs.as_chunks::<2>();
+        for [name, value] in texts {
+            pairs.push((symbol(*name)?, symbol(*value)?));
+        }
+        rest.is_empty().then_some(pairs)
     }
 
     /// Bytes of a series' labels, without looking at them.
@@ -157,18 +221,22 @@ fn label_pairs(bytes: &[u8], range: (usize, usize)) -> Result<Pairs<'_>, Malform
     let mut pairs = Vec::with_capacity(12);
     let mut fields = Fields::new(bytes, range);
     while let Some(field) = fields.next()? {
-        let (mut name, mut value) = ((0, 0), (0, 0));
-        let mut label = Fields::new(bytes, field.range()?);
-        while let Some(part) = label.next()? {
-            match part.number {
-                1 => name = part.range()?,
-                2 => value = part.range()?,
-                _ => {}
-            }
-        }
-        pairs.push((&bytes[name.0..name.1], &bytes[value.0..value.1]));
+        pairs.push(label_pair(bytes, field.range()?)?);
     }
     Ok(pairs)
+}
+
+fn label_pair(bytes: &[u8], range: (usize, usize)) -> Result<(&[u8], &[u8]), Malformed> {
+    let (mut name, mut value) = ((0, 0), (0, 0));
+    let mut label = Fields::new(bytes, range);
+    while let Some(part) = label.next()? {
+        match part.number {
+            1 => name = part.range()?,
+            2 => value = part.range()?,
+            _ => {}
+        }
+    }
+    Ok((&bytes[name.0..name.1], &bytes[value.0..value.1]))
 }
 
 /// The type by its number, the same in both versions; what is not known is unknown.

@@ -1,6 +1,7 @@
 //! Remote write 1 and 2: the receiver, and its route `POST /api/v1/write`.
 
 mod decode;
+mod histogram;
 mod message;
 mod negotiate;
 mod protobuf;

@@ -26,14 +26,13 @@ pub(crate) fn version(headers: &HeaderMap) -> Result<Version, String> {
             return Err(format!("expected parameters to be key-values, got {part} in {value} content-type"));
         };
         if name.trim() == "proto" {
-            return match message.trim().trim_matches('"') {
-                "prometheus.WriteRequest" => Ok(Version::V1),
-                "io.prometheus.write.v2.Request" => Ok(Version::V2),
-                other => Err(format!(
-                    "got {value} content type; unknown remote write protobuf message {other}, supported: \
-                     prometheus.WriteRequest, io.prometheus.write.v2.Request"
-                )),
-            };
+            let message = message.trim().trim_matches('"');
+            return Version::of_message(message).ok_or_else(|| {
+                format!(
+                    "got {value} content type; unknown remote write protobuf message {message}, supported: {}",
+                    Version::ALL.map(Version::message).join(", ")
+                )
+            });
         }
     }
     Ok(Version::V1)

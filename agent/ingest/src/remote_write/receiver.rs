@@ -1,7 +1,6 @@
 //! The receiver: from a compressed body to a committed answer, within bounds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::{SharedClock, SharedRandom, Tasks};
@@ -33,12 +32,28 @@ pub struct Limits {
     pub patience: Duration,
     /// Bytes that known series may take; new ones beyond are refused.
     pub series: usize,
+    /// Whether messages of version 1, and of version 2, are taken.
+    pub accepted: [bool; 2],
+}
+
+impl Limits {
+    /// Whether a version's messages are taken.
+    #[must_use]
+    pub fn accepts(&self, version: Version) -> bool {
+        self.accepted[version as usize]
+    }
 }
 
 impl Default for Limits {
     /// 32 MiB a request as in Prometheus, 64 MiB of bodies, 30 s, and 512 MiB of series: about a million.
     fn default() -> Self {
-        Self { body: 32 << 20, bodies: 64 << 20, patience: Duration::from_secs(30), series: 512 << 20 }
+        Self {
+            body: 32 << 20,
+            bodies: 64 << 20,
+            patience: Duration::from_secs(30),
+            series: 512 << 20,
+            accepted: [true; 2],
+        }
     }
 }
 
@@ -57,8 +72,6 @@ pub(crate) struct Inner {
     /// In units of 1 KiB.
     pub(crate) bodies: Arc<Semaphore>,
     workers: Arc<Semaphore>,
-    /// Said once that there are histograms, and exemplars.
-    told: [AtomicBool; 2],
 }
 
 /// The right to hold a body in memory.
@@ -119,7 +132,6 @@ impl RemoteWrite {
             metrics: Metrics::new(registry),
             bodies: Arc::new(Semaphore::new(limits.bodies.max(limits.body).div_ceil(1 << 10))),
             workers: Arc::new(Semaphore::new(WORKERS)),
-            told: Default::default(),
         });
         let (sweeping, stop) = (Arc::clone(&inner), tasks.clone());
         tasks.spawn(async move {
@@ -221,8 +233,8 @@ impl Inner {
 
     fn show(&self, rows: &Rows) {
         let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.series.set(size(rows.table.len()));
-        self.metrics.series_bytes.set(size(rows.table.bytes()));
+        self.metrics.series.set(size(rows.table.len() + rows.histograms.len()));
+        self.metrics.series_bytes.set(size(rows.table.bytes() + rows.histograms.bytes()));
         self.metrics.layouts.set(size(rows.groups.len()));
     }
 
@@ -235,17 +247,8 @@ impl Inner {
         metrics.reject("duplicate", outcome.duplicates);
         metrics.reject("out_of_bounds", outcome.out_of_bounds);
         metrics.reject("no_room", outcome.no_room);
-        for (kind, count, told) in
-            [("histogram", written.histograms, &self.told[0]), ("exemplar", written.exemplars, &self.told[1])]
-        {
-            metrics.unsupported(kind, count);
-            if count > 0 && !told.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    kind,
-                    "remote write brings what is not stored: it is dropped and counted in \
-                     vedette_remote_write_unsupported_total; this is said once"
-                );
-            }
-        }
+        metrics.reject("invalid_histogram", written.malformed);
+        metrics.histograms.inc_by(outcome.histograms);
+        metrics.exemplars.inc_by(outcome.exemplars);
     }
 }

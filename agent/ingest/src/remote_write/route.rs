@@ -38,6 +38,7 @@ async fn answer(State(receiver): State<RemoteWrite>, request: Request) -> Respon
         let (head, body) = request.into_parts();
         let unsupported = |text| Refusal("media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
         let version = negotiate::version(&head.headers).map_err(unsupported)?;
+        accepted(&receiver, version).map_err(unsupported)?;
         negotiate::encoding(&head.headers).map_err(unsupported)?;
         let (body, granted) = read(&receiver, &head.headers, body).await?;
         let written = receiver.receive(version, body, granted).await.map_err(refusal)?;
@@ -52,6 +53,20 @@ async fn answer(State(receiver): State<RemoteWrite>, request: Request) -> Respon
         }
         response
     })
+}
+
+/// Refuses a message that the operator does not want.
+fn accepted(receiver: &RemoteWrite, version: Version) -> Result<(), String> {
+    let limits = &receiver.0.limits;
+    if limits.accepts(version) {
+        return Ok(());
+    }
+    let others = Version::ALL.into_iter().filter(|version| limits.accepts(*version)).map(Version::message);
+    Err(format!(
+        "{} protobuf message is not accepted by this server; only accepts {}",
+        version.message(),
+        others.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// The body, within the limits, and the right to hold it.
@@ -109,7 +124,7 @@ fn refusal(error: WriteError) -> Refusal {
 fn respond(version: Version, written: &Written) -> Response {
     let outcome = &written.outcome;
     let lost = outcome.out_of_order + outcome.duplicates + outcome.out_of_bounds + outcome.no_room;
-    let lost = lost + written.histograms;
+    let lost = lost + written.malformed;
     if lost + written.invalid > 0 {
         let first = outcome.explained.first().map_or("", String::as_str);
         tracing::warn!(
@@ -133,8 +148,8 @@ fn respond(version: Version, written: &Written) -> Response {
     if version == Version::V2 {
         for (name, count) in [
             ("x-prometheus-remote-write-samples-written", outcome.written),
-            ("x-prometheus-remote-write-histograms-written", 0),
-            ("x-prometheus-remote-write-exemplars-written", 0),
+            ("x-prometheus-remote-write-histograms-written", outcome.histograms),
+            ("x-prometheus-remote-write-exemplars-written", outcome.exemplars),
         ] {
             response.headers_mut().insert(name, HeaderValue::from(count));
         }

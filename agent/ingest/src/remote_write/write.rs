@@ -1,11 +1,13 @@
 //! A decoded request into rows: labels checked, metadata kept, what is not stored counted.
 
 use std::str;
+use std::sync::Arc;
 
 use model::{Labels, METRIC_NAME, Metadata};
 use storage::AppendError;
 
-use super::message::{Decoded, Family, Head, Said, Version, metric_type};
+use super::histogram::Observed;
+use super::message::{Decoded, Family, Head, Said, Span, Version, metric_type};
 use crate::rows::{Outcome, Rows};
 use crate::table::SeriesId;
 
@@ -18,8 +20,8 @@ pub(crate) struct Written {
     pub(crate) outcome: Outcome,
     /// Samples and histograms of series whose labels are refused.
     pub(crate) invalid: u64,
-    pub(crate) histograms: u64,
-    pub(crate) exemplars: u64,
+    /// Histograms that are none.
+    pub(crate) malformed: u64,
     /// Families for whose metadata there was no room.
     pub(crate) metadata_dropped: u64,
 }
@@ -47,12 +49,21 @@ pub(crate) fn write(
     }
     for head in &decoded.series {
         let samples = &decoded.samples[head.samples.0 as usize..head.samples.1 as usize];
+        if !is_empty(head.exemplars) {
+            exemplars(rows, decoded, version, head, &mut written.outcome);
+        }
+        if !is_empty(head.histograms) {
+            histograms(rows, decoded, version, head, &mut written)?;
+        }
+        if samples.is_empty() {
+            continue;
+        }
         let id = match rows.table.find(head.key) {
             Some(id) => id,
             None => match admit(rows, decoded, version, head) {
                 Ok(id) => id,
                 Err(refused) => {
-                    refuse(&mut written, refused, samples.len() as u64, u64::from(head.histograms));
+                    refuse(&mut written, refused, samples.len() as u64);
                     continue;
                 }
             },
@@ -66,31 +77,93 @@ pub(crate) fn write(
                 rows.flush(&mut written.outcome)?;
             }
         }
-        if head.histograms > 0 {
-            written.histograms += u64::from(head.histograms);
-            let series = || format!("native histograms are not supported for series {}", rows.labels(id));
-            written.outcome.explain(series);
-        }
-        written.exemplars += u64::from(head.exemplars);
     }
     rows.flush(&mut written.outcome)?;
     Ok(written)
 }
 
-fn refuse(written: &mut Written, refused: Refused, samples: u64, histograms: u64) {
+fn is_empty((start, end): Span) -> bool {
+    start == end
+}
+
+/// Appends a series' histograms.
+fn histograms(
+    rows: &mut Rows,
+    decoded: &Decoded,
+    version: Version,
+    head: &Head,
+    written: &mut Written,
+) -> Result<(), AppendError> {
+    let all = &decoded.histograms[head.histograms.0 as usize..head.histograms.1 as usize];
+    if !rows.histograms.has(head.key) {
+        let admitted = labels(rows, decoded, version, head).map(|(labels, bytes)| {
+            let said = (decoded.said_hash(&head.said) != 0).then(|| metadata_2(decoded, &head.said));
+            let metadata = said.or_else(|| rows.families.of(labels.metric_name()).cloned());
+            rows.histograms.admit(head.key, &labels, bytes, metadata.unwrap_or_default());
+        });
+        if let Err(refused) = admitted {
+            refuse(written, refused, all.len() as u64);
+            return Ok(());
+        }
+    }
+    let (now, appender) = (rows.now, Arc::clone(&rows.appender));
+    for Observed { timestamp, histogram } in all {
+        match histogram {
+            Ok(histogram) => rows.histograms.append(
+                head.key,
+                &*appender,
+                (*timestamp, histogram),
+                now,
+                &mut written.outcome,
+            )?,
+            Err(what) => {
+                written.malformed += 1;
+                written.outcome.explain(|| format!("invalid native histogram: {what}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Appends a series' exemplars. As in Prometheus no request fails for them.
+fn exemplars(rows: &mut Rows, decoded: &Decoded, version: Version, head: &Head, outcome: &mut Outcome) {
+    let Ok((series, _)) = labels(rows, decoded, version, head) else { return };
+    let all = &decoded.exemplars[head.exemplars.0 as usize..head.exemplars.1 as usize];
+    let read = |exemplar: &super::message::Exemplar| {
+        let pairs = decoded.exemplar_pairs(version, exemplar)?;
+        let text = |bytes| str::from_utf8(bytes).ok();
+        let pairs: Option<Vec<_>> =
+            pairs.into_iter().map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+        Some(model::Exemplar {
+            labels: Labels::from_pairs(pairs?),
+            value: f64::from_bits(exemplar.bits),
+            timestamp: Some(exemplar.timestamp),
+        })
+    };
+    let read: Vec<model::Exemplar> = all.iter().filter_map(read).collect();
+    outcome.exemplars += rows.appender.append_exemplars(&series, &read).appended as u64;
+}
+
+fn refuse(written: &mut Written, refused: Refused, samples: u64) {
     match refused {
         Refused::Labels(what) => {
-            written.invalid += samples + histograms;
+            written.invalid += samples;
             written.outcome.explain(|| what);
         }
         Refused::NoRoom => {
-            written.outcome.no_room += samples + histograms;
+            written.outcome.no_room += samples;
             written.outcome.explain(|| "too many series: no room for a new one".to_owned());
         }
     }
 }
 
-fn admit(rows: &mut Rows, decoded: &Decoded, version: Version, head: &Head) -> Result<SeriesId, Refused> {
+/// A new series' labels, and how many bytes they have.
+fn labels(
+    rows: &mut Rows,
+    decoded: &Decoded,
+    version: Version,
+    head: &Head,
+) -> Result<(Labels, usize), Refused> {
     let bytes = decoded.label_bytes(version, head);
     if bytes > LABEL_BYTES_MAX {
         let what =
@@ -104,7 +177,11 @@ fn admit(rows: &mut Rows, decoded: &Decoded, version: Version, head: &Head) -> R
     if !rows.has_room(bytes) {
         return Err(Refused::NoRoom);
     }
-    let labels = rows.groups.labels(pairs.into_iter());
+    Ok((rows.groups.labels(pairs.into_iter()), bytes))
+}
+
+fn admit(rows: &mut Rows, decoded: &Decoded, version: Version, head: &Head) -> Result<SeriesId, Refused> {
+    let (labels, bytes) = labels(rows, decoded, version, head)?;
     let said = decoded.said_hash(&head.said);
     let metadata = (said != 0).then(|| metadata_2(decoded, &head.said));
     let described = metadata.clone();

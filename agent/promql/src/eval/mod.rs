@@ -10,6 +10,7 @@ mod bucket;
 mod call;
 mod column;
 mod date;
+mod histograms;
 mod kahan;
 mod label;
 mod math;
@@ -21,7 +22,7 @@ mod window;
 use std::time::Duration;
 
 use model::{Labels, Sample, Series};
-use storage::{BoxFuture, Coverage, Querier};
+use storage::{BoxFuture, Coverage, HistogramSeries, Querier};
 
 pub(crate) use self::bucket::Fall;
 use self::column::{Column, merge_same_labels, without_metadata};
@@ -54,6 +55,10 @@ pub(crate) struct Evaluator<'q> {
     held: usize,
     /// Values handled since other tasks could run.
     work: usize,
+    /// Of the selector that was read last.
+    histograms: histograms::Found,
+    /// Those that the answer shows.
+    shown: Vec<HistogramSeries>,
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -81,6 +86,8 @@ impl<'q> Evaluator<'q> {
             stats: QueryStats::default(),
             held: 0,
             work: 0,
+            histograms: histograms::Found::default(),
+            shown: Vec::new(),
         }
     }
 
@@ -89,9 +96,12 @@ impl<'q> Evaluator<'q> {
         self.instant = instant;
         let grid = self.query;
         if expr.value_type() == ValueType::Matrix {
-            return self.matrix(expr, grid).await;
+            let value = self.matrix(expr, grid).await?;
+            self.shown = self.shown_histograms(expr, grid);
+            return Ok(value);
         }
         let mut operand = self.eval(expr, grid).await?;
+        self.shown = self.shown_histograms(expr, grid);
         if let Operand::Vector(columns) = operand {
             operand = Operand::Vector(self.finished(columns)?);
         }
@@ -141,7 +151,8 @@ impl<'q> Evaluator<'q> {
                 warnings.push("results truncated due to limit".to_owned());
             }
         }
-        Answer { value, warnings, infos, coverage: self.coverage, stats: self.stats }
+        let histograms = self.shown;
+        Answer { value, histograms, warnings, infos, coverage: self.coverage, stats: self.stats }
     }
 
     /// Evaluates a node at the steps of `grid`; afterwards only its result counts as held.

@@ -33,7 +33,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Series>, EvalError> {
         let samples_max = self.samples_max.saturating_sub(self.held);
         let select = Select { matchers: selector.matchers.clone(), range, samples_max };
-        let set = self.querier.select(select).await.map_err(|error| match error {
+        let mut set = self.querier.select(select).await.map_err(|error| match error {
             QueryError::Limit(_) => EvalError::too_many_samples(),
             other => EvalError::Storage(other),
         })?;
@@ -42,6 +42,9 @@ impl Evaluator<'_> {
         merge_coverage(&mut self.coverage, set.coverage);
         self.hold(samples)?;
         self.tick(samples).await;
+        if !set.histograms.is_empty() {
+            self.found_histograms(&mut set.series, set.histograms);
+        }
         Ok(set.series)
     }
 

@@ -83,7 +83,7 @@ impl Querier for Memory {
                 series.push(Series { labels: labels.clone(), samples });
             }
         }
-        Box::pin(std::future::ready(Ok(SeriesSet { series, coverage: Coverage::default() })))
+        Box::pin(std::future::ready(Ok(SeriesSet { series, ..SeriesSet::default() })))
     }
 
     fn series(&self, _: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {

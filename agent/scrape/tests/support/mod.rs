@@ -15,10 +15,11 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::get;
 use discovery::StaticConfig;
-use model::{Labels, Metadata, is_stale};
+use model::{AnyHistogram, Exemplar, Labels, Metadata, is_stale};
 use parking_lot::Mutex;
 use storage::{
-    AppendError, AppendOutcome, Appender, Cell, CommitSender, Layout, LayoutRef, Row, commit_channel,
+    AppendError, AppendOutcome, Appender, Assembler, Cell, CommitSender, ExemplarCounts, Layout, LayoutRef,
+    Row, commit_channel,
 };
 use tokio::net::TcpListener;
 use vedette_scrape::{ActiveTarget, Health, ScrapeConfig, ScrapeIdentity, ScrapeManager};
@@ -27,6 +28,8 @@ use vedette_scrape::{ActiveTarget, Health, ScrapeConfig, ScrapeIdentity, ScrapeM
 pub(crate) struct Memory {
     pub(crate) series: Mutex<BTreeMap<Labels, Vec<(i64, f64)>>>,
     pub(crate) metadata: Mutex<HashMap<String, Metadata>>,
+    pub(crate) histograms: Mutex<BTreeMap<Labels, Vec<(i64, AnyHistogram)>>>,
+    pub(crate) exemplars: Mutex<Vec<(Labels, Exemplar)>>,
     pub(crate) layouts: AtomicU64,
     /// References of an earlier epoch are refused.
     pub(crate) epoch: AtomicU64,
@@ -37,6 +40,8 @@ impl Memory {
     pub(crate) fn shared() -> Arc<Self> {
         Arc::new(Self {
             series: Mutex::default(),
+            histograms: Mutex::default(),
+            exemplars: Mutex::default(),
             metadata: Mutex::default(),
             layouts: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
@@ -83,6 +88,15 @@ impl Appender for Memory {
             first_rejected: None,
             commit: self.commits.commit(1),
         };
+        if layout.has_histograms() {
+            outcome.appended = 1;
+            let parts = layout.slots().iter().filter_map(|slot| slot.part.as_deref()).collect();
+            let bits: Vec<Option<u64>> = row.cells.iter().map(bits).collect();
+            let histogram = Assembler::new(parts).and_then(|assembler| assembler.assemble(&bits));
+            let sample = (row.timestamp, histogram.expect("a whole histogram"));
+            self.histograms.lock().entry(layout.series(0)).or_default().push(sample);
+            return Ok(outcome);
+        }
         let mut series = self.series.lock();
         for (slot, cell) in row.cells.iter().enumerate() {
             let value = match cell {
@@ -105,6 +119,19 @@ impl Appender for Memory {
             }
         }
         Ok(outcome)
+    }
+
+    fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {
+        self.exemplars.lock().extend(exemplars.iter().map(|one| (series.clone(), one.clone())));
+        ExemplarCounts { appended: exemplars.len(), ..ExemplarCounts::default() }
+    }
+}
+
+fn bits(cell: &Cell) -> Option<u64> {
+    match cell {
+        Cell::Absent => None,
+        Cell::Stale => Some(model::STALE_NAN_BITS),
+        Cell::Value(number) => Some(number.to_bits()),
     }
 }
 

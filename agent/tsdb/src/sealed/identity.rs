@@ -15,6 +15,7 @@ use crate::bytes::{Malformed, put_varint};
 use crate::group::Group;
 use crate::layouts::Layouts;
 use crate::record;
+use crate::record_layout;
 use crate::streams::Streams;
 
 const STREAM: u8 = b's';
@@ -98,7 +99,7 @@ impl Identity {
             if db.get_pinned_cf(&family, &shape)?.is_none() {
                 let bare = Layout::new(model::Labels::empty(), layout.slots().to_vec());
                 let bare = bare.map_err(|_| SealedError::Malformed("a layout that is none"))?;
-                batch.put_cf(&family, &shape, record::put_layout(&bare));
+                batch.put_cf(&family, &shape, record_layout::put_layout(&bare));
             }
             numbers.push(given);
         }
@@ -169,7 +170,7 @@ impl Identity {
             Some(slots) => slots.to_vec(),
             None => {
                 let value = get(db, &family, SHAPE, &shape.0.to_le_bytes(), "a layout's shape is not there")?;
-                record::layout(&value)?.slots().to_vec()
+                record_layout::layout(&value)?.slots().to_vec()
             }
         };
         let layout = Layout::new(target, slots).map_err(|_| Malformed("a layout that is none"))?;

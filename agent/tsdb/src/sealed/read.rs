@@ -100,6 +100,9 @@ impl<'a> SealedReader<'a> {
             if from >= to {
                 continue;
             }
+            // A histogram without one of its columns would be another histogram: all of a part, or nothing.
+            let mut whole = place.group.layout.has_histograms().then(Vec::new);
+            let mut is_damaged = false;
             for wanted in slots.chunk_by(|a, b| a / COLUMNS == b / COLUMNS) {
                 let Some(first) = wanted.first() else { continue };
                 let sub = u16::try_from(first / COLUMNS).unwrap_or(super::keys::TAILS);
@@ -108,13 +111,21 @@ impl<'a> SealedReader<'a> {
                 match read {
                     Ok(columns) => {
                         for (&slot, points) in wanted.iter().zip(columns) {
-                            if !points.is_empty() {
-                                give(slot, points)?;
+                            match &mut whole {
+                                _ if points.is_empty() => {}
+                                Some(kept) => kept.push((slot, points)),
+                                None => give(slot, points)?,
                             }
                         }
                     }
-                    Err(error) => self.note(key, &error),
+                    Err(error) => {
+                        is_damaged = true;
+                        self.note(key, &error);
+                    }
                 }
+            }
+            for (slot, points) in whole.into_iter().flatten().take_while(|_| !is_damaged) {
+                give(slot, points)?;
             }
         }
         Ok(())

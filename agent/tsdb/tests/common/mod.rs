@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use env::{SeededRandom, SimulatedClock};
@@ -68,6 +68,7 @@ pub(crate) fn layout(instance: &str, slots: usize) -> Layout {
     let slot = |at| Slot {
         labels: Labels::from_pairs([("__name__", format!("m{at}"))]),
         metadata: Metadata::default(),
+        part: None,
     };
     Layout::new(Labels::from_pairs([("instance", instance)]), (0..slots).map(slot).collect()).expect("valid")
 }
@@ -119,7 +120,11 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
         if entry.path().is_dir() {
             copy_dir(&entry.path(), &target);
         } else {
-            std::fs::copy(entry.path(), target).expect("copies");
+            match std::fs::copy(entry.path(), target) {
+                // RocksDB removes what it no longer needs when it likes.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.expect("copies")),
+            }
         }
     }
 }
@@ -131,6 +136,18 @@ pub(crate) fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
         .map(|entry| entry.expect("entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
         .collect();
+    files.sort();
+    files
+}
+
+/// The files of sealed blocks, as RocksDB itself knows them.
+pub(crate) fn sealed_blocks(dir: &Path) -> Vec<PathBuf> {
+    let (dir, names) = (dir.join("sealed"), ["default", "identity", "blocks"]);
+    let db =
+        rocksdb::DB::open_cf_for_read_only(&rocksdb::Options::default(), &dir, names, false).expect("opens");
+    let files =
+        db.live_files().expect("lists").into_iter().filter(|file| file.column_family_name == "blocks");
+    let mut files: Vec<_> = files.map(|file| dir.join(file.name.trim_start_matches('/'))).collect();
     files.sort();
     files
 }

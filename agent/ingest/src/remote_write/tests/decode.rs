@@ -32,8 +32,8 @@ fn walk(version: Version, body: Vec<u8>) -> Result<(Vec<Seen>, Vec<Described>), 
         Seen {
             labels: pairs.into_iter().map(|(name, value)| (text(name), text(value))).collect(),
             samples: samples.iter().map(|sample| (sample.timestamp, sample.bits)).collect(),
-            histograms: head.histograms as usize,
-            exemplars: head.exemplars as usize,
+            histograms: (head.histograms.1 - head.histograms.0) as usize,
+            exemplars: (head.exemplars.1 - head.exemplars.0) as usize,
             said: (head.said.metric_type, symbol(head.said.help), symbol(head.said.unit)),
         }
     });

@@ -1,0 +1,165 @@
+//! What LAYOUT records hold (FORMAT.md): a target's labels and its slots, columns of histograms among them.
+
+use std::sync::Arc;
+
+use model::{Metadata, MetricType};
+use storage::{HistogramShape, Layout, LayoutId, Part, Slot};
+
+use crate::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
+use crate::record::{labels, put_labels, whole};
+
+/// Types in the order of their numbers in LAYOUT records.
+const TYPES: [MetricType; 8] = [
+    MetricType::Unknown,
+    MetricType::Counter,
+    MetricType::Gauge,
+    MetricType::Histogram,
+    MetricType::GaugeHistogram,
+    MetricType::Summary,
+    MetricType::Info,
+    MetricType::StateSet,
+];
+
+/// Set in a slot's type: the first column of a histogram.
+const HAS_PART: u8 = 0x80;
+/// Instead of a type: a column that goes on with the histogram before.
+const FURTHER: u8 = 0xc0;
+
+pub(crate) fn put_layout(layout: &Layout) -> Vec<u8> {
+    let mut out = layout.id().0.to_le_bytes().to_vec();
+    put_labels(&mut out, layout.target());
+    put_varint(&mut out, layout.slots().len() as u64);
+    for slot in layout.slots() {
+        if !slot.begins_series() {
+            put_further_part(&mut out, slot.part.as_deref());
+            continue;
+        }
+        put_labels(&mut out, &slot.labels);
+        let kind = TYPES.iter().position(|&kind| kind == slot.metadata.metric_type);
+        let flag = if slot.part.is_some() { HAS_PART } else { 0 };
+        out.push(kind.unwrap_or_default() as u8 | flag);
+        put_text(&mut out, &slot.metadata.unit);
+        put_text(&mut out, &slot.metadata.help);
+        if let Some(Part::Sum(shape)) = slot.part.as_deref() {
+            put_shape(&mut out, shape);
+        }
+    }
+    out
+}
+
+/// A column that goes on with the histogram before: labels and metadata are those of the slot before.
+fn put_further_part(out: &mut Vec<u8>, part: Option<&Part>) {
+    let (code, index) = part.map_or((0, 0), Part::code);
+    out.extend_from_slice(&[0, FURTHER, code]);
+    if Part::is_indexed(code) {
+        put_zigzag(out, index.into());
+    }
+}
+
+fn put_shape(out: &mut Vec<u8>, shape: &HistogramShape) {
+    let (integer, schema, bounds) = shape.numbers();
+    out.push(u8::from(integer));
+    put_zigzag(out, schema.into());
+    put_varint(out, bounds.len() as u64);
+    for bound in bounds {
+        out.extend_from_slice(&bound.to_bits().to_le_bytes());
+    }
+}
+
+pub(crate) fn layout(payload: &[u8]) -> Result<Layout, Malformed> {
+    whole(payload, |reader| {
+        let id = LayoutId(reader.u128_le()?);
+        let target = labels(reader)?;
+        let mut slots = Vec::new();
+        for _ in 0..reader.count()? {
+            let next = slot(reader, slots.last())?;
+            slots.push(next);
+        }
+        let layout = Layout::new(target, slots).map_err(|_| Malformed("an invalid layout"))?;
+        if layout.id() == id { Ok(layout) } else { Err(Malformed("a layout under another's id")) }
+    })
+}
+
+fn slot(reader: &mut Reader<'_>, before: Option<&Slot>) -> Result<Slot, Malformed> {
+    let labels = labels(reader)?;
+    let kind = reader.byte()?;
+    if kind == FURTHER && labels.is_empty() {
+        let part = further_part(reader)?;
+        let before = before.ok_or(Malformed("a histogram without its first column"))?;
+        return Ok(Slot { part: Some(Arc::new(part)), ..before.clone() });
+    }
+    let known = TYPES.get(usize::from(kind & !HAS_PART));
+    let metric_type = *known.ok_or(Malformed("an unknown metric type"))?;
+    let (unit, help) = (reader.text()?.into(), reader.text()?.into());
+    let part = if kind & HAS_PART == 0 { None } else { Some(Arc::new(shape(reader)?)) };
+    Ok(Slot { labels, metadata: Metadata { metric_type, unit, help }, part })
+}
+
+fn further_part(reader: &mut Reader<'_>) -> Result<Part, Malformed> {
+    let code = reader.byte()?;
+    let index = if Part::is_indexed(code) { reader.zigzag()? } else { 0 };
+    let index = i32::try_from(index).map_err(|_| Malformed("a bucket index out of range"))?;
+    Part::from_code(code, index).map_err(|error| Malformed(error.0))
+}
+
+fn shape(reader: &mut Reader<'_>) -> Result<Part, Malformed> {
+    let integer = match reader.byte()? {
+        0 => false,
+        1 => true,
+        _ => return Err(Malformed("an unknown kind of histogram")),
+    };
+    let schema = i32::try_from(reader.zigzag()?).map_err(|_| Malformed("no schema of a histogram"))?;
+    let mut bounds = Vec::new();
+    for _ in 0..reader.count()? {
+        bounds.push(f64::from_bits(reader.u64_le()?));
+    }
+    let shape = HistogramShape::from_numbers(integer, schema, bounds).map_err(|error| Malformed(error.0))?;
+    Ok(Part::Sum(Arc::new(shape)))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Labels;
+    use proptest::prelude::*;
+    use storage::Counted;
+
+    use super::*;
+
+    /// Integers with two sides, floats with custom bounds, and a series without labels, type and unit between.
+    fn histogram_layout() -> Layout {
+        let slots = |name: &'static str, shape: HistogramShape, more: Vec<Part>| {
+            let metadata = Metadata { metric_type: MetricType::Histogram, ..Metadata::default() };
+            let slot = Slot::new(Labels::from_pairs([("__name__", name)]), metadata);
+            let parts = std::iter::once(Part::Sum(Arc::new(shape))).chain(more);
+            parts.map(move |part| Slot { part: Some(Arc::new(part)), ..slot.clone() })
+        };
+        let shape = |integer, schema, bounds: &[f64]| {
+            HistogramShape::from_numbers(integer, schema, bounds.to_vec()).expect("valid")
+        };
+        let count = |index| [Part::Count(Counted::Negative(index)), Part::Count(Counted::Positive(index))];
+        let [below, above] = count(-3);
+        let more = vec![Part::Hint, Part::ZeroThreshold, Part::Count(Counted::All), below, above];
+        let high = vec![Part::Count(Counted::Zero), Part::High(Counted::Positive(1 << 30))];
+        let all = slots("a", shape(true, -4, &[]), more)
+            .chain([Slot::new(Labels::empty(), Metadata::default())])
+            .chain(slots("b", shape(false, -53, &[-0.0, 1.5]), high));
+        Layout::new(Labels::from_pairs([("job", "n")]), all.collect()).expect("valid")
+    }
+
+    #[test]
+    fn histograms_come_back() {
+        let histograms = histogram_layout();
+        assert_eq!(layout(&put_layout(&histograms)), Ok(histograms));
+    }
+
+    proptest! {
+        #[test]
+        fn damage_gives_no_other_layout(at in 0..200usize, byte: u8) {
+            let mut record = put_layout(&histogram_layout());
+            let len = record.len();
+            record[at % len] = byte;
+            let read = layout(&record);
+            prop_assert!(read.is_err() || read == Ok(histogram_layout()));
+        }
+    }
+}
