@@ -143,7 +143,7 @@ async fn a_target_that_fails_ends_its_histograms() {
         response
     });
     until("the end", || (written(&scene.memory).last() == Some(&None)).then_some(())).await;
-    assert_eq!(scene.health(Health::Down).await.last_error.is_empty(), false);
+    assert!(!scene.health(Health::Down).await.last_error.is_empty());
     scene.stop().await;
 }
 
@@ -220,7 +220,7 @@ async fn exemplars_of_text_pages_are_taken_once() {
 
 /// The classic histogram of a text page, whose lines stand in another order each time.
 fn classic_text(number: u64) -> String {
-    let mut lines = vec![
+    let mut lines = [
         format!("h_bucket{{le=\"0.5\"}} {number}"),
         format!("h_bucket{{le=\"1\"}} {}", number + 1),
         format!("h_bucket{{le=\"+Inf\"}} {}", number + 3),
@@ -229,7 +229,7 @@ fn classic_text(number: u64) -> String {
         "h_bucket{x=\"broken\",le=\"1\"} 3".to_owned(),
         "h_count{x=\"broken\"} 2".to_owned(),
     ];
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         lines.reverse();
     }
     format!("# HELP h Help.\n# TYPE h histogram\n{}\n# TYPE g gauge\ng_count 1\n", lines.join("\n"))

@@ -102,8 +102,10 @@ fn a_series_may_change_its_kind_and_ends_once() {
     expected(&everything(&store));
 }
 
-/// What a step appends: a series, a kind, buckets.
-fn steps() -> impl Strategy<Value = Vec<(usize, bool, Vec<(i32, u64)>)>> {
+/// What a step appends: a series, whether it counts in integers, buckets.
+type Step = (usize, bool, Vec<(i32, u64)>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let buckets = prop::collection::btree_map(-10..30i32, 0..9u64, 0..6);
     let step = (0..2usize, any::<bool>(), buckets.prop_map(|buckets| buckets.into_iter().collect()));
     prop::collection::vec(step, 1..200)
