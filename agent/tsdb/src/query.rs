@@ -162,7 +162,7 @@ impl Inner {
         let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
         let Some(store) = self.vault.get() else { return Ok(()) };
         let mut reader = SealedReader::new(&store, window).map_err(unavailable)?;
-        let places = reader.groups(&self.state.read(), select.range);
+        let places = reader.groups(&self.state, select.range);
         let mut matching = Matching::new(&select.matchers);
         for place in places {
             let slots = matching.slots(&place.group);
@@ -287,7 +287,7 @@ impl Inner {
             }
             match SealedReader::new(&store, &window) {
                 Ok(reader) => {
-                    let places = reader.groups(&self.state.read(), query.range);
+                    let places = reader.groups(&self.state, query.range);
                     groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
                 }
                 Err(error) => tracing::error!(%error, "sealed data cannot be read"),

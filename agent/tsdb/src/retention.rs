@@ -185,7 +185,7 @@ impl Inner {
     }
 
     /// Samples before this time are past retention.
-    fn floor_ms(&self) -> i64 {
+    pub(crate) fn floor_ms(&self) -> i64 {
         let retention = i64::try_from(self.options.retention_time.as_millis()).unwrap_or(i64::MAX);
         if retention == 0 { i64::MIN } else { self.clock.now_ms().saturating_sub(retention) }
     }

@@ -50,11 +50,18 @@ impl Inner {
             self.vault.windows().into_iter().map(|window| (window.start, window)).collect();
         let state = self.state.read();
         let [first, current, _] = state.head.span();
-        let is_past = |start: i64| (floor..first).contains(&start);
+        let expired = self.floor_ms();
+        let is_past =
+            |start: i64| (floor..first).contains(&start) && start.saturating_add(WINDOW_MS) > expired;
         // Late frames come one by one: a file for each would be too many.
         let is_open = |start: i64| !sealed.contains_key(&start) || current != turn;
-        let mut due: BTreeSet<i64> =
-            state.head.leaving.keys().copied().filter(|start| !sealed.contains_key(start)).collect();
+        let mut due: BTreeSet<i64> = state
+            .head
+            .leaving
+            .keys()
+            .copied()
+            .filter(|start| is_past(*start) && !sealed.contains_key(start))
+            .collect();
         for segment in state.segments.values() {
             let starts = segment.windows.keys().copied().filter(|&start| is_past(start) && is_open(start));
             due.extend(starts.filter(|start| {

@@ -398,3 +398,29 @@ fn a_snapshot_is_a_store() {
     sealed.retain(|labels, _| labels.get("instance") != Some("late"));
     assert_eq!(everything(&copy), sealed);
 }
+
+/// Whatever is sealed and leaves the log while a question is answered, the answer is whole.
+#[test]
+fn answers_are_whole_while_windows_are_sealed() {
+    let dir = tempfile::tempdir().expect("dir");
+    let clock = SimulatedClock::at(T0);
+    let store = open(dir.path(), "n", &clock, 1);
+    fill(&store, &clock, 4);
+    let before = everything(&store);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let answers = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut answers = 0;
+            while !done.load(std::sync::atomic::Ordering::SeqCst) || answers == 0 {
+                assert_eq!(everything(&store), before);
+                answers += 1;
+            }
+            answers
+        });
+        store.maintain();
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        asking.join().expect("answers")
+    });
+    assert!(answers > 0 && store.status().sealed_windows == 4);
+    assert_eq!(everything(&store), before);
+}

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use storage::TimeRange;
 
 use super::error::SealedError;
@@ -38,7 +39,8 @@ impl<'a> SealedReader<'a> {
     }
 
     /// The groups that have rows in a range, some several times: once for each generation.
-    pub(crate) fn groups(&self, state: &State, range: TimeRange) -> Vec<Place> {
+    /// The state is held for one group at a time: the writer waits for no more.
+    pub(crate) fn groups(&self, state: &RwLock<State>, range: TimeRange) -> Vec<Place> {
         let start = self.window.start;
         let mut places = Vec::new();
         for generation in &self.window.generations {
@@ -57,7 +59,8 @@ impl<'a> SealedReader<'a> {
                 if !range.overlaps(&TimeRange { start: entry.first, end: entry.last }) {
                     continue;
                 }
-                match self.store.group(entry.group, state) {
+                let group = self.store.group(entry.group, &state.read());
+                match group {
                     Ok(group) => {
                         places.push(Place { group, generation: Arc::clone(generation), entry: *entry })
                     }
