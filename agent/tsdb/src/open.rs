@@ -43,8 +43,8 @@ struct Replay {
     gaps: Vec<Gap>,
     exemplars: Exemplars,
     bad_records: u64,
-    /// Segments were dropped on purpose once.
-    retained: bool,
+    /// When segments were dropped last: the segment that tells of it, and those that were to stay.
+    kept: Option<(u64, IntervalSet)>,
 }
 
 /// What an opened store consists of.
@@ -78,7 +78,7 @@ pub(crate) fn open(
         gaps: Vec::new(),
         exemplars: Exemplars::new(options.exemplars_max, options.exemplar_bytes_max),
         bad_records: 0,
-        retained: false,
+        kept: None,
     };
     replay.take_sealed(&vault);
     let log_options = LogOptions {
@@ -97,7 +97,6 @@ pub(crate) fn open(
     metrics.records_corrupt.inc_by(recovery.corrupt_regions + unusable);
     metrics.bytes_corrupt.inc_by(recovery.corrupt_bytes);
     metrics.bytes_torn.inc_by(recovery.torn_bytes);
-    metrics.segments_missing.inc_by(recovery.missing);
     tracing::info!(
         segments = recovery.segments,
         records = recovery.records,
@@ -161,7 +160,6 @@ impl Replay {
             }
             record::FRAME => self.take_frame(found)?,
             record::CHECKPOINT => {
-                self.retained = true;
                 for mark in record::checkpoint(payload)? {
                     let no = self.open_stream(mark.info);
                     let stream = self.streams.get_mut(no);
@@ -181,6 +179,7 @@ impl Replay {
                     self.exemplars.add(&series, &exemplars);
                 }
             }
+            record::KEPT => self.kept = Some((found.at.segment, record::kept(payload)?)),
             // A later version's record: not ours to judge.
             _ => {}
         }
@@ -246,7 +245,8 @@ impl Replay {
                 self.streams.get_mut(no).received.union(&gone);
             }
         }
-        self.find_missing_start(log, metrics);
+        self.find_missing_start();
+        metrics.segments_missing.inc_by(self.missing_segments(log));
         for stat in log.segments() {
             self.segments.entry(stat.index).or_default();
         }
@@ -307,11 +307,22 @@ impl Replay {
         }
     }
 
-    /// The log's first segments are gone although none was ever dropped, or an own stream begins in its middle
-    /// although no checkpoint says that what was before is past retention.
-    fn find_missing_start(&mut self, log: &Log, metrics: &Metrics) {
-        let begins_late = log.segments().first().is_some_and(|first| first.index > 1);
-        metrics.segments_missing.inc_by(u64::from(begins_late && !self.retained));
+    /// Segments that should be there and are not.
+    fn missing_segments(&self, log: &Log) -> u64 {
+        let mut there = IntervalSet::new();
+        log.segments().iter().for_each(|stat| {
+            there.insert(stat.index);
+        });
+        let (told_in, mut due) = self.kept.clone().unwrap_or((1, IntervalSet::new()));
+        // Since then every number was used.
+        if let Some(last) = there.last().filter(|last| *last >= told_in) {
+            due.insert_range(told_in..=last);
+        }
+        due.difference(&there).count()
+    }
+
+    /// An own stream begins in its middle although no checkpoint says that what was before is past retention.
+    fn find_missing_start(&mut self) {
         for (&no, &(seq, start)) in &self.first {
             let stream = self.streams.get(no);
             if seq == 1 || stream.received.contains(seq - 1) {

@@ -17,6 +17,7 @@ pub(crate) const CHECKPOINT: u8 = 4;
 pub(crate) const ADOPT: u8 = 5;
 pub(crate) const GAP: u8 = 6;
 pub(crate) const EXEMPLARS: u8 = 7;
+pub(crate) const KEPT: u8 = 8;
 
 /// What a checkpoint says of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +106,17 @@ pub(crate) fn checkpoint(payload: &[u8]) -> Result<Vec<StreamMark>, Malformed> {
         }
         Ok(marks)
     })
+}
+
+/// Numbers of the segments that stay.
+pub(crate) fn put_kept(segments: &IntervalSet) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_set(&mut out, segments);
+    out
+}
+
+pub(crate) fn kept(payload: &[u8]) -> Result<IntervalSet, Malformed> {
+    whole(payload, set)
 }
 
 pub(crate) fn put_adopt(stream: &StreamId, gone: &IntervalSet) -> Vec<u8> {

@@ -48,9 +48,10 @@ impl Inner {
         }
         let mut writer = self.writer.lock();
         let now = self.clock.monotonic();
-        let mut recorded = writer.checkpoint(&self.shared(now));
+        let gone = all.map(|(segments, _)| segments.as_slice()).concat();
+        let mut recorded = writer.checkpoint(&self.shared(now), &gone);
         if recorded.is_err() && self.ballast.give_up() {
-            recorded = writer.checkpoint(&self.shared(now));
+            recorded = writer.checkpoint(&self.shared(now), &gone);
         }
         if let Err(error) = recorded {
             tracing::warn!(%error, "nothing is dropped: what was received cannot be recorded");

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use log::{Location, Log, LogError};
-use storage::{CommitSender, LayoutId};
+use storage::{CommitSender, IntervalSet, LayoutId};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -300,8 +300,8 @@ impl Writer {
         if due && self.unwritten.is_empty() { self.log.roll() } else { Ok(()) }
     }
 
-    /// Records what was received so far, synced: what must be there before segments go.
-    pub(crate) fn checkpoint(&mut self, shared: &Shared<'_>) -> Result<(), LogError> {
+    /// Records what was received so far and which segments stay, synced: what must be there before others go.
+    pub(crate) fn checkpoint(&mut self, shared: &Shared<'_>, going: &[u64]) -> Result<(), LogError> {
         if self.failing {
             // What waits in the queue is too much for the room that was kept.
             self.written(shared)?;
@@ -329,6 +329,12 @@ impl Writer {
         for gap in &gaps {
             self.log.append(record::GAP, &record::put_gap(gap))?;
         }
+        let mut kept = IntervalSet::new();
+        let all = self.log.segments();
+        all.iter().map(|stat| stat.index).filter(|index| !going.contains(index)).for_each(|index| {
+            kept.insert(index);
+        });
+        self.log.append(record::KEPT, &record::put_kept(&kept))?;
         self.log.sync()
     }
 }

@@ -139,7 +139,8 @@ fn damage(dir: &Path, random: &SharedRandom) -> Damage {
 
 fn is_between_records(file: &Path, at: u64) -> bool {
     let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-    let (Ok(segment), Some(dir)) = (name.parse(), file.parent()) else { return false };
+    let is_segment = file.extension().is_some_and(|extension| extension == "seg");
+    let (true, Ok(segment), Some(dir)) = (is_segment, name.parse(), file.parent()) else { return false };
     let mut starts = BTreeSet::new();
     log::scan_segment(dir, segment, &mut |record| starts.extend([record.at.offset])).expect("reads");
     // Before the first record there is nothing at all, which is told.
@@ -150,7 +151,8 @@ fn is_between_records(file: &Path, at: u64) -> bool {
 /// Whether anything says that there was damage: a counter, or a gap that was not there.
 fn is_told(registry: &telemetry::Registry, store: &Store) -> bool {
     let page = registry.encode_text();
-    let names = ["vedette_log_corrupt", "vedette_log_torn", "vedette_log_missing"];
+    let names =
+        ["vedette_log_corrupt", "vedette_log_torn", "vedette_log_missing", "vedette_tsdb_sealed_damage"];
     let counted = page.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
     let counted = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() > 0.0;
     let select = Select { matchers: Vec::new(), range: TimeRange::ALL, samples_max: usize::MAX };
