@@ -7,6 +7,7 @@
 mod buffers;
 mod config;
 mod fetch;
+mod gunzip;
 mod known;
 mod labels;
 mod layout_cache;
