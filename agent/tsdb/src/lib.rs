@@ -16,6 +16,7 @@ mod open;
 mod options;
 mod order;
 mod own;
+mod places;
 mod query;
 mod record;
 mod retention;
