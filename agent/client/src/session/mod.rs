@@ -81,7 +81,8 @@ impl Session {
     ) -> Result<Answer<'b>, ClientError> {
         self.prepare(&request)?;
         let Some(prepared) = &self.prepared else {
-            let head = self.client.send_into(request(), limits, buffer).await?;
+            // Boxed: the state of a general request is large, and need not be moved about by those of here.
+            let head = Box::pin(self.client.send_into(request(), limits, buffer)).await?;
             return Ok(Answer::elsewhere(&head.headers, head.status, buffer));
         };
         let (mut sent, idle) = (false, self.idle.take());
@@ -130,11 +131,13 @@ async fn run(
     let client = exchange.client;
     let location = received.location.clone().filter(|_| client.follows(received.status));
     let Some(location) = location else { return Ok(Outcome::Here(received)) };
-    let mut hop = Hop::new(request())?;
-    let origin = hop.origin();
-    hop.redirect(received.status, &buffer[location], &origin)?;
-    let rest = client.follow(&mut hop, &origin, REDIRECTS_MAX - 1, exchange.body_max, sent, buffer);
-    // Boxed: it is rare, and the state of a general request is large.
+    let rest = async {
+        let mut hop = Hop::new(request())?;
+        let origin = hop.origin();
+        hop.redirect(received.status, &buffer[location], &origin)?;
+        client.follow(&mut hop, &origin, REDIRECTS_MAX - 1, exchange.body_max, sent, buffer).await
+    };
+    // Boxed as well.
     Ok(Outcome::Elsewhere(Box::pin(rest).await?))
 }
 
