@@ -114,10 +114,7 @@ fn open(dir: &Path) -> Arc<Store> {
 }
 
 fn layout(instance: &str, slots: usize) -> Layout {
-    let slot = |at| Slot {
-        labels: Labels::from_pairs([("__name__", format!("m{at}"))]),
-        metadata: Metadata::default(),
-    };
+    let slot = |at| Slot::new(Labels::from_pairs([("__name__", format!("m{at}"))]), Metadata::default());
     Layout::new(Labels::from_pairs([("instance", instance)]), (0..slots).map(slot).collect()).expect("valid")
 }
 

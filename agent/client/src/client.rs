@@ -1,26 +1,28 @@
 //! The client: one request, one whole answer, within limits.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, LOCATION, PROXY_AUTHORIZATION};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::header::{AUTHORIZATION, LOCATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body as _;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::client::legacy::{Builder, Client as Pool, Error as PoolError};
+use hyper_util::client::legacy::{Builder, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use url::Url;
 
-use crate::config::{Auth, HttpClientConfig};
+use crate::config::{Auth, HttpClientConfig, Proxy, Source};
 use crate::dial::{Dial, sensitive};
 use crate::error::{ClientError, ErrorKind};
+use crate::failure::{classify, deepest};
 use crate::files::{Files, Stamp, source_stamp};
+use crate::hop::{Hop, address, is_redirect, parse};
 use crate::tls;
 
 /// What one request may take.
@@ -75,11 +77,11 @@ struct Secure {
 }
 
 /// Redirects that one request follows.
-const REDIRECTS_MAX: usize = 10;
+pub(crate) const REDIRECTS_MAX: usize = 10;
 /// How long a connection may wait for its next use: longer than the usual intervals.
 const IDLE: Duration = Duration::from_secs(300);
 /// Bytes of a body for which room is made before they are there.
-const TRUSTED_LENGTH: u64 = 1 << 20;
+pub(crate) const TRUSTED_LENGTH: u64 = 1 << 20;
 /// Idle connections kept to one host.
 const IDLE_MAX: usize = 16;
 
@@ -126,56 +128,97 @@ impl Client {
         limits: Limits,
         buffer: &mut Vec<u8>,
     ) -> Result<Head, ClientError> {
-        let (parts, body) = request.into_parts();
-        let url = Url::parse(&parts.uri.to_string())
-            .map_err(|error| ClientError::new(ErrorKind::BadUrl, format!("{:?}: {error}", parts.uri)))?;
-        let method = parts.method.clone();
-        let mut hop = Hop { method: parts.method, url: url.clone(), headers: parts.headers, body };
+        let mut hop = Hop::new(request)?;
+        let (method, url, origin) = (hop.method.clone(), hop.url.clone(), hop.origin());
         let mut sent = false;
-        let work = self.0.follow(&mut hop, limits.body_max, &mut sent, buffer);
+        let work = self.follow(&mut hop, &origin, REDIRECTS_MAX, limits.body_max, &mut sent, buffer);
         // Boxed: the state of a connection in the making is large.
-        let outcome = match tokio::time::timeout(limits.timeout, Box::pin(work)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ClientError::new(ErrorKind::Timeout, "context deadline exceeded")),
-        };
+        let outcome = within(limits.timeout, Box::pin(work)).await;
         outcome.map_err(|error| {
             let error = if sent { error.maybe_sent() } else { error };
             error.at(&method, &url)
         })
     }
-}
 
-/// One step of a request: redirects change it.
-struct Hop {
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Bytes,
-}
+    /// Whether requests to there go over TCP straight to the host that the URL names.
+    pub(crate) fn goes_straight(&self, uri: &Uri) -> bool {
+        std::env::var_os("LB_OLD").is_none()
+            && uri.scheme_str() == Some("http")
+            && matches!(self.0.config.proxy, Proxy::None)
+    }
 
-impl Inner {
-    async fn follow(
+    /// Whether a request holds what stands in files, which may change.
+    pub(crate) fn reads_secrets(&self) -> bool {
+        let HttpClientConfig { auth, headers, .. } = &self.0.config;
+        let auth: Vec<&Source> = match auth {
+            Some(Auth::Basic { username, password }) => username.iter().chain(password).collect(),
+            Some(Auth::Header { credentials, .. }) => vec![credentials],
+            None => Vec::new(),
+        };
+        let mut all = auth.into_iter().chain(headers.iter().map(|(_, source)| source));
+        all.any(|source| matches!(source, Source::File(_)))
+    }
+
+    /// Whether an answer of that status with a place sends the request there.
+    pub(crate) fn follows(&self, status: StatusCode) -> bool {
+        self.0.config.follow_redirects && is_redirect(status)
+    }
+
+    /// The request's address and all of its headers, as they are sent to the host that its URL names.
+    pub(crate) fn address_and_headers(
+        &self,
+        request: &Request<Bytes>,
+    ) -> Result<(Uri, HeaderMap), ClientError> {
+        let url = parse(request.uri())?;
+        let mut headers = request.headers().clone();
+        self.0.add_credentials(&mut headers, &url)?;
+        Ok((address(&url)?, headers))
+    }
+
+    /// A new connection to the host that a plain URL names.
+    pub(crate) async fn connect(&self, uri: Uri) -> Result<TcpStream, ClientError> {
+        let connected = tower::Service::call(&mut self.0.dial.clone(), uri).await;
+        let stream = connected.map_err(|error| ClientError::new(ErrorKind::Connect, deepest(&*error)))?;
+        Ok(stream.into_tcp())
+    }
+
+    /// Sends a request, and again where a redirect leads, at most so often. Credentials are for `origin`.
+    pub(crate) async fn follow(
         &self,
         hop: &mut Hop,
+        origin: &url::Origin,
+        redirects_max: usize,
         body_max: u64,
         sent: &mut bool,
         buffer: &mut Vec<u8>,
     ) -> Result<Head, ClientError> {
-        let origin = hop.url.origin();
-        for _ in 0..=REDIRECTS_MAX {
-            let trusted = hop.url.origin() == origin;
-            let response = self.once(hop, trusted, sent).await?;
+        for _ in 0..=redirects_max {
+            let trusted = hop.origin() == *origin;
+            let response = self.0.once(hop, trusted, sent).await?;
             let location = response.headers().get(LOCATION).cloned();
             match location {
-                Some(location) if self.config.follow_redirects && is_redirect(response.status()) => {
-                    hop.redirect(response.status(), &location, &origin)?;
+                Some(location) if self.follows(response.status()) => {
+                    hop.redirect(response.status(), location.as_bytes(), origin)?;
                 }
                 _ => return whole(response, body_max, buffer).await,
             }
         }
         Err(ClientError::new(ErrorKind::Redirect, format!("stopped after {REDIRECTS_MAX} redirects")))
     }
+}
 
+/// Waits no longer than that.
+pub(crate) async fn within<T>(
+    timeout: Duration,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    match tokio::time::timeout(timeout, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ClientError::new(ErrorKind::Timeout, "context deadline exceeded")),
+    }
+}
+
+impl Inner {
     /// `trusted`: the URL's host is the one that the configuration's credentials are for.
     async fn once(
         &self,
@@ -270,58 +313,10 @@ impl Drop for SentGuard<'_> {
     }
 }
 
-impl Hop {
-    /// Turns to the place that a redirect names, as browsers and Go do.
-    fn redirect(
-        &mut self,
-        status: StatusCode,
-        location: &HeaderValue,
-        origin: &url::Origin,
-    ) -> Result<(), ClientError> {
-        let bad = |what: String| ClientError::new(ErrorKind::Redirect, what);
-        let text = location.to_str().map_err(|_| bad("a redirect to a place that is no text".to_owned()))?;
-        let next = self.url.join(text).map_err(|error| bad(format!("a redirect to {text:?}: {error}")))?;
-        if !matches!(next.scheme(), "http" | "https") {
-            return Err(bad(format!("a redirect to {text:?}: only http and https are followed")));
-        }
-        self.url = next;
-        let same_method = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-        if !same_method && self.method != Method::HEAD {
-            self.method = Method::GET;
-            self.body = Bytes::new();
-            self.headers.remove(CONTENT_TYPE);
-            self.headers.remove(CONTENT_LENGTH);
-        }
-        if self.url.origin() != *origin {
-            self.headers.remove(AUTHORIZATION);
-            self.headers.remove(COOKIE);
-        }
-        Ok(())
-    }
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
 fn pool_builder() -> Builder {
     let mut builder = Pool::<(), ()>::builder(TokioExecutor::new());
     builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(IDLE_MAX);
     builder
-}
-
-/// The URL as a request's address: without user, password and fragment.
-fn address(url: &Url) -> Result<Uri, ClientError> {
-    let mut bare = url.clone();
-    bare.set_fragment(None);
-    // Both fail only for URLs without a host, which the next line refuses.
-    let _ = (bare.set_username(""), bare.set_password(None));
-    let uri: Uri =
-        bare.as_str().parse().map_err(|error| ClientError::new(ErrorKind::BadUrl, format!("{error}")))?;
-    if uri.host().is_none() || !matches!(bare.scheme(), "http" | "https") {
-        return Err(ClientError::new(ErrorKind::BadUrl, "expected an http or https URL with a host"));
-    }
-    Ok(uri)
 }
 
 fn basic(username: &str, password: &str) -> String {
@@ -348,33 +343,4 @@ async fn whole(
         buffer.extend_from_slice(&data);
     }
     Ok(Head { status: parts.status, headers: parts.headers })
-}
-
-fn classify(error: &PoolError) -> ClientError {
-    let kind = if causes(error).any(|cause| cause.is::<rustls::Error>()) {
-        ErrorKind::Tls
-    } else if error.is_connect() {
-        ErrorKind::Connect
-    } else {
-        ErrorKind::Protocol
-    };
-    ClientError::new(kind, deepest(error))
-}
-
-/// An error and what caused it. An `io::Error` that wraps another hides it from `source`.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| match error.downcast_ref::<std::io::Error>() {
-        Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-        None => error.source(),
-    })
-}
-
-fn deepest(error: &(dyn StdError + 'static)) -> String {
-    let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
-    let last = texts.last().cloned().unwrap_or_default();
-    match texts.iter().rev().nth(1) {
-        // The last one is often only an errno; the one before says during what.
-        Some(before) if !before.contains(&last) => format!("{before}: {last}"),
-        _ => last,
-    }
 }

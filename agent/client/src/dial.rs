@@ -113,6 +113,13 @@ pub(crate) struct Conn {
     proxied: bool,
 }
 
+impl Conn {
+    /// The connection itself.
+    pub(crate) fn into_tcp(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+}
+
 impl Connection for Conn {
     fn connected(&self) -> Connected {
         self.stream.connected().proxy(self.proxied)

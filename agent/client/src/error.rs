@@ -48,6 +48,14 @@ impl ClientError {
         self
     }
 
+    /// The same, for a request whose URL may be none.
+    pub(crate) fn of<T>(self, request: &http::Request<T>) -> Self {
+        match Url::parse(&request.uri().to_string()) {
+            Ok(url) => self.at(request.method(), &url),
+            Err(_) => self,
+        }
+    }
+
     pub(crate) fn maybe_sent(mut self) -> Self {
         self.sent = true;
         self

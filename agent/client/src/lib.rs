@@ -7,9 +7,13 @@ mod client;
 mod config;
 mod dial;
 mod error;
+mod failure;
 mod files;
+mod hop;
+mod session;
 mod tls;
 
 pub use client::{Client, Head, Limits, Response};
 pub use config::{Auth, HttpClientConfig, Proxy, Secret, Source, TlsConfig, TlsVersion};
 pub use error::{ClientError, ErrorKind};
+pub use session::{Answer, Session};

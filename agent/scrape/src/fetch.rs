@@ -1,20 +1,20 @@
 //! One request to a target, and the page that comes back.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Client, ClientError, ErrorKind, Head, Limits, Proxy};
+use client::{Answer, Client, ClientError, ErrorKind, Limits, Proxy, Session};
 use exposition::Format;
-use flate2::read::MultiGzDecoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
+use http::uri::InvalidUri;
+use http::{HeaderName, HeaderValue, Request, StatusCode, Uri};
 use model::NameValidation;
 use url::Host;
 
 use crate::buffers::Buffers;
 use crate::config::{ScrapeConfig, ScrapeProtocol};
+use crate::gunzip::gunzip;
 
 /// A page in plain text.
 #[derive(Clone, Copy)]
@@ -47,11 +47,15 @@ pub(crate) enum FetchError {
     Request(http::Error),
 }
 
+/// A connection that waits longer than this for its next use is not kept.
+const KEEP_MAX: Duration = Duration::from_secs(300);
+const TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+
 /// What all requests of one job have in common.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     client: Client,
-    accept: String,
+    accept: HeaderValue,
     compression: bool,
     /// Whether requests go to the hosts that their URLs name.
     direct: bool,
@@ -64,7 +68,8 @@ impl Fetcher {
     pub(crate) fn new(config: &ScrapeConfig) -> Result<Self, ClientError> {
         Ok(Self {
             client: Client::new(&config.http)?,
-            accept: accept(&config.scrape_protocols, config.names),
+            accept: HeaderValue::from_str(&accept(&config.scrape_protocols, config.names))
+                .unwrap_or(HeaderValue::from_static("*/*")),
             compression: config.enable_compression,
             direct: matches!(config.http.proxy, Proxy::None),
             fallback: config.fallback_scrape_protocol,
@@ -75,32 +80,47 @@ impl Fetcher {
         })
     }
 
-    /// Asks for a page; it stands in the buffers then.
+    /// The way to one target, which is asked that often.
+    pub(crate) fn session(&self, interval: Duration) -> Session {
+        Session::new(&self.client, interval <= KEEP_MAX)
+    }
+
+    /// Asks for a page; it stands in the buffers then. All requests of a session must be for the same URL.
     pub(crate) async fn fetch<'b>(
         &self,
+        session: &mut Session,
         url: &str,
         timeout: Duration,
         buffers: &'b mut Buffers,
     ) -> Result<Page<'b>, FetchError> {
-        let request = Request::get(url)
-            .header(ACCEPT, &self.accept)
-            .header(ACCEPT_ENCODING, self.encoding(url))
-            .header(USER_AGENT, concat!("Vedette/", env!("CARGO_PKG_VERSION")))
-            .header("X-Prometheus-Scrape-Timeout-Seconds", timeout.as_secs_f64().to_string())
-            .body(Bytes::new())
-            .map_err(FetchError::Request)?;
+        let uri: Uri = url.parse().map_err(|error: InvalidUri| FetchError::Request(error.into()))?;
         let limits = Limits { timeout, body_max: self.body_limit };
-        let head = self.client.send_into(request, limits, &mut buffers.wire).await.map_err(|error| {
-            match error.kind() {
+        let request = || self.request(&uri, url, timeout);
+        let answer =
+            session.get(request, limits, &mut buffers.wire).await.map_err(|error| match error.kind() {
                 ErrorKind::BodyTooLarge => FetchError::TooLarge,
                 _ => FetchError::Client(error),
-            }
-        })?;
-        if head.status != StatusCode::OK {
-            return Err(FetchError::Status(head.status));
+            })?;
+        if answer.status != StatusCode::OK {
+            return Err(FetchError::Status(answer.status));
         }
-        let format = self.format(&head.headers)?;
-        Ok(Page { bytes: self.unpack(&head, buffers)?, format })
+        let format = self.format(text(&answer.content_type))?;
+        Ok(Page { bytes: self.unpack(answer, &mut buffers.plain)?, format })
+    }
+
+    fn request(&self, uri: &Uri, url: &str, timeout: Duration) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, self.accept.clone());
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.encoding(url)));
+        let agent = concat!("Vedette/", env!("CARGO_PKG_VERSION"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        let seconds = HeaderValue::from_str(&timeout.as_secs_f64().to_string());
+        if let Ok(seconds) = seconds {
+            headers.insert(TIMEOUT, seconds);
+        }
+        request
     }
 
     /// On one host, packing costs both sides more than the bytes do.
@@ -109,22 +129,20 @@ impl Fetcher {
     }
 
     /// The body without its compression, bounded before it is there.
-    fn unpack<'b>(&self, head: &Head, buffers: &'b mut Buffers) -> Result<&'b [u8], FetchError> {
-        let encoding = head.headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
-        let bytes = match encoding {
-            "" | "identity" => &buffers.wire,
+    fn unpack<'b>(&self, answer: Answer<'b>, plain: &'b mut Vec<u8>) -> Result<&'b [u8], FetchError> {
+        let bytes = match text(&answer.content_encoding) {
+            "" | "identity" => answer.body,
             "gzip" => {
-                gunzip(&buffers.wire, self.body_limit, &mut buffers.plain)
+                gunzip(answer.body, self.body_limit, plain)
                     .map_err(|error| FetchError::Body(format!("reading the gzip body: {error}")))?;
-                &buffers.plain
+                plain
             }
             other => return Err(FetchError::Body(format!("unsupported Content-Encoding {other:?}"))),
         };
         if bytes.len() as u64 >= self.body_limit { Err(FetchError::TooLarge) } else { Ok(bytes) }
     }
 
-    fn format(&self, headers: &HeaderMap) -> Result<PageFormat, FetchError> {
-        let content_type = headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
+    fn format(&self, content_type: &str) -> Result<PageFormat, FetchError> {
         let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         match (media_type.as_str(), self.fallback) {
             ("application/openmetrics-text", _) => Ok(PageFormat::Text(Format::OpenMetrics)),
@@ -148,11 +166,10 @@ impl Fetcher {
     }
 }
 
-/// Unpacks at most `limit` bytes into a buffer; what it held goes.
-pub(crate) fn gunzip(packed: &[u8], limit: u64, plain: &mut Vec<u8>) -> std::io::Result<()> {
-    plain.clear();
-    MultiGzDecoder::new(packed).take(limit).read_to_end(plain)?;
-    Ok(())
+/// A header's value; `?` where it is no text.
+fn text(value: &[u8]) -> &str {
+    let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    std::str::from_utf8(value).ok().filter(|_| is_text).unwrap_or("?")
 }
 
 /// Whether a URL names this host by one of its own addresses.

@@ -7,6 +7,7 @@
 mod buffers;
 mod config;
 mod fetch;
+mod gunzip;
 mod histograms;
 mod known;
 mod labels;

@@ -8,7 +8,8 @@ use storage::Appender;
 use tokio::sync::mpsc;
 
 use crate::config::ScrapeConfig;
-use crate::fetch::{Page, PageFormat, gunzip};
+use crate::fetch::{Page, PageFormat};
+use crate::gunzip::gunzip;
 use crate::metrics::Metrics;
 use crate::series::{Counts, Origin, SeriesState};
 use crate::sink::{Losses, Sink};

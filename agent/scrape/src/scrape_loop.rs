@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::Session;
 use env::{SharedClock, Tasks};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -12,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::buffers::IdleBuffers;
 use crate::config::ScrapeConfig;
 use crate::fetch::{FetchError, Fetcher, Page};
+use crate::labels::Found;
 use crate::page::PageError;
 use crate::schedule::Schedule;
 use crate::series::{Counts, Origin, SeriesState, WriteError};
@@ -92,6 +94,7 @@ async fn run(job: &Job, target: &Target, mut state: SeriesState, stop: &Cancella
     let hash = found.labels.stable_hash() ^ xxh3_64(found.url.as_bytes()) ^ job.offset_seed;
     let schedule = Schedule::new(found.interval, hash);
     let mut moment = schedule.after(job.clock.now_ms());
+    let mut session = job.fetcher.session(found.interval);
     loop {
         // Short naps, so that a clock that was set is noticed within one interval.
         let wait = Duration::from_millis((moment - job.clock.now_ms()).clamp(0, i64::MAX).unsigned_abs());
@@ -112,20 +115,23 @@ async fn run(job: &Job, target: &Target, mut state: SeriesState, stop: &Cancella
         tokio::select! {
             biased;
             () = job.tasks.stopping() => return state,
-            () = Box::pin(scrape(job, target, &mut state, timestamp)) => {}
+            () = Box::pin(scrape(job, target, &mut session, &mut state, timestamp)) => {}
         }
         moment = schedule.next(moment, job.clock.now_ms());
     }
 }
 
 /// One scrape, from the request to its report.
-async fn scrape(job: &Job, target: &Target, state: &mut SeriesState, timestamp: i64) {
+async fn scrape(job: &Job, target: &Target, session: &mut Session, state: &mut SeriesState, timestamp: i64) {
     let begun = job.clock.monotonic();
     let forced = job.forced_error.lock().clone();
     let mut buffers = job.buffers.take();
     let fetched = match forced {
         Some(_) => None,
-        None => Some(job.fetcher.fetch(&target.found.url, target.found.timeout, &mut buffers).await),
+        None => {
+            let Found { url, timeout, .. } = &target.found;
+            Some(job.fetcher.fetch(session, url, *timeout, &mut buffers).await)
+        }
     };
     let took = job.clock.monotonic().saturating_sub(begun);
     let (mut losses, mut counts, mut size) = (Losses::default(), Counts::default(), 0.0);

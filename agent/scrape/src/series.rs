@@ -132,8 +132,8 @@ impl SeriesState {
         let same = self.last.as_ref().is_some_and(|last| last.is(&known.layouts));
         if !same {
             let now = Written::new(&known.layouts);
-            counts.added = now.series(false).difference(&self.last_series()).count();
-            self.mark_gone(&now.series(true), timestamp, sink, losses)?;
+            counts.added = now.added(self.last.as_ref());
+            self.mark_gone(Some(&now), timestamp, sink, losses)?;
             self.last = Some(now);
         }
         self.live = true;
@@ -190,7 +190,7 @@ impl SeriesState {
         sink: &Sink,
         losses: &mut Losses,
     ) -> Result<(), AppendError> {
-        self.mark_gone(&HashSet::new(), timestamp, sink, losses)?;
+        self.mark_gone(None, timestamp, sink, losses)?;
         self.histograms.end(timestamp, sink, losses)?;
         self.live = false;
         Ok(())
@@ -217,20 +217,17 @@ impl SeriesState {
         sink.append(layout, timestamp, &cells, losses)
     }
 
-    fn last_series(&self) -> HashSet<Labels> {
-        self.last.as_ref().map(|last| last.series(false)).unwrap_or_default()
-    }
-
     fn mark_gone(
         &self,
-        staying: &HashSet<Labels>,
+        staying: Option<&Written>,
         timestamp: i64,
         sink: &Sink,
         losses: &mut Losses,
     ) -> Result<(), AppendError> {
         let Some(last) = self.last.as_ref().filter(|_| self.live) else { return Ok(()) };
+        let staying = staying.map(|now| Series::of(now, last, true)).unwrap_or_default();
         for (layout, _) in last.layouts.iter().filter(|(_, tracked)| *tracked) {
-            let gone = |slot| if staying.contains(&layout.series(slot)) { Cell::Absent } else { Cell::Stale };
+            let gone = |slot| if staying.has(layout, slot) { Cell::Absent } else { Cell::Stale };
             let cells: Vec<Cell> = (0..layout.slots().len()).map(gone).collect();
             if cells.contains(&Cell::Stale) {
                 let mut layout = sink.appender.layout(Layout::clone(layout))?;
@@ -253,10 +250,51 @@ impl Written {
         own.eq(layouts.iter().map(|(layout, tracked)| (layout.layout().id(), *tracked)))
     }
 
-    /// The label sets of its series, or only of those that get stale markers.
-    fn series(&self, tracked_only: bool) -> HashSet<Labels> {
-        let layouts = self.layouts.iter().filter(|(_, tracked)| *tracked || !tracked_only);
-        layouts.flat_map(|(layout, _)| (0..layout.slots().len()).map(|slot| layout.series(slot))).collect()
+    /// How many of its series another one, if any, has not.
+    fn added(&self, before: Option<&Self>) -> usize {
+        let known = before.map(|before| Series::of(before, self, false)).unwrap_or_default();
+        let new = |layout: &Arc<Layout>, slot| (!known.has(layout, slot)).then(|| layout.series(slot));
+        let slots = |layout: &Arc<Layout>| 0..layout.slots().len();
+        let all = self.layouts.iter().flat_map(|(layout, _)| slots(layout).map(move |slot| (layout, slot)));
+        all.filter_map(|(layout, slot)| new(layout, slot)).collect::<HashSet<_>>().len()
+    }
+}
+
+/// Series to be looked up.
+enum Series<'a> {
+    /// Of one target, which those that are looked for have too: by what their slots add to it.
+    OfTarget(HashSet<&'a Labels>),
+    /// By all of their labels.
+    Whole(HashSet<Labels>),
+}
+
+impl Default for Series<'_> {
+    fn default() -> Self {
+        Self::OfTarget(HashSet::new())
+    }
+}
+
+impl<'a> Series<'a> {
+    /// Those of `written`, or only those of them that get stale markers; `sought`: what is looked for.
+    fn of(written: &'a Written, sought: &Written, tracked_only: bool) -> Self {
+        let mut targets = written.layouts.iter().chain(&sought.layouts).map(|(layout, _)| layout.target());
+        let first = targets.next();
+        let one = targets.all(|target| Some(target) == first);
+        let layouts = || written.layouts.iter().filter(|(_, tracked)| *tracked || !tracked_only);
+        if one {
+            return Self::OfTarget(
+                layouts().flat_map(|(layout, _)| layout.slots()).map(|slot| &slot.labels).collect(),
+            );
+        }
+        let series = |layout: &'a Arc<Layout>| (0..layout.slots().len()).map(move |slot| layout.series(slot));
+        Self::Whole(layouts().flat_map(|(layout, _)| series(layout)).collect())
+    }
+
+    fn has(&self, layout: &Layout, slot: usize) -> bool {
+        match self {
+            Self::OfTarget(slots) => slots.contains(&layout.slots()[slot].labels),
+            Self::Whole(series) => series.contains(&layout.series(slot)),
+        }
     }
 }
 

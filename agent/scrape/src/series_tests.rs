@@ -145,3 +145,53 @@ proptest! {
         prop_assert_eq!(&*store.samples.lock(), &expected(&scrapes));
     }
 }
+
+mod lookup {
+    use proptest::prelude::*;
+
+    use super::super::*;
+
+    /// Layouts of targets and slots that may, together, be the same series.
+    fn written() -> impl Strategy<Value = Written> {
+        let labels = |names: Vec<&'static str>| {
+            let pair = (prop::sample::select(names), prop::sample::select(vec!["1", "2"]));
+            prop::collection::vec(pair, 0..3).prop_map(Labels::from_pairs)
+        };
+        let target = prop_oneof![Just(Labels::from_pairs([("i", "1")])), labels(vec!["i", "a"])];
+        let slots = prop::collection::hash_set(labels(vec!["a", "b", "i"]), 0..5);
+        prop::collection::vec((target, slots, any::<bool>()), 0..3).prop_map(|all| Written {
+            layouts: all
+                .into_iter()
+                .map(|(target, slots, tracked)| {
+                    let own: HashSet<Labels> =
+                        slots.into_iter().map(|labels| labels.filtered(|name| !target.has(name))).collect();
+                    let slot = |labels| Slot::new(labels, Metadata::default());
+                    let layout = Layout::new(target, own.into_iter().map(slot).collect());
+                    (Arc::new(layout.expect("a layout")), tracked)
+                })
+                .collect(),
+        })
+    }
+
+    fn all(written: &Written, tracked_only: bool) -> HashSet<Labels> {
+        let layouts = written.layouts.iter().filter(|(_, tracked)| *tracked || !tracked_only);
+        layouts.flat_map(|(layout, _)| (0..layout.slots().len()).map(|slot| layout.series(slot))).collect()
+    }
+
+    proptest! {
+        /// A series is its whole label set, however it is looked up.
+        #[test]
+        fn series_are_found_by_all_of_their_labels(now in written(), last in written()) {
+            prop_assert_eq!(now.added(Some(&last)), all(&now, false).difference(&all(&last, false)).count());
+            prop_assert_eq!(now.added(None), all(&now, false).len());
+            for tracked in [false, true] {
+                let (series, naive) = (Series::of(&now, &last, tracked), all(&now, tracked));
+                for (layout, _) in &last.layouts {
+                    for slot in 0..layout.slots().len() {
+                        prop_assert_eq!(series.has(layout, slot), naive.contains(&layout.series(slot)));
+                    }
+                }
+            }
+        }
+    }
+}

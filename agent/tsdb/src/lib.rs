@@ -21,6 +21,7 @@ mod options;
 mod order;
 mod outage;
 mod own;
+mod places;
 mod query;
 mod record;
 mod record_layout;

@@ -192,7 +192,8 @@ impl State {
             return Ok(self.own_append_checked(token, &known, row, in_bounds));
         };
         if verdict.appended > 0 {
-            (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, row.cells);
+            let present = verdict.appended;
+            (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, row.cells, present);
         }
         Ok(verdict)
     }
@@ -244,14 +245,21 @@ impl State {
             }
         }
         if verdict.appended > 0 {
-            (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, &cells);
+            let present = verdict.appended;
+            (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, &cells, present);
         }
         verdict
     }
 
     /// Puts a row into the open frame and, where its window is there, into the head. Gives the
-    /// frame's position, and whether it was closed.
-    pub(crate) fn put_own_row(&mut self, token: u64, timestamp: i64, cells: &[Cell]) -> (u64, bool) {
+    /// frame's position, and whether it was closed. `present`: how many of the cells are not absent.
+    pub(crate) fn put_own_row(
+        &mut self,
+        token: u64,
+        timestamp: i64,
+        cells: &[Cell],
+        present: usize,
+    ) -> (u64, bool) {
         let window = window_of(timestamp);
         let mut sealed = false;
         if self.own.open.as_ref().is_some_and(|open| open.window != window) {
@@ -291,7 +299,7 @@ impl State {
         open.rows += 1;
         if let Some(window) = head.windows.get_mut(&window) {
             window.incomplete |= !kept;
-            window.samples += samples(&layout, cells);
+            window.samples += present;
         }
         let (position, full) = (own.position, open.body.len() >= BODY_FULL);
         if full {

@@ -116,7 +116,7 @@ impl Rows {
     }
 
     /// All tiles, each with its rows.
-    pub(crate) fn tiles(&self) -> impl Iterator<Item = (Arc<Sealed>, &[At])> {
+    pub(crate) fn tiles(&self) -> impl Iterator<Item = (Arc<Sealed>, Vec<At>)> {
         self.runs.iter().flat_map(Run::tiles)
     }
 

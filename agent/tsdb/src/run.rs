@@ -1,10 +1,12 @@
 //! A run: rows of one group in order of time, of which the older are sealed tiles and the rest changes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
 use crate::codec::{CodecError, Tile, TileBuilder};
+use crate::places::Places;
 use crate::row::RowState;
 use crate::spill::{Sealed, SpillFile};
 use crate::view::{TileView, View};
@@ -28,7 +30,7 @@ pub(crate) struct Point {
 }
 
 /// When a row was, and where it came from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At {
     pub(crate) timestamp: i64,
     pub(crate) sequence: (u64, u32),
@@ -37,7 +39,7 @@ pub(crate) struct At {
 /// Rows in order of time, no two at one.
 #[derive(Debug, Default)]
 pub(crate) struct Run {
-    rows: Vec<At>,
+    rows: Places,
     /// Of the first rows, in order.
     tiles: Vec<Arc<Sealed>>,
     /// The rest.
@@ -56,8 +58,8 @@ pub(crate) struct OpenRow {
 
 impl Run {
     /// Its first and last row.
-    pub(crate) fn ends(&self) -> Option<(&At, &At)> {
-        Some((self.rows.first()?, self.rows.last()?))
+    pub(crate) fn ends(&self) -> Option<(At, At)> {
+        Some((self.rows.get(0)?, self.rows.last()?))
     }
 
     /// Whether changes against that row can follow.
@@ -85,10 +87,10 @@ impl Run {
     }
 
     /// Its tiles, each with its rows.
-    pub(crate) fn tiles(&self) -> impl Iterator<Item = (Arc<Sealed>, &[At])> {
+    pub(crate) fn tiles(&self) -> impl Iterator<Item = (Arc<Sealed>, Vec<At>)> {
         let mut start = 0;
         self.tiles.iter().map(move |tile| {
-            let rows = &self.rows[start..start + tile.rows()];
+            let rows = self.rows.range(start..start + tile.rows()).collect();
             start += tile.rows();
             (Arc::clone(tile), rows)
         })
@@ -98,23 +100,22 @@ impl Run {
     pub(crate) fn view(&self, width: usize, slots: &[u32], range: TimeRange, view: &mut View) {
         let mut at = 0;
         for tile in &self.tiles {
-            let rows = &self.rows[at..at + tile.rows()];
-            at += tile.rows();
-            let (from, to) = within(rows, range);
-            if from < to {
-                view.tiles.push(TileView { tile: Arc::clone(tile), from, rows: rows[from..to].to_vec() });
+            let found = self.rows.within(at..at + tile.rows(), range);
+            if !found.is_empty() {
+                let (from, rows) = (found.start - at, self.rows.range(found).collect());
+                view.tiles.push(TileView { tile: Arc::clone(tile), from, rows });
             }
+            at += tile.rows();
         }
-        let rows = &self.rows[at..];
-        let (from, to) = within(rows, range);
-        if from < to {
+        let found = self.rows.within(at..self.rows.len(), range);
+        if !found.is_empty() {
             self.replay(width, |position, row| {
-                if position >= from {
+                if let Some(place) = self.rows.get(at + position).filter(|_| at + position >= found.start) {
                     for (&slot, out) in slots.iter().zip(view.open.iter_mut()) {
-                        out.extend(rows[position].point(row.slots[slot as usize].cell()));
+                        out.extend(place.point(row.slots[slot as usize].cell()));
                     }
                 }
-                position + 1 < to
+                at + position + 1 < found.end
             });
         }
     }
@@ -156,22 +157,42 @@ impl Run {
         let rows = self.open.len();
         let mut builder = TileBuilder::default();
         builder.begin(&self.timestamps(self.rows.len() - rows..self.rows.len()))?;
+        let moving = self.moving(width);
         // A part of a wide group at a time: its cells take up sixteen times what they say.
         for from in (0..width).step_by(COLUMNS_AT_ONCE) {
             let to = width.min(from + COLUMNS_AT_ONCE);
-            let mut columns = vec![Cell::Absent; (to - from) * rows];
+            let here: Vec<usize> =
+                (from..to).filter(|slot| moving[slot / 8] & 1 << (slot % 8) != 0).collect();
+            let mut columns = vec![Cell::Absent; here.len() * rows];
+            let mut put = Ok(());
             let given = self.replay(width, |position, row| {
-                for (column, state) in row.slots[from..to].iter().enumerate() {
-                    columns[column * rows + position] = state.cell();
+                for (column, &slot) in here.iter().enumerate() {
+                    columns[column * rows + position] = row.slots[slot].cell();
+                }
+                if position + 1 == rows {
+                    put = put_columns(&mut builder, row, from..to, &here, columns.chunks_exact(rows));
                 }
                 true
             });
             if given < rows {
                 return Err(CodecError::new("a new tile", "an open row does not follow from the one before"));
             }
-            columns.chunks_exact(rows).try_for_each(|column| builder.column(column))?;
+            put?;
         }
         builder.finish()
+    }
+
+    /// The slots that a row after the first open one may change, a bit each: most keep what the first one said.
+    fn moving(&self, width: usize) -> Vec<u8> {
+        let mut moving = vec![0; width.div_ceil(8)];
+        for open in self.open.iter().skip(1) {
+            // Changes begin with the bits of the slots that they change.
+            match open.changes.get(..moving.len()).filter(|_| !open.reset) {
+                Some(changed) => moving.iter_mut().zip(changed).for_each(|(all, changed)| *all |= changed),
+                None => moving.fill(u8::MAX),
+            }
+        }
+        moving
     }
 
     /// Small tiles at the end as one, in the file where there is one: memory has no more of them from then on.
@@ -186,14 +207,15 @@ impl Run {
         let mut builder = TileBuilder::default();
         builder.begin(&self.timestamps(start..start + rows))?;
         let mut column = Vec::with_capacity(rows);
+        // Those that are small have not been put into the file.
+        let small: Vec<&Tile> = self.tiles[first..].iter().filter_map(|tile| tile.in_memory()).collect();
         for slot in 0..width {
-            column.clear();
-            for tile in &self.tiles[first..] {
-                // Those that are small have not been put into the file.
-                if let Sealed::Memory(tile) = &**tile {
-                    tile.cells(slot, &mut column)?;
-                }
+            if let Some(cell) = constant(&small, slot)? {
+                builder.constant(cell)?;
+                continue;
             }
+            column.clear();
+            small.iter().try_for_each(|tile| tile.cells(slot, &mut column))?;
             builder.column(&column)?;
         }
         let joined = builder.finish()?;
@@ -203,7 +225,7 @@ impl Run {
     }
 
     fn timestamps(&self, rows: std::ops::Range<usize>) -> Vec<i64> {
-        self.rows[rows].iter().map(|at| at.timestamp).collect()
+        self.rows.range(rows).map(|at| at.timestamp).collect()
     }
 }
 
@@ -214,8 +236,90 @@ impl At {
     }
 }
 
-/// The positions of the rows of a range.
-fn within(rows: &[At], range: TimeRange) -> (usize, usize) {
-    let from = rows.partition_point(|at| at.timestamp < range.start);
-    (from, rows.partition_point(|at| at.timestamp <= range.end))
+/// Adds the columns of some slots: those of `moving` as they are given, the others as the last row has them.
+fn put_columns<'a>(
+    builder: &mut TileBuilder,
+    last: &RowState,
+    slots: Range<usize>,
+    moving: &[usize],
+    mut columns: impl Iterator<Item = &'a [Cell]>,
+) -> Result<(), CodecError> {
+    let mut moving = moving.iter().peekable();
+    for slot in slots {
+        match moving.next_if_eq(&&slot).and_then(|_| columns.next()) {
+            Some(column) => builder.column(column)?,
+            None => builder.constant(last.slots[slot].cell())?,
+        }
+    }
+    Ok(())
+}
+
+/// The cell that a slot has in every row of some tiles, if it has one.
+fn constant(tiles: &[&Tile], slot: usize) -> Result<Option<Cell>, CodecError> {
+    let mut cell = None;
+    for tile in tiles {
+        let own = tile.constant(slot)?;
+        if own.is_none() || (cell.is_some() && own != cell) {
+            return Ok(None);
+        }
+        cell = own;
+    }
+    Ok(cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use storage::Number;
+
+    use super::*;
+
+    fn cell() -> impl Strategy<Value = Cell> {
+        prop_oneof![
+            Just(Cell::Absent),
+            Just(Cell::Stale),
+            (0..3i64, 0..2u8)
+                .prop_map(|(mantissa, exponent)| Cell::Value(Number::Decimal { mantissa, exponent })),
+            Just(Cell::Value(Number::Raw(f64::NAN.to_bits()))),
+        ]
+    }
+
+    proptest! {
+        /// Tiles of a run are those of its cells, column by column, whatever stayed as it was.
+        #[test]
+        fn tiles_are_those_of_the_cells(
+            width in 1..20usize, changes in prop::collection::vec((0..130usize, 0..20usize, cell()), 0..30),
+            rows in 1..140usize, keyframes in prop::collection::vec(0..140usize, 0..3),
+        ) {
+            let mut cells = vec![Cell::Absent; width];
+            let (mut run, mut state, mut all) = (Run::default(), RowState::empty(width), Vec::new());
+            for position in 0..rows {
+                for (_, slot, cell) in changes.iter().filter(|(at, slot, _)| *at == position && *slot < width) {
+                    cells[*slot] = *cell;
+                }
+                let keyframe = run.open.is_empty() || keyframes.contains(&position);
+                let encoded = state.encode_next(keyframe, 0, position as i64, &cells, &mut Vec::new());
+                let at = At { timestamp: position as i64, sequence: (1, position as u32) };
+                run.push(at, OpenRow { reset: keyframe, changes: encoded.into(), more: None }, width, None);
+                all.push(state.slots.iter().map(|slot| slot.cell()).collect::<Vec<_>>());
+            }
+            let mut start = 0;
+            for tile in &run.tiles {
+                let times: Vec<i64> = (start..start + tile.rows()).map(|row| row as i64).collect();
+                let rows: Vec<&[Cell]> = all[start..start + tile.rows()].iter().map(Vec::as_slice).collect();
+                let expected = TileBuilder::default().rows(&times, &rows).expect("a tile");
+                let tile = tile.in_memory().expect("no file");
+                // Joined ones name the same values, perhaps otherwise.
+                prop_assert!(tile.rows() == TILE_ROWS || *tile == expected);
+                for slot in 0..width {
+                    let (mut own, mut whole) = (Vec::new(), Vec::new());
+                    tile.cells(slot, &mut own).and_then(|()| expected.cells(slot, &mut whole)).expect("cells");
+                    let bits = |cells: &[Cell]| cells.iter().map(|cell| cell_bits(*cell)).collect::<Vec<_>>();
+                    prop_assert_eq!(bits(&own), bits(&whole));
+                }
+                start += tile.rows();
+            }
+            prop_assert_eq!(rows - start, run.open.len());
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use storage::{Epoch, Frame, FrameError, FrameSource, IntervalSet, Layout, LayoutId, StreamId, StreamInfo};
+use storage::{
+    Cell, Epoch, Frame, FrameError, FrameSource, IntervalSet, Layout, LayoutId, StreamId, StreamInfo,
+};
 use tokio::sync::watch;
 
 use crate::segments::FrameReader;
@@ -159,7 +161,8 @@ impl Inner {
                     continue;
                 };
                 let cells: Vec<_> = row.slots.iter().map(|slot| slot.cell()).collect();
-                state.put_own_row(token, row.timestamp, &cells);
+                let present = cells.iter().filter(|cell| **cell != Cell::Absent).count();
+                state.put_own_row(token, row.timestamp, &cells, present);
                 count += 1;
             }
         }

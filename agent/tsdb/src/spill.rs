@@ -127,6 +127,14 @@ impl From<Malformed> for SpillError {
 }
 
 impl Sealed {
+    /// The tile, where it is not in a file.
+    pub(crate) fn in_memory(&self) -> Option<&Tile> {
+        match self {
+            Self::Memory(tile) => Some(tile),
+            Self::File(_) => None,
+        }
+    }
+
     /// A tile, in the file where that takes it.
     pub(crate) fn new(tile: Tile, file: Option<&Arc<SpillFile>>) -> Self {
         let Some(file) = file else { return Self::Memory(tile) };

@@ -45,9 +45,11 @@ pub(super) fn put(ints: &[i64], out: &mut Vec<u8>) -> u8 {
         }
         let mut found = Survey::of(&orders[order][..count]);
         found.bits += START_COST * order as u32;
-        if best.is_none_or(|(_, best)| found.bits < best.bits) {
-            best = Some((order, found));
+        if best.is_some_and(|(_, best)| found.bits >= best.bits) {
+            // What differences do not make smaller, differences of those do not either.
+            break;
         }
+        best = Some((order, found));
     }
     let Some((order, survey)) = best else { return CONSTANT };
     let plan = survey.plan(order as u8 + 1, &orders[order][..ints.len() - order]);

@@ -44,6 +44,9 @@ impl Split {
                 return self.ints.resize(cells.len(), int);
             }
         }
+        if self.decimals(cells) {
+            return;
+        }
         self.form = Form::choose(cells);
         for (row, &cell) in (0u32..).zip(cells) {
             let int = if let Cell::Value(number) = cell { self.form.int(number) } else { None };
@@ -52,6 +55,28 @@ impl Split {
                 None => self.rest.push((row, cell)),
             }
         }
+    }
+
+    /// Takes a column apart whose cells are all decimals of one exponent, as nearly all are.
+    fn decimals(&mut self, cells: &[Cell]) -> bool {
+        let Some(Cell::Value(Number::Decimal { exponent, .. })) = cells.first().copied() else {
+            return false;
+        };
+        let mut good = true;
+        self.ints.extend(cells.iter().map(|cell| match cell {
+            Cell::Value(Number::Decimal { mantissa, exponent: own }) if *own == exponent => *mantissa,
+            _ => {
+                good = false;
+                0
+            }
+        }));
+        let form = Form::Decimal(exponent);
+        if good && Form::from_code(form.code()).is_ok_and(|known| known == form) && form.admits(&self.ints) {
+            self.form = form;
+            return true;
+        }
+        self.ints.clear();
+        false
     }
 
     /// Whether two columns have their integers in the same rows and the same form.
@@ -236,6 +261,37 @@ fn cell(reader: &mut Reader<'_>) -> Result<Cell, Malformed> {
         code => {
             let number = Number::decimal(reader.zigzag()?, code - CODE_DECIMAL);
             number.map(Cell::Value).ok_or(Malformed("a decimal out of range"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The short way takes a column apart as the long one does.
+        #[test]
+        fn decimals_are_taken_apart_the_same_either_way(
+            cells in prop::collection::vec(
+                (-3i64..3, 0..2u8, 0..20u8).prop_map(|(mantissa, exponent, odd)| match odd {
+                    0 => Cell::Absent,
+                    1 => Cell::Value(Number::Decimal { mantissa: (1 << 53) + mantissa, exponent: 1 }),
+                    2 => Cell::Value(Number::Decimal { mantissa, exponent: 23 }),
+                    _ => Cell::Value(Number::Decimal { mantissa, exponent: exponent / 2 }),
+                }),
+                1..20,
+            ),
+        ) {
+            let mut short = Split::default();
+            if short.decimals(&cells) {
+                let form = Form::choose(&cells);
+                let number = |cell: &Cell| if let Cell::Value(number) = cell { form.int(*number) } else { None };
+                let long: Option<Vec<i64>> = cells.iter().map(number).collect();
+                prop_assert_eq!((short.form, Some(short.ints)), (form, long));
+            }
         }
     }
 }

@@ -317,6 +317,30 @@ impl TileBuilder {
             let rest = self.split.put_rest(&mut self.payload);
             self.payload[start + 1] = rest | ints::put(&self.split.ints, &mut self.payload);
         }
+        self.end_column()
+    }
+
+    /// Adds the next column, with this cell in each row.
+    ///
+    /// # Errors
+    /// As [`TileBuilder::column`].
+    pub(crate) fn constant(&mut self, cell: Cell) -> Result<(), CodecError> {
+        let int = match cell {
+            Cell::Value(number) => Form::of(number).int(number).map(|int| (Form::of(number), int)),
+            Cell::Absent | Cell::Stale => None,
+        };
+        let Some((form, int)) = int else {
+            let cells = vec![cell; self.rows];
+            return self.column(&cells);
+        };
+        self.payload.extend_from_slice(&[form.code(), 0]);
+        // One integer is written as many equal ones are.
+        let head = self.payload.len() - 1;
+        self.payload[head] = ints::put(&[int], &mut self.payload);
+        self.end_column()
+    }
+
+    fn end_column(&mut self) -> Result<(), CodecError> {
         let end =
             u32::try_from(self.payload.len()).map_err(|_| CodecError::new("a new tile", "over 4 GiB"))?;
         self.ends.push(end);

@@ -224,7 +224,7 @@ impl Sealing<'_> {
             let mut rows = rows.lock();
             rows.close()?;
             let tiles = rows.tiles();
-            pieces.extend(tiles.map(|(tile, rows)| Piece { rows: rows.to_vec(), cells: Cells::Tile(tile) }));
+            pieces.extend(tiles.map(|(tile, rows)| Piece { rows, cells: Cells::Tile(tile) }));
         }
         Ok(pieces)
     }
