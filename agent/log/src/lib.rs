@@ -12,6 +12,6 @@ mod scan;
 
 pub use disk::{Disk, SegmentFile, SystemDisk};
 pub use error::LogError;
-pub use log::{Log, LogOptions, Moved, SegmentStat};
+pub use log::{Log, LogOptions, Moved, SegmentStat, segments};
 pub use record::{Location, RECORD_MAX, Record};
-pub use scan::{Damage, Recovery, SegmentReader, scan_segment};
+pub use scan::{Damage, Found, Recovery, SegmentReader, scan_segment, survey_segment};

@@ -84,6 +84,28 @@ impl Log {
     pub fn open(options: LogOptions, visit: &mut dyn FnMut(Record)) -> Result<(Self, Recovery), LogError> {
         let dir = options.dir.clone();
         std::fs::create_dir_all(&dir).map_err(LogError::io("creating", &dir))?;
+        let opened = Self::read(options, true, visit)?;
+        sync_last(&dir, &opened.0.closed);
+        Ok(opened)
+    }
+
+    /// The same to read only: no file is made, removed or synced; nothing may be appended.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn open_to_read(
+        dir: impl Into<PathBuf>,
+        visit: &mut dyn FnMut(Record),
+    ) -> Result<(Self, Recovery), LogError> {
+        Self::read(LogOptions::new(dir), false, visit)
+    }
+
+    fn read(
+        options: LogOptions,
+        remove_empty: bool,
+        visit: &mut dyn FnMut(Record),
+    ) -> Result<(Self, Recovery), LogError> {
+        let dir = options.dir.clone();
         let mut recovery = Recovery::default();
         let mut closed = Vec::new();
         let indexes = list(&dir)?;
@@ -110,6 +132,9 @@ impl Log {
                 recovery.corrupt_regions += 1;
                 recovery.corrupt_bytes += damage.torn;
             }
+            if records == 0 && damage == Damage::default() && !remove_empty {
+                continue;
+            }
             if records == 0 && damage == Damage::default() {
                 // A start that was cut short leaves one at the end, never before others.
                 recovery.missing += u64::from(position + 1 < indexes.len());
@@ -121,7 +146,6 @@ impl Log {
             recovery.segments += 1;
             closed.push(SegmentStat { index, bytes });
         }
-        sync_last(&dir, &closed);
         let next_index = indexes.last().map_or(1, |last| last + 1);
         let log = Self {
             options,
@@ -336,6 +360,15 @@ impl Log {
         let last = self.waiting.last()?;
         Some(Location { segment: last.at.segment, offset: last.at.offset + last.bytes.len() as u64 })
     }
+}
+
+/// The segments of the log in `dir`, oldest first.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn segments(dir: &Path) -> Result<Vec<SegmentStat>, LogError> {
+    let stat = |index| SegmentStat { index, bytes: file_size(&segment_path(dir, index)) };
+    Ok(list(dir)?.into_iter().map(stat).collect())
 }
 
 /// The indexes of a folder's segments in order; other files are left alone.

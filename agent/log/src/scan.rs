@@ -40,14 +40,47 @@ pub struct Recovery {
     pub torn_bytes: u64,
 }
 
+/// What stands in a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An intact record.
+    Record(Record),
+    /// Bytes that are none, up to the next intact record or the end.
+    Damaged {
+        /// Where they start.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+        /// No intact record follows.
+        at_end: bool,
+    },
+}
+
+/// Gives everything that stands in a segment, in order, damage with its place.
+///
+/// # Errors
+/// When the file cannot be opened or read; damage is no error.
+pub fn survey_segment(dir: &Path, segment: u64, visit: &mut dyn FnMut(Found)) -> Result<(), LogError> {
+    let path = segment_path(dir, segment);
+    let file = File::open(&path).map_err(LogError::io("opening", &path))?;
+    survey(file, segment, visit).map_err(LogError::io("reading", &path))
+}
+
 /// Gives every intact record of a segment, in order. Damage is stepped over.
 ///
 /// # Errors
 /// When the file cannot be opened or read; damage is no error.
 pub fn scan_segment(dir: &Path, segment: u64, visit: &mut dyn FnMut(Record)) -> Result<Damage, LogError> {
-    let path = segment_path(dir, segment);
-    let file = File::open(&path).map_err(LogError::io("opening", &path))?;
-    scan(file, segment, visit).map_err(LogError::io("reading", &path))
+    let mut damage = Damage::default();
+    survey_segment(dir, segment, &mut |found| match found {
+        Found::Record(record) => visit(record),
+        Found::Damaged { bytes, at_end: true, .. } => damage.torn = bytes,
+        Found::Damaged { bytes, at_end: false, .. } => {
+            damage.regions += 1;
+            damage.bytes += bytes;
+        }
+    })?;
+    Ok(damage)
 }
 
 /// The file of a segment.
@@ -96,10 +129,9 @@ impl SegmentReader {
     }
 }
 
-fn scan(file: impl Read, segment: u64, visit: &mut dyn FnMut(Record)) -> io::Result<Damage> {
+fn survey(file: impl Read, segment: u64, visit: &mut dyn FnMut(Found)) -> io::Result<()> {
     let mut window = Window { file, bytes: Vec::new(), start: 0, offset: 0 };
-    let mut damage = Damage::default();
-    // Damaged bytes since the last intact record, and whether they are one stretch so far.
+    // Damaged bytes since the last intact record.
     let mut bad = 0;
     if window.fill(SEGMENT_HEAD)? && window.bytes()[..SEGMENT_HEAD] == segment_head(segment)[..] {
         window.skip(SEGMENT_HEAD);
@@ -107,12 +139,11 @@ fn scan(file: impl Read, segment: u64, visit: &mut dyn FnMut(Record)) -> io::Res
     while window.fill(1)? {
         match next(&mut window, segment)? {
             Step::Record(record, length) => {
-                visit(record);
                 if bad > 0 {
-                    damage.regions += 1;
-                    damage.bytes += bad;
+                    visit(Found::Damaged { offset: window.offset - bad, bytes: bad, at_end: false });
                 }
                 bad = 0;
+                visit(Found::Record(record));
                 window.skip(length);
             }
             Step::Damaged(length) => {
@@ -121,8 +152,10 @@ fn scan(file: impl Read, segment: u64, visit: &mut dyn FnMut(Record)) -> io::Res
             }
         }
     }
-    damage.torn = bad;
-    Ok(damage)
+    if bad > 0 {
+        visit(Found::Damaged { offset: window.offset - bad, bytes: bad, at_end: true });
+    }
+    Ok(())
 }
 
 enum Step {

@@ -25,3 +25,4 @@ pub use functions::{FUNCTIONS, Function, function};
 pub use operator::{AggregateOp, BinaryOp, Cardinality, Matching};
 pub use parser::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse, parse_metric_selector, parse_series};
 pub use position::{ParseError, PosRange};
+pub use quote::quote;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// `text` in double quotes, escaped as Go's `%q` does.
 #[must_use]
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -2,3 +2,5 @@
 
 pub(crate) mod check;
 pub(crate) mod run;
+pub(crate) mod tsdb;
+mod tsdb_analyze;

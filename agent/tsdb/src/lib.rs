@@ -5,6 +5,7 @@
 //! every start. Older windows are sealed into blocks, and what comes for them later is read from the log until it
 //! is sealed too. The bytes are described in FORMAT.md.
 
+mod archive;
 mod ballast;
 mod bytes;
 pub mod codec;
@@ -43,6 +44,7 @@ mod view;
 mod window;
 mod writer;
 
+pub use archive::{Analysis, Archive, Checked, Fault, Place, verify};
 pub use delete::AdminError;
 pub use options::{OpenError, StoreOptions};
 pub use status::{Cardinality, Count, Status};

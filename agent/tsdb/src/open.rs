@@ -2,7 +2,7 @@
 //! opened first: they tell which frames were taken whose records may be gone.
 
 use std::collections::btree_map::Entry as MapEntry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use log::{Location, Log, LogOptions, Record};
@@ -64,22 +64,7 @@ pub(crate) fn open(
     metrics: &Metrics,
 ) -> Result<Opened, OpenError> {
     let (vault, loss) = Vault::open(options.dir.join("sealed"), options.sealed_memory, metrics);
-    let mut replay = Replay {
-        node: Arc::clone(&options.node_name),
-        head_from: window_of(now_ms).saturating_sub(WINDOW_MS),
-        streams: Streams::default(),
-        layouts: Layouts::default(),
-        segments: Segments::new(),
-        in_head: Vec::new(),
-        deferred: Vec::new(),
-        adopted: Vec::new(),
-        last: HashMap::new(),
-        first: HashMap::new(),
-        gaps: Vec::new(),
-        exemplars: Exemplars::new(options.exemplars_max, options.exemplar_bytes_max),
-        bad_records: 0,
-        kept: None,
-    };
+    let mut replay = Replay::new(options, now_ms);
     replay.take_sealed(&vault);
     let log_options = LogOptions {
         dir: options.dir.join("log"),
@@ -110,6 +95,44 @@ pub(crate) fn open(
     Ok(Opened { log, state, exemplars, files, vault })
 }
 
+/// Segments that should be there and are not; `kept` are those that stayed when some were dropped last, and the
+/// segment that tells so.
+pub(crate) fn missing_segments(kept: Option<&(u64, IntervalSet)>, there: &IntervalSet) -> IntervalSet {
+    let (told_in, mut due) = kept.cloned().unwrap_or((1, IntervalSet::new()));
+    // Since then every number was used.
+    if let Some(last) = there.last().filter(|last| *last >= told_in) {
+        due.insert_range(told_in..=last);
+    }
+    due.difference(there)
+}
+
+/// The same to read only, changing nothing: no window is in the head, all of them are read from the log and the
+/// blocks. The streams of the node of `options` are the own ones; where it has no name and all are of one node,
+/// those are.
+pub(crate) fn open_to_read(options: &StoreOptions, metrics: &Metrics) -> Result<Opened, OpenError> {
+    // So late that the head is empty.
+    let now_ms = i64::MAX / 2;
+    let (vault, loss) = Vault::open_to_read(options.dir.join("sealed"), options.sealed_memory, metrics);
+    let mut replay = Replay::new(options, now_ms);
+    replay.take_sealed(&vault);
+    let dir = options.dir.join("log");
+    let (log, _) = Log::open_to_read(&dir, &mut |record| replay.take(record))?;
+    let nobody = Epoch(0);
+    let (mut state, _) = replay.finish(options, now_ms, nobody, &log, &vault, metrics);
+    let all: BTreeSet<Arc<str>> =
+        state.streams.iter().map(|(_, stream)| Arc::clone(&stream.info.id.agent)).collect();
+    let mut named = all.into_iter().filter(|name| !name.is_empty());
+    let only = named.next().filter(|_| named.next().is_none());
+    let own = if options.node_name.is_empty() { only } else { Some(Arc::clone(&options.node_name)) };
+    for stream in state.streams.iter_mut() {
+        stream.own = own.as_ref() == Some(&stream.info.id.agent);
+    }
+    if let Some(loss) = loss {
+        state.gaps.push(Gap { start: i64::MIN, end: i64::MAX, why: loss.why });
+    }
+    Ok(Opened { log, state, exemplars: Exemplars::new(0, 0), files: FrameFiles::new(dir), vault })
+}
+
 impl State {
     /// Answers over what may have been sealed say from now on that it is missing; for good where it is.
     fn take_loss(&mut self, loss: Loss, options: &StoreOptions, now_ms: i64) {
@@ -124,6 +147,25 @@ impl State {
 }
 
 impl Replay {
+    fn new(options: &StoreOptions, now_ms: i64) -> Self {
+        Self {
+            node: Arc::clone(&options.node_name),
+            head_from: window_of(now_ms).saturating_sub(WINDOW_MS),
+            streams: Streams::default(),
+            layouts: Layouts::default(),
+            segments: Segments::new(),
+            in_head: Vec::new(),
+            deferred: Vec::new(),
+            adopted: Vec::new(),
+            last: HashMap::new(),
+            first: HashMap::new(),
+            gaps: Vec::new(),
+            exemplars: Exemplars::new(options.exemplars_max, options.exemplar_bytes_max),
+            bad_records: 0,
+            kept: None,
+        }
+    }
+
     /// Streams and frames of sealed windows: the log may have nothing of them any more.
     fn take_sealed(&mut self, vault: &Vault) {
         let streams = vault.get().map(|store| store.streams());
@@ -313,12 +355,7 @@ impl Replay {
         log.segments().iter().for_each(|stat| {
             there.insert(stat.index);
         });
-        let (told_in, mut due) = self.kept.clone().unwrap_or((1, IntervalSet::new()));
-        // Since then every number was used.
-        if let Some(last) = there.last().filter(|last| *last >= told_in) {
-            due.insert_range(told_in..=last);
-        }
-        due.difference(&there).count()
+        missing_segments(self.kept.as_ref(), &there).count()
     }
 
     /// An own stream begins in its middle although no checkpoint says that what was before is past retention.

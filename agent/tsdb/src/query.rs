@@ -102,7 +102,7 @@ impl Store {
 }
 
 impl Inner {
-    fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
+    pub(crate) fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
         let mut coverage = self.state.read().coverage(select.range);
         let mut found = Found::new(select.samples_max);
         for start in self.windows_in(select.range) {
@@ -117,7 +117,7 @@ impl Inner {
     }
 
     /// Starts of the windows that may have samples in a range, in order.
-    fn windows_in(&self, range: TimeRange) -> BTreeSet<i64> {
+    pub(crate) fn windows_in(&self, range: TimeRange) -> BTreeSet<i64> {
         let mut starts: BTreeSet<i64> = self.state.read().windows_in(range).into_iter().collect();
         let floor = self.vault.floor();
         starts.retain(|start| *start >= floor);
@@ -129,7 +129,7 @@ impl Inner {
     }
 
     /// Says which damage is known in a range.
-    fn cover_damage(&self, range: TimeRange, coverage: &mut Coverage) {
+    pub(crate) fn cover_damage(&self, range: TimeRange, coverage: &mut Coverage) {
         let damage = self.vault.damage().into_iter();
         coverage
             .gaps
@@ -217,7 +217,7 @@ impl Inner {
     }
 
     /// A window's matching groups out of the log: rows that are put together for this one question.
-    fn log_sources(
+    pub(crate) fn log_sources(
         &self,
         select: &Select,
         start: i64,

@@ -52,6 +52,8 @@ pub struct Cardinality {
     pub series_by_pair: Vec<Count>,
     /// Different `name=value` pairs.
     pub pairs: u64,
+    /// Different label names.
+    pub names: u64,
 }
 
 impl Store {
@@ -69,9 +71,16 @@ impl Store {
             .iter()
             .flat_map(|group| (0..group.slots() as u32).map(|slot| group.series(slot)))
             .collect();
+        Cardinality::of(&all, limit)
+    }
+}
+
+impl Cardinality {
+    /// Of these series, at most `limit` entries a list.
+    pub(crate) fn of(all: &HashSet<Labels>, limit: usize) -> Self {
         let mut metrics: HashMap<&str, u64> = HashMap::new();
         let mut pairs: HashMap<(&str, &str), u64> = HashMap::new();
-        for labels in &all {
+        for labels in all {
             for (name, value) in labels.pairs() {
                 if name == METRIC_NAME {
                     *metrics.entry(value).or_default() += 1;
@@ -85,7 +94,8 @@ impl Store {
             *bytes.entry(name).or_default() += value.len() as u64 * count;
         }
         let top_pairs = pairs.iter().map(|(&(name, value), &count)| (format!("{name}={value}"), count));
-        Cardinality {
+        Self {
+            names: values.len() as u64,
             series_by_metric: top(metrics, limit),
             values_by_label: top(values, limit),
             bytes_by_label: top(bytes, limit),

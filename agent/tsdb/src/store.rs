@@ -87,27 +87,8 @@ impl Store {
         let lock = lock(&options.dir)?;
         let metrics = Metrics::new(registry);
         let epoch = Epoch(random.next_u128());
-        let Opened { log, state, exemplars, files, vault } =
-            open::open(&options, clock.now_ms(), epoch, &metrics)?;
-        let announcer =
-            Announcer { own: commit_channel(), received: commit_channel(), frames: watch::Sender::new(0) };
-        let inner = Arc::new(Inner {
-            writer: Mutex::new(Writer::new(log, options.segment_bytes_max)),
-            state: RwLock::new(state),
-            exemplars: Mutex::new(exemplars),
-            files,
-            ballast: Ballast::new(&options.dir),
-            vault,
-            sealing: Mutex::new(i64::MIN),
-            keepers: RwLock::default(),
-            announcer,
-            wake: Mutex::new(Wake::default()),
-            woken: Condvar::new(),
-            options,
-            clock,
-            random,
-            metrics,
-        });
+        let opened = open::open(&options, clock.now_ms(), epoch, &metrics)?;
+        let inner = Arc::new(Inner::new(options, clock, random, metrics, opened));
         inner.update_metrics();
         let worker = Arc::clone(&inner);
         let thread = std::thread::Builder::new()
@@ -222,6 +203,36 @@ impl Appender for Store {
 }
 
 impl Inner {
+    /// A store of what was opened; nothing writes yet.
+    pub(crate) fn new(
+        options: StoreOptions,
+        clock: SharedClock,
+        random: SharedRandom,
+        metrics: Metrics,
+        opened: Opened,
+    ) -> Self {
+        let Opened { log, state, exemplars, files, vault } = opened;
+        let announcer =
+            Announcer { own: commit_channel(), received: commit_channel(), frames: watch::Sender::new(0) };
+        Self {
+            writer: Mutex::new(Writer::new(log, options.segment_bytes_max)),
+            state: RwLock::new(state),
+            exemplars: Mutex::new(exemplars),
+            files,
+            ballast: Ballast::new(&options.dir),
+            vault,
+            sealing: Mutex::new(i64::MIN),
+            keepers: RwLock::default(),
+            announcer,
+            wake: Mutex::new(Wake::default()),
+            woken: Condvar::new(),
+            options,
+            clock,
+            random,
+            metrics,
+        }
+    }
+
     /// Why nothing can be taken, if so.
     pub(crate) fn check_open(&self, state: &State) -> Result<(), String> {
         if state.closed {

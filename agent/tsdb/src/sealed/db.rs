@@ -62,11 +62,25 @@ pub(crate) fn open(dir: &Path, memory: usize) -> Result<Opened, rocksdb::Error> 
     Ok(opened(try_open(dir, &options, &cache)?, &cache, Some(loss)))
 }
 
+/// Opens the database in `dir` to read only: nothing is changed, repaired or set aside.
+pub(crate) fn open_to_read(dir: &Path, memory: usize) -> Result<Opened, rocksdb::Error> {
+    let cache = Cache::new_lru_cache(memory);
+    let mut options = database_options(&cache, memory);
+    options.create_if_missing(false);
+    options.create_missing_column_families(false);
+    let db = DB::open_cf_descriptors_read_only(&options, dir, families(&cache), false)?;
+    Ok(opened(db, &cache, None))
+}
+
 fn opened(db: DB, cache: &Cache, loss: Option<String>) -> Opened {
     Opened { db, file_options: block_options(cache), cache: cache.clone(), loss }
 }
 
 fn try_open(dir: &Path, options: &Options, cache: &Cache) -> Result<DB, rocksdb::Error> {
+    DB::open_cf_descriptors(options, dir, families(cache))
+}
+
+fn families(cache: &Cache) -> [ColumnFamilyDescriptor; 3] {
     let small = || {
         let mut options = Options::default();
         options.set_write_buffer_size(1 << 20);
@@ -75,8 +89,7 @@ fn try_open(dir: &Path, options: &Options, cache: &Cache) -> Result<DB, rocksdb:
         options
     };
     let families = [(MANIFEST, small()), (IDENTITY, small()), (BLOCKS, block_options(cache))];
-    let families = families.map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
-    DB::open_cf_descriptors(options, dir, families)
+    families.map(|(name, options)| ColumnFamilyDescriptor::new(name, options))
 }
 
 fn database_options(cache: &Cache, memory: usize) -> Options {

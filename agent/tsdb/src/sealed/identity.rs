@@ -160,6 +160,57 @@ impl Identity {
         Ok(group)
     }
 
+    /// Whether an entry can be read and stands under its own name; the stream, if it is one.
+    pub(super) fn check(&self, db: &DB, key: &[u8], value: &[u8]) -> Result<Option<StreamInfo>, SealedError> {
+        let family = db.cf_handle(IDENTITY).ok_or(NO_FAMILY)?;
+        let (kind, name) = key.split_first().ok_or(SealedError::Malformed("an entry without a name"))?;
+        let wide = || name.try_into().map(u128::from_le_bytes);
+        let (found, expected) = match *kind {
+            STREAM => {
+                let info = record::stream(value)?;
+                let mut id = Vec::new();
+                record::put_id(&mut id, &info.id);
+                if id != name {
+                    return Err(SealedError::Malformed("a stream under another's name"));
+                }
+                return Ok(Some(info));
+            }
+            SHAPE => (record_layout::layout(value)?.shape().0, wide()),
+            LAYOUT => {
+                let id = LayoutId(
+                    wide().map_err(|_| SealedError::Malformed("a layout's name of another length"))?,
+                );
+                return self.layout(db, &Layouts::default(), id).map(|_| None);
+            }
+            GROUP => {
+                let number = number(name)?;
+                let known = get(
+                    db,
+                    &family,
+                    NUMBER,
+                    &xxhash_rust::xxh3::xxh3_128(value).to_le_bytes(),
+                    "a group has no number",
+                )?;
+                return if self::number(&known)? == number {
+                    Ok(None)
+                } else {
+                    Err(SealedError::Malformed("a group of two numbers"))
+                };
+            }
+            NUMBER => {
+                let owner = get(db, &family, GROUP, value, "a number of no group")?;
+                (xxhash_rust::xxh3::xxh3_128(&owner), wide())
+            }
+            // A later version's.
+            _ => return Ok(None),
+        };
+        if expected.is_ok_and(|expected| expected == found) {
+            Ok(None)
+        } else {
+            Err(SealedError::Malformed("an entry under another's name"))
+        }
+    }
+
     /// A layout out of the database, its name verified.
     fn layout(&self, db: &DB, known: &Layouts, id: LayoutId) -> Result<Layout, SealedError> {
         let family = db.cf_handle(IDENTITY).ok_or(NO_FAMILY)?;

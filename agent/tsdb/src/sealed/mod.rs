@@ -5,6 +5,7 @@
 //! are folded into one. Readers see what the manifest lists. A window, or a generation, leaves the manifest
 //! first; its file goes when the last reader has.
 
+mod check;
 mod db;
 mod error;
 mod identity;

@@ -134,6 +134,30 @@ impl<'a> SealedReader<'a> {
         Ok(())
     }
 
+    /// Tells how many samples slots of a group, in order, have in the window: nothing is decompressed.
+    pub(crate) fn counts(&self, place: &Place, slots: &[u32], mut give: impl FnMut(u32, u64)) {
+        for part in 0..place.entry.parts {
+            for wanted in slots.chunk_by(|a, b| a / COLUMNS == b / COLUMNS) {
+                let Some(first) = wanted.first() else { continue };
+                let sub = u16::try_from(first / COLUMNS).unwrap_or(super::keys::TAILS);
+                let key = self.key(place, sub, part);
+                let mut count = || -> Result<(), SealedError> {
+                    let value = self.store.value(&key, name_of(&place.group, &key))?;
+                    let block = Block::parse(&value)?;
+                    for slot in wanted {
+                        let summary = block.summaries().get((slot % COLUMNS) as usize);
+                        let summary = summary.ok_or(SealedError::Malformed("a block of another size"))?;
+                        give(*slot, u64::from(summary.count) + u64::from(summary.stale));
+                    }
+                    Ok(())
+                };
+                if let Err(error) = count() {
+                    self.note(key, &error);
+                }
+            }
+        }
+    }
+
     fn block(
         &mut self,
         key: &BlockKey,

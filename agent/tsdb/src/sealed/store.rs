@@ -74,6 +74,22 @@ impl Vault {
         (vault, loss)
     }
 
+    /// The same to read only: nothing is changed.
+    pub(crate) fn open_to_read(dir: PathBuf, memory: usize, metrics: &Metrics) -> (Self, Option<Loss>) {
+        let vault = Self { dir, memory, metrics: metrics.clone(), open: RwLock::new(None) };
+        let mut loss = None;
+        if vault.dir.is_dir() {
+            match SealedStore::open_to_read(&vault.dir, memory, metrics.clone()) {
+                Ok(store) => *vault.open.write() = Some(Arc::new(store)),
+                Err(error) => {
+                    let why = format!("{} cannot be opened: {error}", vault.dir.display());
+                    loss = Some(Loss { why, for_good: false });
+                }
+            }
+        }
+        (vault, loss)
+    }
+
     /// The database, if there is one.
     pub(crate) fn get(&self) -> Option<Arc<SealedStore>> {
         self.open.read().clone()
@@ -133,16 +149,32 @@ impl SealedStore {
         metrics: Metrics,
         loss: &mut Option<Loss>,
     ) -> Result<Self, SealedError> {
-        let opened = db::open(dir, memory)?;
-        if let Some(why) = opened.loss {
+        let mut opened = db::open(dir, memory)?;
+        if let Some(why) = opened.loss.take() {
             metrics.sealed_damage.inc();
             *loss = Some(Loss { why, for_good: true });
         }
         let staging = dir.join("staging");
         let _ = std::fs::remove_dir_all(&staging);
         std::fs::create_dir_all(&staging)?;
+        let store = Self::with(opened, staging, metrics)?;
+        store.read_manifest()?;
+        store.read_deletions()?;
+        store.drop_strangers();
+        Ok(store)
+    }
+
+    /// Reads what is in `dir` and changes nothing.
+    pub(crate) fn open_to_read(dir: &Path, memory: usize, metrics: Metrics) -> Result<Self, SealedError> {
+        let store = Self::with(db::open_to_read(dir, memory)?, dir.join("staging"), metrics)?;
+        store.read_manifest()?;
+        store.read_deletions()?;
+        Ok(store)
+    }
+
+    fn with(opened: db::Opened, staging: PathBuf, metrics: Metrics) -> Result<Self, SealedError> {
         let identity = Identity::open(&opened.db)?;
-        let store = Self {
+        Ok(Self {
             db: opened.db,
             file_options: opened.file_options,
             cache: opened.cache,
@@ -155,11 +187,7 @@ impl SealedStore {
             damage: Mutex::default(),
             deletions: RwLock::default(),
             metrics,
-        };
-        store.read_manifest()?;
-        store.read_deletions()?;
-        store.drop_strangers();
-        Ok(store)
+        })
     }
 
     fn read_manifest(&self) -> Result<(), SealedError> {
@@ -207,6 +235,22 @@ impl SealedStore {
                 self.delete_files(first.window, first.generation);
             }
         }
+    }
+
+    /// Its windows in order.
+    pub(super) fn windows(&self) -> Vec<Arc<SealedWindow>> {
+        self.windows.read().values().cloned().collect()
+    }
+
+    /// Damage that is known, by place.
+    pub(super) fn damage(&self) -> BTreeMap<BlockKey, Gap> {
+        self.damage.lock().clone()
+    }
+
+    /// Bytes of the files that hold blocks.
+    pub(crate) fn block_bytes(&self) -> u64 {
+        let files = self.db.live_files().unwrap_or_default().into_iter();
+        files.filter(|file| file.column_family_name == BLOCKS).map(|file| file.size as u64).sum()
     }
 
     /// All streams that have sealed data.

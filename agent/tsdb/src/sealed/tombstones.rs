@@ -74,6 +74,11 @@ impl Deletion {
     }
 }
 
+/// What is wrong with an entry of the manifest, if it is a deletion.
+pub(super) fn fault(key: &[u8], value: &[u8]) -> Option<Malformed> {
+    if key.first() == Some(&DELETION) { Deletion::read(value).err() } else { None }
+}
+
 impl Vault {
     /// The deletions in force.
     pub(crate) fn deletions(&self) -> Arc<Vec<Deletion>> {
