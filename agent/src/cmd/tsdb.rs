@@ -160,7 +160,8 @@ fn explained(dir: &Path, error: OpenError) -> anyhow::Error {
              --web.enable-admin-api) and give {}",
             dir.join("snapshots").join("NAME").display()
         ),
-        error => error.into(),
+        // Its text has the cause in it.
+        error => anyhow!("{error}"),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::*;
 use env::{SeededRandom, SharedClock, SharedRandom, SimulatedClock};
 use storage::{Appender, FrameSource, Gap, Querier, Select, TimeRange};
-use vedette_tsdb::Store;
+use vedette_tsdb::{Store, verify};
 
 /// Damaged folders at CI size, and at the size that releases are judged by.
 const CASES: [u64; 2] = [60, 1_500];
@@ -178,6 +178,9 @@ fn whatever_is_damaged_nothing_is_invented_and_it_is_told() {
         }
         let what: Vec<&str> = damages.iter().map(|damage| &*damage.what).collect();
         let what = format!("seed {seed}, {what:?}");
+        // Before the start, which may repair and set aside.
+        let checked = verify(copy.path(), &mut |_| {});
+        let is_verified = checked.map(|checked| checked.faults + checked.torn_bytes > 0);
         let registry = telemetry::Registry::new();
         let shared = Arc::clone(&clock) as SharedClock;
         let store = Store::open(options(copy.path(), "n"), shared, SeededRandom::shared(1_000), &registry);
@@ -200,6 +203,8 @@ fn whatever_is_damaged_nothing_is_invented_and_it_is_told() {
             hurt += 1;
             let silent = damages.iter().any(|damage| damage.silent);
             assert!(silent || is_told(&registry, &store), "{what}: {lost} samples lost without a word");
+            let is_verified = is_verified.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(silent || is_verified, "{what}: {lost} samples lost, and verifying tells nothing");
         }
         for info in store.streams() {
             store.frames(&info.id, 1, usize::MAX).unwrap_or_else(|error| panic!("{what}: {error}"));
