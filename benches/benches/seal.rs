@@ -39,7 +39,8 @@ fn main() {
 fn files(dir: &Path) -> Vec<(String, u64)> {
     let entries = std::fs::read_dir(dir).expect("lists").map(|entry| entry.expect("entry"));
     let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry));
-    let tables = named.filter(|(name, _)| name.ends_with(".sst"));
+    // The tables, and the log of what is in none yet.
+    let tables = named.filter(|(name, _)| name.ends_with(".sst") || name.ends_with(".log"));
     tables.map(|(name, entry)| (name, entry.metadata().expect("there").len())).collect()
 }
 
