@@ -20,6 +20,7 @@ const INTERVAL_MS: i64 = 15_000;
 /// A week of windows.
 const MANY: u64 = 84;
 
+#[allow(clippy::print_stdout, reason = "sizes are what is asked for")]
 fn main() {
     let dir = tempfile::tempdir().expect("a folder");
     let (store, clock, samples) = filled(dir.path(), 20, 1);
