@@ -15,7 +15,7 @@ use crate::layouts::Layouts;
 use crate::metrics::Metrics;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
-use crate::record;
+use crate::record::{self, Kept};
 use crate::record_layout;
 use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
@@ -43,8 +43,8 @@ struct Replay {
     gaps: Vec<Gap>,
     exemplars: Exemplars,
     bad_records: u64,
-    /// When segments were dropped last: the segment that tells of it, and those that were to stay.
-    kept: Option<(u64, IntervalSet)>,
+    /// When segments were dropped last: the segment that tells of it, and what was to stay.
+    kept: Option<(u64, Kept)>,
 }
 
 /// What an opened store consists of.
@@ -247,6 +247,7 @@ impl Replay {
         }
         self.find_missing_start();
         metrics.segments_missing.inc_by(self.missing_segments(log));
+        self.find_missing_windows(vault, metrics);
         for stat in log.segments() {
             self.segments.entry(stat.index).or_default();
         }
@@ -313,12 +314,32 @@ impl Replay {
         log.segments().iter().for_each(|stat| {
             there.insert(stat.index);
         });
-        let (told_in, mut due) = self.kept.clone().unwrap_or((1, IntervalSet::new()));
+        let told = self.kept.as_ref().map(|(told_in, kept)| (*told_in, kept.segments.clone()));
+        let (told_in, mut due) = told.unwrap_or((1, IntervalSet::new()));
         // Since then every number was used.
         if let Some(last) = there.last().filter(|last| *last >= told_in) {
             due.insert_range(told_in..=last);
         }
         due.difference(&there).count()
+    }
+
+    /// Sealed windows that should be there and are not, or are as they were earlier: what they held left the log.
+    fn find_missing_windows(&mut self, vault: &Vault, metrics: &Metrics) {
+        let told = self.kept.take().map(|(_, kept)| kept.windows).unwrap_or_default();
+        for (start, newest) in told.into_iter().filter(|(start, _)| *start >= vault.floor()) {
+            // One of which everything was deleted has no generation.
+            let known = vault.window(start).map(|window| window.newest());
+            if known.is_some_and(|known| known == 0 || known >= newest) {
+                continue;
+            }
+            metrics.sealed_damage.inc();
+            let why = format!("{}: sealed data of two hours was damaged", self.node);
+            let gap = Gap { start, end: start.saturating_add(WINDOW_MS - 1), why };
+            tracing::error!(window = start, "sealed data is older than the log says: some of it is gone");
+            if !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
+        }
     }
 
     /// An own stream begins in its middle although no checkpoint says that what was before is past retention.
