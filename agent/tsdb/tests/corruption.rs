@@ -82,7 +82,9 @@ fn damage(dir: &Path, random: &SharedRandom) -> Damage {
     let (file, other) = (&all[chosen], &all[below(all.len())]);
     let name = file.strip_prefix(dir).expect("inside").display().to_string();
     let mut bytes = std::fs::read(file).expect("reads");
-    let (length, last) = (bytes.len(), chosen + 1 == all.len());
+    let length = bytes.len();
+    // Without the log's last segment it looks as if nothing had followed.
+    let last = segments(dir).last() == Some(file);
     let at = below(length);
     let mut silent = false;
     let what = match below(11) {
