@@ -15,7 +15,7 @@ use crate::layouts::Layouts;
 use crate::metrics::Metrics;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
-use crate::record;
+use crate::record::{self, Kept};
 use crate::record_layout;
 use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
@@ -43,8 +43,8 @@ struct Replay {
     gaps: Vec<Gap>,
     exemplars: Exemplars,
     bad_records: u64,
-    /// When segments were dropped last: the segment that tells of it, and those that were to stay.
-    kept: Option<(u64, IntervalSet)>,
+    /// When segments were dropped last: the segment that tells of it, and what was to stay.
+    kept: Option<(u64, Kept)>,
 }
 
 /// What an opened store consists of.
@@ -95,15 +95,27 @@ pub(crate) fn open(
     Ok(Opened { log, state, exemplars, files, vault })
 }
 
-/// Segments that should be there and are not; `kept` are those that stayed when some were dropped last, and the
-/// segment that tells so.
-pub(crate) fn missing_segments(kept: Option<&(u64, IntervalSet)>, there: &IntervalSet) -> IntervalSet {
-    let (told_in, mut due) = kept.cloned().unwrap_or((1, IntervalSet::new()));
+/// Segments that should be there and are not; `kept` is what stayed when some were dropped last, and the segment
+/// that tells so.
+pub(crate) fn missing_segments(kept: Option<&(u64, Kept)>, there: &IntervalSet) -> IntervalSet {
+    let told = kept.map(|(told_in, kept)| (*told_in, kept.segments.clone()));
+    let (told_in, mut due) = told.unwrap_or((1, IntervalSet::new()));
     // Since then every number was used.
     if let Some(last) = there.last().filter(|last| *last >= told_in) {
         due.insert_range(told_in..=last);
     }
     due.difference(there)
+}
+
+/// Starts of sealed windows that should be there and are not, or are as they were earlier; `told` is each window's
+/// start and the number of its newest generation.
+pub(crate) fn missing_windows(told: &[(i64, u64)], vault: &Vault) -> Vec<i64> {
+    let is_missing = |&&(start, newest): &&(i64, u64)| {
+        // One of which everything was deleted has no generation.
+        let known = vault.window(start).map(|window| window.newest());
+        start >= vault.floor() && !known.is_some_and(|known| known == 0 || known >= newest)
+    };
+    told.iter().filter(is_missing).map(|(start, _)| *start).collect()
 }
 
 /// The same to read only, changing nothing: no window is in the head, all of them are read from the log and the
@@ -289,6 +301,7 @@ impl Replay {
         }
         self.find_missing_start();
         metrics.segments_missing.inc_by(self.missing_segments(log));
+        self.find_missing_windows(vault, metrics);
         for stat in log.segments() {
             self.segments.entry(stat.index).or_default();
         }
@@ -356,6 +369,20 @@ impl Replay {
             there.insert(stat.index);
         });
         missing_segments(self.kept.as_ref(), &there).count()
+    }
+
+    /// Sealed windows that should be there and are not, or are as they were earlier: what they held left the log.
+    fn find_missing_windows(&mut self, vault: &Vault, metrics: &Metrics) {
+        let told = self.kept.take().map(|(_, kept)| kept.windows).unwrap_or_default();
+        for start in missing_windows(&told, vault) {
+            metrics.sealed_damage.inc();
+            let why = format!("{}: sealed data of two hours was damaged", self.node);
+            let gap = Gap { start, end: start.saturating_add(WINDOW_MS - 1), why };
+            tracing::error!(window = start, "sealed data is older than the log says: some of it is gone");
+            if !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
+        }
     }
 
     /// An own stream begins in its middle although no checkpoint says that what was before is past retention.

@@ -108,15 +108,35 @@ pub(crate) fn checkpoint(payload: &[u8]) -> Result<Vec<StreamMark>, Malformed> {
     })
 }
 
-/// Numbers of the segments that stay.
-pub(crate) fn put_kept(segments: &IntervalSet) -> Vec<u8> {
+/// What is there after segments were dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Numbers of the segments that stay.
+    pub(crate) segments: IntervalSet,
+    /// Sealed windows: start, and number of the newest generation.
+    pub(crate) windows: Vec<(i64, u64)>,
+}
+
+pub(crate) fn put_kept(kept: &Kept) -> Vec<u8> {
     let mut out = Vec::new();
-    put_set(&mut out, segments);
+    put_set(&mut out, &kept.segments);
+    put_varint(&mut out, kept.windows.len() as u64);
+    for &(start, newest) in &kept.windows {
+        put_zigzag(&mut out, start);
+        put_varint(&mut out, newest);
+    }
     out
 }
 
-pub(crate) fn kept(payload: &[u8]) -> Result<IntervalSet, Malformed> {
-    whole(payload, set)
+pub(crate) fn kept(payload: &[u8]) -> Result<Kept, Malformed> {
+    whole(payload, |reader| {
+        let segments = set(reader)?;
+        let mut windows = Vec::new();
+        for _ in 0..reader.count()? {
+            windows.push((reader.zigzag()?, reader.varint()?));
+        }
+        Ok(Kept { segments, windows })
+    })
 }
 
 pub(crate) fn put_adopt(stream: &StreamId, gone: &IntervalSet) -> Vec<u8> {

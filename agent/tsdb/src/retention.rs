@@ -49,9 +49,11 @@ impl Inner {
         let mut writer = self.writer.lock();
         let now = self.clock.monotonic();
         let gone = all.map(|(segments, _)| segments.as_slice()).concat();
-        let mut recorded = writer.checkpoint(&self.shared(now), &gone);
+        let sealed = self.vault.windows();
+        let windows: Vec<(i64, u64)> = sealed.iter().map(|window| (window.start, window.newest())).collect();
+        let mut recorded = writer.checkpoint(&self.shared(now), &gone, windows.clone());
         if recorded.is_err() && self.ballast.give_up() {
-            recorded = writer.checkpoint(&self.shared(now), &gone);
+            recorded = writer.checkpoint(&self.shared(now), &gone, windows);
         }
         if let Err(error) = recorded {
             tracing::warn!(%error, "nothing is dropped: what was received cannot be recorded");

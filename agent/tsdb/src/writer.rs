@@ -4,11 +4,11 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use log::{Location, Log, LogError};
-use storage::{CommitSender, IntervalSet, LayoutId};
+use storage::{CommitSender, LayoutId};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::record::{self, StreamMark};
+use crate::record::{self, Kept, StreamMark};
 use crate::record_layout;
 use crate::state::{Queued, QueuedFrame, State, Ticket};
 use crate::streams::{Place, StreamNo};
@@ -300,8 +300,14 @@ impl Writer {
         if due && self.unwritten.is_empty() { self.log.roll() } else { Ok(()) }
     }
 
-    /// Records what was received so far and which segments stay, synced: what must be there before others go.
-    pub(crate) fn checkpoint(&mut self, shared: &Shared<'_>, going: &[u64]) -> Result<(), LogError> {
+    /// Records what was received so far and what stays, synced: what must be there before segments go. The caller
+    /// knows of sealed windows.
+    pub(crate) fn checkpoint(
+        &mut self,
+        shared: &Shared<'_>,
+        going: &[u64],
+        windows: Vec<(i64, u64)>,
+    ) -> Result<(), LogError> {
         if self.failing {
             // What waits in the queue is too much for the room that was kept.
             self.written(shared)?;
@@ -329,11 +335,10 @@ impl Writer {
         for gap in &gaps {
             self.log.append(record::GAP, &record::put_gap(gap))?;
         }
-        let mut kept = IntervalSet::new();
-        let all = self.log.segments();
-        all.iter().map(|stat| stat.index).filter(|index| !going.contains(index)).for_each(|index| {
-            kept.insert(index);
-        });
+        let mut kept = Kept { windows, ..Kept::default() };
+        for stat in self.log.segments().iter().filter(|stat| !going.contains(&stat.index)) {
+            kept.segments.insert(stat.index);
+        }
         self.log.append(record::KEPT, &record::put_kept(&kept))?;
         self.log.sync()
     }

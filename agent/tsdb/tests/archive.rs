@@ -302,3 +302,20 @@ fn a_folder_from_long_ago_is_read() {
     let archive = Archive::open(dir.path(), None).expect("opens");
     assert_eq!(read(&archive, &[], TimeRange::ALL, usize::MAX).0, written);
 }
+
+#[test]
+fn a_sealed_window_that_is_gone_is_told() {
+    let dir = common::folder();
+    self::folder(dir.path(), 220);
+    {
+        let names = ["default", "identity", "blocks"];
+        let db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path().join("sealed"), names)
+            .expect("opens");
+        let mut record = vec![b'w'];
+        record.extend((T0.div_euclid(WINDOW) ^ i64::MIN).to_be_bytes());
+        assert!(db.get(&record).expect("reads").is_some());
+        db.delete(&record).expect("deletes");
+    }
+    let places: Vec<_> = faults(dir.path()).into_iter().map(|fault| fault.place).collect();
+    assert_eq!(places, [Place::Window { window: T0, generation: 0 }]);
+}

@@ -82,7 +82,9 @@ fn damage(dir: &Path, random: &SharedRandom) -> Damage {
     let (file, other) = (&all[chosen], &all[below(all.len())]);
     let name = file.strip_prefix(dir).expect("inside").display().to_string();
     let mut bytes = std::fs::read(file).expect("reads");
-    let (length, last) = (bytes.len(), chosen + 1 == all.len());
+    let length = bytes.len();
+    // Without the log's last segment it looks as if nothing had followed.
+    let last = segments(dir).last() == Some(file);
     let at = below(length);
     let mut silent = false;
     let what = match below(11) {
@@ -168,7 +170,9 @@ fn whatever_is_damaged_nothing_is_invented_and_it_is_told() {
     assert!(segments(whole.path()).len() >= 4, "several segments");
     let soak = std::env::var_os("VEDETTE_SOAK").is_some();
     let (mut hurt, mut untouched) = (0, 0);
-    for seed in 0..CASES[usize::from(soak)] {
+    let only: Option<u64> = std::env::var("VEDETTE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seeds = only.map_or(0..CASES[usize::from(soak)], |seed| seed..seed + 1);
+    for seed in seeds {
         let random = SeededRandom::shared(seed);
         let copy = tempfile::tempdir().expect("dir");
         copy_dir(whole.path(), copy.path());
@@ -211,7 +215,7 @@ fn whatever_is_damaged_nothing_is_invented_and_it_is_told() {
         }
         goes_on(&clock, &store, copy.path(), &what);
     }
-    assert!(hurt > 10 && untouched > 3, "{hurt} folders lost samples, {untouched} none");
+    assert!(only.is_some() || hurt > 10 && untouched > 3, "{hurt} folders lost samples, {untouched} none");
     eprintln!("{hurt} folders lost samples, {untouched} none");
 }
 
@@ -224,5 +228,13 @@ fn goes_on(clock: &Arc<SimulatedClock>, store: &Arc<Store>, dir: &Path, what: &s
     let before = everything(store);
     let copy = tempfile::tempdir().expect("dir");
     copy_dir(dir, copy.path());
-    assert_eq!(everything(&open(copy.path(), "n", clock, 1_001)), before, "{what}: one more start");
+    let after = everything(&open(copy.path(), "n", clock, 1_001));
+    let changed: Vec<_> = before
+        .iter()
+        .filter(|(labels, samples)| after.get(labels) != Some(samples))
+        .map(|(labels, samples)| {
+            format!("{labels}: {} of {}", after.get(labels).map_or(0, Vec::len), samples.len())
+        })
+        .collect();
+    assert!(changed.is_empty() && after.len() == before.len(), "{what}: one more start: {changed:?}");
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use common::*;
 use env::SimulatedClock;
-use model::{Labels, Metadata};
+use model::{Labels, Matcher, Metadata};
 use proptest::prelude::*;
-use storage::{Appender, Cell, Frame, FrameSource, Layout, Slot};
+use storage::{Appender, Cell, Frame, FrameSource, Layout, Slot, TimeRange};
 use vedette_tsdb::Store;
 
 /// What two agents write: rows of pages that share series, over two windows, some of them under another epoch.
@@ -36,6 +36,12 @@ enum Op {
     Restart,
     /// The process dies and another starts on a copy of its files.
     Crash,
+    /// Hides a name's samples from so many milliseconds after the start on, for so many.
+    Delete(usize, i64, i64),
+    /// Writes anew what deletions touch.
+    Clean,
+    /// A copy is made beside the store, and is one.
+    Snapshot,
 }
 
 fn any_cell() -> impl Strategy<Value = Cell> {
@@ -66,6 +72,9 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Maintain),
         1 => Just(Op::Restart),
         1 => Just(Op::Crash),
+        1 => (0usize..5, 0i64..20_000_000, 0i64..5_000_000).prop_map(|(name, from, long)| Op::Delete(name, from, long)),
+        1 => Just(Op::Clean),
+        1 => Just(Op::Snapshot),
     ]
 }
 
@@ -121,6 +130,17 @@ proptest! {
         let mut left = introduce_all(&agents, &plain);
         let mut dir = tempfile::tempdir().expect("dir");
         let mut store = open(dir.path(), "r", &clock, 8);
+        let mut deleted: Vec<(String, i64, i64)> = Vec::new();
+        let shown = |deleted: &[(String, i64, i64)]| {
+            let mut all = everything(&plain);
+            for (labels, samples) in &mut all {
+                let of = |name: &str| labels.get("__name__") == Some(name);
+                let hides = |at: i64| deleted.iter().any(|(name, from, to)| of(name) && (*from..=*to).contains(&at));
+                samples.retain(|sample| !hides(sample.0));
+            }
+            all.retain(|_, samples| !samples.is_empty());
+            all
+        };
         for (op, seed) in ops.into_iter().zip(9..) {
             match op {
                 Op::Offer(places) => for place in places {
@@ -138,6 +158,19 @@ proptest! {
                     store.maintain();
                 }
                 Op::Maintain => store.maintain(),
+                Op::Delete(name, from, long) => {
+                    let name = ["a", "b", "c", "d", "e"][name];
+                    let range = TimeRange { start: T0 + from, end: T0 + from + long };
+                    store.delete_series(vec![Matcher::equal("__name__", name)], range).expect("deletes");
+                    deleted.push((name.to_owned(), range.start, range.end));
+                }
+                Op::Clean => store.clean_tombstones().expect("cleans"),
+                Op::Snapshot => {
+                    let name = format!("s{seed}");
+                    store.snapshot(&name, false).expect("copies");
+                    let copy = open(&dir.path().join("snapshots").join(name), "r", &clock, 1_000 + seed);
+                    prop_assert_eq!(everything(&copy), shown(&deleted));
+                }
                 Op::Restart => {
                     store.close().expect("closes");
                     drop(store);
@@ -152,7 +185,7 @@ proptest! {
                     store = open(dir.path(), "r", &clock, seed);
                 }
             }
-            prop_assert_eq!(everything(&store), everything(&plain));
+            prop_assert_eq!(everything(&store), shown(&deleted));
         }
     }
 }

@@ -10,6 +10,7 @@ use storage::{Frame, FrameHash, FrameKey, IntervalSet, LayoutId, StreamId};
 use super::verify::{Place, Report};
 use crate::bytes::Malformed;
 use crate::open::missing_segments;
+use crate::record::Kept;
 use crate::window::window_of;
 use crate::{record, record_layout, row};
 
@@ -24,14 +25,17 @@ struct LogCheck {
     chains: HashMap<StreamId, Chain>,
     /// Frames of a stream or layout that no record before them told of.
     pending: Vec<(Location, FrameKey, Vec<LayoutId>)>,
-    kept: Option<(u64, IntervalSet)>,
+    kept: Option<(u64, Kept)>,
 }
 
-/// Reads the log in `dir`.
-pub(crate) fn check(dir: &Path, report: &mut Report<'_>) {
+/// Reads the log in `dir`; gives the sealed windows that it says there are, each with its newest generation.
+pub(crate) fn check(dir: &Path, report: &mut Report<'_>) -> Vec<(i64, u64)> {
     let segments = match log::segments(dir) {
         Ok(segments) => segments,
-        Err(error) => return report.fault(Place::Log(String::new()), error.to_string()),
+        Err(error) => {
+            report.fault(Place::Log(String::new()), error.to_string());
+            return Vec::new();
+        }
     };
     let mut check = LogCheck::default();
     let mut there = IntervalSet::new();
@@ -61,6 +65,7 @@ pub(crate) fn check(dir: &Path, report: &mut Report<'_>) {
         let what = format!("{} segments are missing, to {last:08}.seg", last - first + 1);
         report.fault(Place::Log(format!("{first:08}.seg")), what);
     }
+    check.kept.map(|(_, kept)| kept.windows).unwrap_or_default()
 }
 
 impl LogCheck {

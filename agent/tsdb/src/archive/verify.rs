@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::metrics::Metrics;
+use crate::open::missing_windows;
 use crate::options::OpenError;
 use crate::sealed::Vault;
 
@@ -126,11 +127,17 @@ impl Report<'_> {
 pub fn verify(dir: &Path, tell: &mut dyn FnMut(Fault)) -> Result<Checked, OpenError> {
     let _lock = super::lock(dir)?;
     let mut report = Report { checked: Checked::default(), tell };
-    check_log::check(&dir.join("log"), &mut report);
+    let told = check_log::check(&dir.join("log"), &mut report);
     let (vault, loss) =
         Vault::open_to_read(dir.join("sealed"), SEALED_MEMORY, &Metrics::new(&telemetry::Registry::new()));
-    if let Some(loss) = loss {
-        report.fault(Place::Sealed(String::new()), loss.why);
+    match loss {
+        Some(loss) => report.fault(Place::Sealed(String::new()), loss.why),
+        None => {
+            for window in missing_windows(&told, &vault) {
+                let what = "the log says that it is sealed: it is not there, or as it was earlier";
+                report.fault(Place::Window { window, generation: 0 }, what);
+            }
+        }
     }
     if let Some(store) = vault.get() {
         store.check(&mut report);

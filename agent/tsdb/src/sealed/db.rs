@@ -32,6 +32,7 @@ pub(crate) struct Opened {
 /// are damaged or gone are met when they are read. A database that cannot be opened for damage is repaired, and
 /// where that fails set aside, and an empty one takes its place.
 pub(crate) fn open(dir: &Path, memory: usize) -> Result<Opened, rocksdb::Error> {
+    clear_logs(dir);
     let cache = Cache::new_lru_cache(memory);
     let options = database_options(&cache, memory);
     let first = match try_open(dir, &options, &cache) {
@@ -70,6 +71,17 @@ pub(crate) fn open_to_read(dir: &Path, memory: usize) -> Result<Opened, rocksdb:
     options.create_missing_column_families(false);
     let db = DB::open_cf_descriptors_read_only(&options, dir, families(&cache), false)?;
     Ok(opened(db, &cache, None))
+}
+
+/// The database renames and removes its own reports, and does not open where one of them is a folder.
+fn clear_logs(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_log = entry.file_name().to_string_lossy().starts_with("LOG");
+        if is_log && entry.path().is_dir() {
+            let removed = std::fs::remove_dir_all(entry.path());
+            tracing::warn!(folder = %entry.path().display(), ?removed, "a folder stood in a report's place");
+        }
+    }
 }
 
 fn opened(db: DB, cache: &Cache, loss: Option<String>) -> Opened {

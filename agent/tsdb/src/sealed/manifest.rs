@@ -34,6 +34,11 @@ pub(crate) struct SealedWindow {
 }
 
 impl SealedWindow {
+    /// Number of its newest generation; 0 when it has none.
+    pub(crate) fn newest(&self) -> u64 {
+        self.generations.iter().map(|generation| u64::from(generation.number)).max().unwrap_or(0)
+    }
+
     /// Whether a frame is in the blocks.
     pub(crate) fn has(&self, stream: &StreamId, seq: u64) -> bool {
         self.frames.get(stream).is_some_and(|frames| frames.contains(seq))

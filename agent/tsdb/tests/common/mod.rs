@@ -112,21 +112,32 @@ pub(crate) fn offer(store: &Store, frame: &Frame) -> Receipt {
     FrameSink::append(store, frame.clone()).expect("takes")
 }
 
+/// Copies a folder as it is at one moment: once more where a file went meanwhile, as the database's do in the
+/// background.
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("dir");
-    for entry in std::fs::read_dir(from).expect("lists") {
-        let entry = entry.expect("entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            match std::fs::copy(entry.path(), target) {
-                // RocksDB removes what it no longer needs when it likes.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                copied => drop(copied.expect("copies")),
+    for _ in 0..100 {
+        match try_copy(from, to) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::remove_dir_all(to).expect("removes");
             }
+            done => return done.expect("copies"),
         }
     }
+    panic!("{} does not hold still", from.display());
+}
+
+fn try_copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            try_copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// The log's segments in order.
