@@ -142,9 +142,7 @@ impl Client {
 
     /// Whether requests to there go over TCP straight to the host that the URL names.
     pub(crate) fn goes_straight(&self, uri: &Uri) -> bool {
-        std::env::var_os("LB_OLD").is_none()
-            && uri.scheme_str() == Some("http")
-            && matches!(self.0.config.proxy, Proxy::None)
+        uri.scheme_str() == Some("http") && matches!(self.0.config.proxy, Proxy::None)
     }
 
     /// Whether a request holds what stands in files, which may change.

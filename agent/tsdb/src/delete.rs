@@ -120,10 +120,7 @@ impl Inner {
             let generation = sealing.write(Vec::new())?.map(std::sync::Arc::new);
             let mut cleaned = (*window).clone();
             cleaned.generations = generation.iter().cloned().collect();
-            if let Err(error) = store.publish(cleaned) {
-                generation.iter().for_each(|generation| sealing.undo(generation));
-                return Err(error);
-            }
+            store.publish(cleaned)?;
         }
         store.tidy();
         Ok(())

@@ -155,6 +155,7 @@ impl Inner {
         let sealed: HashMap<i64, &SealedWindow> =
             sealed.iter().map(|window| (window.start, &**window)).collect();
         let floor = self.vault.floor();
+        let store = self.vault.get();
         let keepers = self.keepers.read();
         let mut released: HashMap<StreamNo, Vec<IntervalSet>> = HashMap::new();
         let mut needed: HashSet<i64> = HashSet::new();
@@ -163,10 +164,12 @@ impl Inner {
         }
         for segment in state.segments.values() {
             for (&start, streams) in &segment.windows {
+                // What is damaged in blocks may be whole here.
                 let answers = start >= floor
-                    && sealed
-                        .get(&start)
-                        .is_none_or(|window| state.has_unsealed(segment, start, Some(window)));
+                    && (store.as_ref().is_some_and(|store| store.is_damaged(start))
+                        || sealed
+                            .get(&start)
+                            .is_none_or(|window| state.has_unsealed(segment, start, Some(window))));
                 let mut kept = |no: &StreamNo, frames: &IntervalSet| {
                     let id = &state.streams.get(*no).info.id;
                     let ask = || keepers.iter().map(|keeper| keeper(id)).collect();

@@ -167,10 +167,9 @@ impl Inner {
         }
         window.generations.extend(generation.clone());
         self.add_frames(&mut window, &frames);
-        if let Err(error) = store.publish(window) {
-            generation.iter().for_each(|generation| sealing.undo(generation));
-            return Err(error);
-        }
+        // Where it fails the record may be there after a restart all the same: the file stays, and a start at which
+        // no record names it removes it.
+        store.publish(window)?;
         let mut state = self.state.write();
         state.head.seal_to(start.saturating_add(WINDOW_MS));
         let State { own, head, .. } = &mut *state;

@@ -141,6 +141,7 @@ fn store_labels() -> model::Labels {
 type Point = (String, u64);
 
 /// Lives a life under `strace`, killed at a point if one is given; what it told, and whether it came to its end.
+#[allow(clippy::print_stderr, reason = "what the tracer says is wanted where it fails")]
 fn live(folder: &Path, threads: bool, point: Option<&Point>) -> (bool, Told) {
     let tell = folder.join("told");
     let mut command = Command::new("strace");

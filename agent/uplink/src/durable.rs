@@ -11,9 +11,16 @@ use storage::{IntervalSet, StreamId};
 pub(crate) struct Acknowledged(Arc<Mutex<BTreeMap<StreamId, IntervalSet>>>);
 
 impl Acknowledged {
-    /// The replica has these on its disk.
-    pub(crate) fn add(&self, stream: &StreamId, set: &IntervalSet) {
-        self.0.lock().entry(stream.clone()).or_default().union(set);
+    /// The replica has these on its disk, and no others.
+    pub(crate) fn set(&self, stream: &StreamId, set: &IntervalSet) {
+        self.0.lock().insert(stream.clone(), set.clone());
+    }
+
+    /// The replica has at most these: one that lost its disk, or was given an older one back, has fewer.
+    pub(crate) fn cut(&self, stream: &StreamId, received: &IntervalSet) {
+        if let Some(set) = self.0.lock().get_mut(stream) {
+            *set = set.difference(&set.difference(received));
+        }
     }
 
     fn of(&self, stream: &StreamId) -> IntervalSet {
@@ -45,11 +52,16 @@ mod tests {
         let stream = StreamId { agent: "a".into(), epoch: Epoch(1) };
         let (one, two) = (Acknowledged::default(), Acknowledged::default());
         let durable = Durable(vec![one.clone(), two.clone()]);
-        one.add(&stream, &IntervalSet::from_iter([1..=9]));
+        one.set(&stream, &IntervalSet::from_iter([1..=9]));
         assert!(durable.of(&stream).is_empty());
-        two.add(&stream, &IntervalSet::from_iter([4..=5]));
-        two.add(&stream, &IntervalSet::from_iter([8..=20]));
+        two.set(&stream, &IntervalSet::from_iter([4..=5]));
+        two.set(&stream, &IntervalSet::from_iter([4..=5, 8..=20]));
         assert_eq!(durable.of(&stream), IntervalSet::from_iter([4..=5, 8..=9]));
+        // An older disk, and then an empty one.
+        two.cut(&stream, &IntervalSet::from_iter([1..=8]));
+        assert_eq!(durable.of(&stream), IntervalSet::from_iter([4..=5, 8..=8]));
+        two.cut(&stream, &IntervalSet::new());
+        assert!(durable.of(&stream).is_empty());
         assert!(Durable(Vec::new()).of(&stream).is_empty());
     }
 }

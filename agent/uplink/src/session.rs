@@ -43,7 +43,7 @@ impl Shipper {
     /// Connects, ships, and connects again, until the tasks are stopped.
     pub(crate) async fn run(self) {
         let mut cursor = Cursor::load(&self.config.cursor_dir, &self.endpoint);
-        cursor.durable.iter().for_each(|(stream, set)| self.acknowledged.add(stream, set));
+        cursor.durable.iter().for_each(|(stream, set)| self.acknowledged.set(stream, set));
         let mut pause = UplinkConfig::RECONNECT_MIN;
         while !self.tasks.is_stopping() {
             let ended = tokio::select! {
@@ -133,6 +133,7 @@ impl Shipper {
             // Beyond our own last frame only a copy of this machine can have written under our name.
             let theirs = IntervalSet::from_iter(last.checked_add(1).map(|from| from..=u64::MAX));
             shipping.received(&info.id, &received.difference(&theirs));
+            self.acknowledged.cut(&info.id, received);
         }
         // Whoever starts to listen can apply nothing of a group before its next keyframe.
         self.source.request_keyframes();
@@ -254,7 +255,7 @@ impl Connection<'_> {
             Down::Heartbeat(_) => Ok(()),
             Down::Need(ids) => self.send_needed(&ids).await,
             Down::Ack(durable) => {
-                durable.iter().for_each(|(stream, set)| self.shipper.acknowledged.add(stream, set));
+                durable.iter().for_each(|(stream, set)| self.shipper.acknowledged.set(stream, set));
                 let landed: u64 = durable.iter().map(|(stream, set)| self.shipping.acked(stream, set)).sum();
                 self.shipper
                     .metrics

@@ -34,6 +34,14 @@ pub(crate) struct Opened {
 pub(crate) fn open(dir: &Path, memory: usize) -> Result<Opened, rocksdb::Error> {
     clear_logs(dir);
     let cache = Cache::new_lru_cache(memory);
+    let mut strict = database_options(&cache, memory);
+    // After a write that failed nothing more may be written until the disk is whole: a later record would be lost
+    // behind the torn one.
+    strict.set_paranoid_checks(true);
+    if let Ok(db) = try_open(dir, &strict, &cache) {
+        return Ok(opened(db, &cache, None));
+    }
+    // A file that is damaged or missing costs what is in it, not the start.
     let options = database_options(&cache, memory);
     let first = match try_open(dir, &options, &cache) {
         Ok(db) => return Ok(opened(db, &cache, None)),
@@ -108,7 +116,6 @@ fn database_options(cache: &Cache, memory: usize) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    // A file that is damaged or missing costs what is in it, not the start.
     options.set_paranoid_checks(false);
     options.set_skip_stats_update_on_db_open(true);
     let share = memory / WRITE_SHARE;

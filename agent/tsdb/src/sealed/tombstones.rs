@@ -87,8 +87,14 @@ impl Vault {
 }
 
 impl SealedStore {
-    /// Reads the deletions; one that cannot be read is told, and hides nothing.
+    /// Puts in force the deletions that the manifest has.
     pub(super) fn read_deletions(&self) -> Result<(), SealedError> {
+        *self.deletions.write() = Arc::new(self.recorded_deletions()?);
+        Ok(())
+    }
+
+    /// The deletions in the manifest; one that cannot be read is told, and hides nothing.
+    fn recorded_deletions(&self) -> Result<Vec<Deletion>, SealedError> {
         let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
         let mut found = Vec::new();
         for entry in self.db.iterator_cf(&family, IteratorMode::From(&[DELETION], Direction::Forward)) {
@@ -101,8 +107,7 @@ impl SealedStore {
                 Err(error) => tracing::error!(%error, "a deletion cannot be read: what it hid is shown"),
             }
         }
-        *self.deletions.write() = Arc::new(found);
-        Ok(())
+        Ok(found)
     }
 
     /// Puts another deletion in force, synced.
@@ -134,7 +139,9 @@ impl SealedStore {
 
     /// Forgets deletions that hide nothing any more: all of what they could hide is past retention.
     pub(crate) fn forget_deletions(&self, floor: i64) -> Result<(), SealedError> {
-        if self.deletions.read().iter().all(|deletion| deletion.range.end >= floor) {
+        // Held to the end: one that comes meanwhile must not be missing from the new list.
+        let mut deletions = self.deletions.write();
+        if deletions.iter().all(|deletion| deletion.range.end >= floor) {
             return Ok(());
         }
         let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
@@ -149,7 +156,8 @@ impl SealedStore {
             }
         }
         self.write(batch)?;
-        self.read_deletions()
+        *deletions = Arc::new(self.recorded_deletions()?);
+        Ok(())
     }
 }
 

@@ -85,11 +85,6 @@ impl Sealing<'_> {
         ingested
     }
 
-    /// Takes back a generation that the manifest did not take.
-    pub(crate) fn undo(&self, generation: &Generation) {
-        self.store.delete_files(self.start, generation.number);
-    }
-
     /// The groups by number, with what earlier generations have of them.
     fn jobs(&self, groups: Vec<GroupInput>) -> Result<BTreeMap<u32, Job>, SealedError> {
         let names: Vec<_> = groups.iter().map(|input| Arc::clone(&input.group)).collect();
