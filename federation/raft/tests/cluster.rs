@@ -233,7 +233,7 @@ fn an_empty_node_joins_when_it_is_invited_and_not_another_groups() {
     let mut sites = sites(folder.path(), &["a", "b", "x"]);
     sites[0].options.peers.clear();
     // The other two wait: their only peer does not answer.
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unused = support::free_address();
     for site in &mut sites[1..] {
         site.options.peers = vec![vedette_raft::Peer { name: None, address: unused.to_string() }];
     }

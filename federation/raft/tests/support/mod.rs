@@ -96,10 +96,7 @@ pub struct Running {
 
 /// Places for nodes that know one another; names starting with `w` are witnesses.
 pub fn sites(folder: &Path, names: &[&str]) -> Vec<Site> {
-    let listeners: Vec<_> =
-        names.iter().map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses: Vec<SocketAddr> =
-        listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    let addresses: Vec<SocketAddr> = names.iter().map(|_| free_address()).collect();
     let site = |(at, name): (usize, &&str)| {
         let mut options = RaftOptions::new(folder.join(name), (*name).to_owned(), addresses[at].to_string());
         options.peers =
@@ -264,7 +261,7 @@ pub fn agree(nodes: &[&Running], count: usize) {
 
 /// An address that nobody listens on.
 pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], testkit::free_port()))
 }
 
 /// A TCP proxy that holds back what goes through it, both ways.
