@@ -90,6 +90,11 @@ fn lost_with_twin(silent: Option<Duration>, known: &Knowledge<'_>) -> bool {
     }
 }
 
+/// Whether a series is one that [`evaluate`] gives.
+pub(crate) fn is_ours(series: &Labels) -> bool {
+    series.get(METRIC_NAME) == Some("up") && series.get(JOB) == Some(AGENT_JOB)
+}
+
 /// `up` with the agent's labels; job and instance are ours.
 fn series(name: &str, labels: &Labels) -> Labels {
     let mut builder = labels.to_builder();

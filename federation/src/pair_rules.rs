@@ -13,7 +13,6 @@ use config::Loaded;
 use model::{Labels, METRIC_NAME, Matcher};
 use parking_lot::Mutex;
 use promql::Engine;
-use receive::Agents;
 use rules::{
     ALERT_STATE, ALERTS, Alert, AlertSink, Evaluation, GroupKey, Published, Publisher, RuleGroup,
     RuleManager, RuleOutput, RulesParts, StorePublisher,
@@ -25,6 +24,7 @@ use crate::marks::Marks;
 use crate::reached::Reached;
 use crate::run::Node;
 use crate::to_pair::{Known, ToPair};
+use crate::watchers::HeardByPair;
 
 /// Samples of the last moments may still be on their way: the uplink's flush interval and 5 s.
 const QUERY_OFFSET: Duration = Duration::from_secs(6);
@@ -38,7 +38,7 @@ pub(crate) struct PairParts {
     pub(crate) marks: Marks,
     pub(crate) store: Arc<Store>,
     pub(crate) engine: Arc<Engine>,
-    pub(crate) agents: Arc<Agents>,
+    pub(crate) heard: HeardByPair,
     pub(crate) alertmanager: Alertmanager,
     /// What the alertmanager knows.
     pub(crate) state: SharedState,
@@ -58,15 +58,15 @@ impl PairRules {
         external_url: &str,
         parts: PairParts,
     ) -> Result<Arc<Self>> {
-        let PairParts { marks, store, engine, alertmanager, .. } = &parts;
+        let PairParts { marks, store, engine, heard, alertmanager, state } = parts;
         let groups = agent::check::rule_groups(loaded)
             .map_err(|why| anyhow::Error::new(agent::cli::WrongConfig(why)))?;
-        let known = Known { alertmanager: alertmanager.clone(), state: parts.state.clone() };
+        let known = Known { alertmanager, state: state.clone() };
         let external = loaded.global.external_labels.clone();
         let sink = Arc::new(ToPair::new(Arc::new(known), external, node.tasks.clone()));
-        let holder = Reached::start(parts.agents.clone(), &parts.state, &sink, store.clone(), &node.tasks);
+        let holder = Reached::start(heard, &state, &sink, store.clone(), &node.tasks);
         let publisher = PairPublisher {
-            marks: marks.clone(),
+            marks,
             writer: StorePublisher::new(store.clone(), sink.clone()),
             store: store.clone(),
             sink: sink.clone(),
@@ -74,8 +74,8 @@ impl PairRules {
             left: Mutex::default(),
         };
         let parts = RulesParts {
-            engine: engine.clone(),
-            querier: store.clone(),
+            engine,
+            querier: store,
             publisher: Arc::new(publisher),
             holder,
             clock: node.clock.clone(),

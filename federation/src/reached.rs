@@ -1,6 +1,6 @@
 //! How far each agent's samples have come to this replica, and what follows for its alerts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use alertmanager::{Fingerprint, SharedState};
 use env::Tasks;
 use model::{Labels, METRIC_NAME, Matcher};
 use parking_lot::RwLock;
-use receive::{AgentStatus, Agents};
-use rules::{Due, Holder, Missing};
+use rules::{ActiveAlert, Due, Holder, Missing, Sources};
 use storage::{Querier, Select, StreamInfo, TimeRange};
 use tsdb::Store;
 
+use crate::agents_up;
 use crate::to_pair::ToPair;
+use crate::watchers::HeardByPair;
 
 /// An agent that is not heard casts doubt on an alert for so long after its end. Milliseconds.
 const DOUBT_MS: i64 = 60_000;
@@ -25,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How far the samples of agents have come here: missing data is unknown, not resolved. What an agent that
 /// is heard has written is here within the query offset.
 pub(crate) struct Reached {
-    agents: Arc<Agents>,
+    heard: HeardByPair,
     /// What the alertmanager knows.
     known: SharedState,
     sink: Arc<ToPair>,
@@ -42,14 +43,14 @@ struct Through {
 impl Reached {
     /// Starts to look.
     pub(crate) fn start(
-        agents: Arc<Agents>,
+        heard: HeardByPair,
         known: &SharedState,
         sink: &Arc<ToPair>,
         store: Arc<Store>,
         tasks: &Tasks,
     ) -> Arc<Self> {
         let through = RwLock::default();
-        let reached = Arc::new(Self { agents, known: known.clone(), sink: Arc::clone(sink), through });
+        let reached = Arc::new(Self { heard, known: known.clone(), sink: Arc::clone(sink), through });
         tasks.spawn(Arc::clone(&reached).follow(store, tasks.clone()));
         reached
     }
@@ -62,9 +63,7 @@ impl Reached {
             let select =
                 Select { matchers, range: TimeRange { start: i64::MAX, end: i64::MAX }, samples_max: 1 };
             if let Ok(set) = store.select(select).await {
-                let heard = |agent: &AgentStatus| agent.silent_for.is_some_and(|silent| silent <= SILENT);
-                let heard: HashSet<String> =
-                    self.agents.list().into_iter().filter(heard).map(|agent| agent.name).collect();
+                let heard = self.heard.within(SILENT);
                 let reached = set.coverage.complete_through.into_iter();
                 let through = |(agent, at_ms)| {
                     let heard = heard.contains(&agent);
@@ -79,32 +78,48 @@ impl Reached {
         }
     }
 
-    /// How far the agent that an alert's labels name has come; none when they name none.
-    fn through(&self, labels: &Labels) -> Option<Through> {
-        self.through.read().get(labels.get(StreamInfo::AGENT)?).copied()
+    /// Whether `late` holds for the agent that an alert's labels name; where they name none, for one of those
+    /// whose series its last true evaluation read.
+    fn is_late(&self, labels: &Labels, sources: &Sources, late: impl Fn(Through) -> bool) -> bool {
+        let through = self.through.read();
+        let is_late = |agent: &str| through.get(agent).is_some_and(|through| late(*through));
+        match labels.get(StreamInfo::AGENT) {
+            Some(agent) => is_late(agent),
+            None => sources.iter().any(is_late),
+        }
     }
 }
 
 impl Holder for Reached {
-    /// An instance whose labels name its agent is held while that agent has not reached the evaluation's
-    /// time; one that was behind already when the alert was last true holds nothing.
+    /// An alert is held while an agent whose samples made it true is silent and has not reached the
+    /// evaluation's time. One that is heard holds nothing, however slow its line is: else a line that always
+    /// lags would keep every alert for the longest that one may be held.
     fn hold(&self, missing: &Missing<'_>) -> bool {
-        let through = self.through(missing.labels).filter(|it| !it.heard).map(|it| it.at_ms);
-        through.is_some_and(|through| through < missing.at_ms && through >= missing.last_true_ms)
+        let late = |through: Through| !through.heard && through.at_ms < missing.at_ms;
+        self.is_late(missing.labels, missing.sources, late)
+    }
+
+    /// What the pair itself says of an agent does not wait for that agent.
+    fn source<'a>(&self, series: &'a Labels) -> Option<&'a str> {
+        series.get(StreamInfo::AGENT).filter(|_| !agents_up::is_ours(series))
     }
 
     /// A replica that was away, or whose line to an agent was, may still see the agent as it was before the
     /// twin told that its alert is over. An agent that is not heard has died since, if it does not soon come:
     /// then what its own death fires must be told.
-    fn doubt(&self, labels: &Labels, due: &Due<'_>) -> bool {
-        let Some(through) = self.through(labels) else { return false };
-        let alert = Fingerprint::of(&self.sink.told_labels(labels));
+    /// An alert of many agents waits no longer for one that is heard than for one that is not: among
+    /// thousands, somebody is always late.
+    fn doubt(&self, alert: &ActiveAlert, due: &Due<'_>) -> bool {
+        let told = Fingerprint::of(&self.sink.told_labels(&alert.labels));
         let ended = self.known.read(|state| {
-            state.alert(alert).filter(|alert| alert.resolved_explicitly()).map(|alert| alert.ends_at)
+            state.alert(told).filter(|alert| alert.resolved_explicitly()).map(|alert| alert.ends_at)
         });
+        let names_one = alert.labels.get(StreamInfo::AGENT).is_some();
         ended.is_some_and(|ended| {
-            let waits = through.heard || due.at_ms < ended.saturating_add(DOUBT_MS);
-            waits && through.at_ms < ended.saturating_sub(due.offset_ms)
+            let soon = due.at_ms < ended.saturating_add(DOUBT_MS);
+            self.is_late(&alert.labels, &alert.sources, |through| {
+                (soon || names_one && through.heard) && through.at_ms < ended.saturating_sub(due.offset_ms)
+            })
         })
     }
 }
@@ -144,12 +159,34 @@ mod tests {
         Labels::from_pairs([("alertname", "A"), ("agent", "edge")])
     }
 
-    /// A replica whose alertmanager has an alert that ended, or goes on until then.
+    fn active(labels: Labels, read: &[&str]) -> ActiveAlert {
+        let rule = rule();
+        let mut state = rules::AlertingState::default();
+        let sources = Sources::from_iter(read.iter().copied());
+        let step = rules::Step { at_ms: 0, limit: 0, sources, holder: &NeverHold, hold_max_ms: 0 };
+        let result = rules::Rendered { labels, annotations: Labels::empty(), value: 1.0 };
+        state.step(&rule, vec![result], &step).expect("one alert");
+        state.active().next().expect("it is active").clone()
+    }
+
+    fn rule() -> rules::AlertingRule {
+        let (alert, expr) = ("A".to_owned(), "x".to_owned());
+        let parts = rules::RuleParts { alert, expr, ..rules::RuleParts::default() };
+        let rule = rules::Rule::new(parts, &Labels::empty(), model::NameValidation::Utf8);
+        let rules::Rule::Alerting(rule) = rule.expect("a rule") else { panic!("it alerts") };
+        rule
+    }
+
     fn reached(ended: bool) -> Reached {
+        reached_of(&labels(), ended)
+    }
+
+    /// A replica whose alertmanager has an alert that ended, or goes on until then.
+    fn reached_of(labels: &Labels, ended: bool) -> Reached {
         let known = SharedState::new();
         let external = Labels::from_pairs([("pair", "p")]);
         let alert = Alert {
-            labels: agent::rules_status::with_external(&labels(), &external),
+            labels: agent::rules_status::with_external(labels, &external),
             annotations: BTreeMap::new(),
             generator_url: String::new(),
             starts_at: 0,
@@ -161,9 +198,11 @@ mod tests {
         let _ = known.apply(at, &Command::AlertUpsert(vec![alert]).encode());
         let folder = tempfile::tempdir().expect("a folder");
         let clock = SimulatedClock::at(0);
-        let agents = Agents::load(folder.path(), Duration::from_secs(15), clock).expect("none yet");
+        let agents = receive::Agents::load(folder.path(), Duration::from_secs(15), clock.clone());
+        let agents = agents.expect("none yet");
         let sink = ToPair::new(Arc::new(Nobody), external, Tasks::new());
-        Reached { agents: Arc::new(agents), known, sink: Arc::new(sink), through: RwLock::default() }
+        let heard = HeardByPair { agents: Arc::new(agents), twin: None, clock };
+        Reached { heard, known, sink: Arc::new(sink), through: RwLock::default() }
     }
 
     #[test]
@@ -184,9 +223,72 @@ mod tests {
             let (resend_delay_ms, interval_ms, url) = (60_000, 1_000, "");
             let holder = &NeverHold;
             let due = Due { at_ms: now, offset_ms: OFFSET, resend_delay_ms, interval_ms, url, holder };
-            assert_eq!(reached.doubt(&labels(), &due), want, "{name}");
+            assert_eq!(reached.doubt(&active(labels(), &[]), &due), want, "{name}");
             let other = Labels::from_pairs([("alertname", "A"), ("agent", "unknown")]);
-            assert!(!reached.doubt(&other, &due), "{name}: another agent");
+            assert!(!reached.doubt(&active(other, &["edge"]), &due), "{name}: another agent");
         }
+    }
+
+    /// An alert without the agent's name, of an evaluation that read several agents.
+    #[test]
+    fn an_alert_of_many_agents_waits_a_minute_for_those_it_read() {
+        let total = Labels::from_pairs([("alertname", "A")]);
+        // read, heard, evaluated after the end, in doubt
+        for (read, heard, after, want) in [
+            (&["edge", "other"][..], true, DOUBT_MS - 1, true),
+            (&["edge"], false, DOUBT_MS - 1, true),
+            (&["edge"], true, DOUBT_MS, false),
+            (&["other"], true, 1_000, false),
+        ] {
+            let reached = reached_of(&total, true);
+            let behind = Through { at_ms: ENDED - OFFSET - 1, heard };
+            reached.through.write().insert("edge".to_owned(), behind);
+            reached.through.write().insert("other".to_owned(), Through { at_ms: ENDED, heard: true });
+            let (resend_delay_ms, interval_ms, url, holder) = (60_000, 1_000, "", &NeverHold);
+            let at_ms = ENDED + after;
+            let due = Due { at_ms, offset_ms: OFFSET, resend_delay_ms, interval_ms, url, holder };
+            let doubted = reached.doubt(&active(total.clone(), read), &due);
+            assert_eq!(doubted, want, "{read:?}, heard: {heard}, {after} ms after the end");
+        }
+    }
+
+    #[test]
+    fn what_a_silent_agent_had_made_true_is_held() {
+        const AT: i64 = 2_000_000;
+        let named = |agent| Labels::from_pairs([("alertname", "A"), ("agent", agent)]);
+        let total = Labels::from_pairs([("alertname", "A")]);
+        // labels, read, silent agent reaches, held
+        let cases = [
+            ("its agent is silent", named("silent"), vec!["silent"], AT - 300_000, true),
+            ("its agent fell silent after the evaluation", named("silent"), vec!["silent"], AT, false),
+            ("its agent is heard, and behind", named("heard"), vec!["heard", "silent"], AT - 1, false),
+            ("one of many is silent", total.clone(), vec!["heard", "silent"], AT - 1, true),
+            ("none of many is silent", total.clone(), vec!["heard"], AT - 1, false),
+            ("nobody's", total, vec![], AT - 1, false),
+        ];
+        let rule = rule();
+        for (name, labels, read, reaches, want) in cases {
+            let reached = reached(false);
+            let behind = |heard, at_ms| Through { at_ms, heard };
+            reached.through.write().insert("silent".to_owned(), behind(false, reaches));
+            reached.through.write().insert("heard".to_owned(), behind(true, AT - 60_000));
+            let sources = Sources::from_iter(read);
+            let missing = Missing {
+                rule: &rule,
+                labels: &labels,
+                last_true_ms: AT - 15_000,
+                sources: &sources,
+                at_ms: AT,
+            };
+            assert_eq!(reached.hold(&missing), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_pair_says_of_an_agent_does_not_wait_for_it() {
+        let reached = reached(false);
+        let series = |job| Labels::from_pairs([("__name__", "up"), ("job", job), ("agent", "edge")]);
+        assert_eq!(reached.source(&series("node")), Some("edge"));
+        assert_eq!(reached.source(&series("vedette-agent")), None);
     }
 }

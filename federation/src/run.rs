@@ -35,7 +35,7 @@ use crate::pair_rules::{PairParts, PairRules};
 use crate::reload::{Reloader, refuse};
 use crate::roles::Role;
 use crate::settings::{load_settings, pair_hash};
-use crate::watchers::{LocalNews, Watchers};
+use crate::watchers::{HeardByPair, LocalNews, Watchers};
 
 /// Everything has stopped within this time of a SIGTERM.
 const STOP: Duration = Duration::from_secs(4);
@@ -117,7 +117,11 @@ impl Node {
                     marks: replica.marks.clone(),
                     store: replica.store.clone(),
                     engine: engine.clone(),
-                    agents: replica.agents.clone(),
+                    heard: HeardByPair {
+                        agents: replica.agents.clone(),
+                        twin: replica.pair.as_ref().map(|pair| pair.view()),
+                        clock: self.clock.clone(),
+                    },
                     alertmanager: alertmanager.clone(),
                     state: state.clone(),
                 };

@@ -1,6 +1,6 @@
 //! The loop behind [`crate::agents_up`]: evaluates on the grid, and publishes as the pair's writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +63,28 @@ impl Watchers {
             twin_silent_for: last.map(|twin| now.saturating_sub(twin.heard)),
             listening,
         })
+    }
+}
+
+/// Which agents either replica hears.
+pub(crate) struct HeardByPair {
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) twin: Option<PairView>,
+    pub(crate) clock: SharedClock,
+}
+
+impl HeardByPair {
+    /// Names of those that were silent for at most `silence`.
+    pub(crate) fn within(&self, silence: Duration) -> HashSet<String> {
+        let here = self.agents.list().into_iter().map(|agent| (agent.name, agent.silent_for));
+        let twin = self.twin.as_ref().and_then(PairView::heard);
+        let age =
+            twin.as_ref().map_or(Duration::ZERO, |twin| self.clock.monotonic().saturating_sub(twin.heard));
+        let there = twin.iter().flat_map(|twin| &twin.agents);
+        let there = there
+            .map(|agent| (agent.name.clone(), agent.silent_for.map(|silent| silent.saturating_add(age))));
+        let heard = here.chain(there).filter(|(_, silent)| silent.is_some_and(|silent| silent <= silence));
+        heard.map(|(name, _)| name).collect()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use model::{Labels, METRIC_NAME};
 
+use crate::sources::Sources;
+
 /// Label that names the alert.
 pub const ALERT_NAME: &str = "alertname";
 /// Label of `ALERTS` that tells the state.
@@ -83,6 +85,8 @@ pub struct ActiveAlert {
     pub keep_firing_since_ms: Option<i64>,
     /// The last evaluation whose result had it.
     pub last_true_ms: i64,
+    /// Whose data that evaluation read, where the [`Holder`](crate::Holder) wants to know.
+    pub sources: Sources,
     /// Since when its data is missing, so that it is neither true nor false.
     pub held_since_ms: Option<i64>,
     /// When it was last sent.
@@ -101,6 +105,7 @@ impl ActiveAlert {
             resolved_at_ms: None,
             keep_firing_since_ms: None,
             last_true_ms: at_ms,
+            sources: Sources::default(),
             held_since_ms: None,
             last_sent_ms: None,
         }

@@ -6,6 +6,7 @@ use model::Labels;
 
 use crate::alert::{ActiveAlert, Alert, AlertState};
 use crate::config::AlertingRule;
+use crate::sources::Sources;
 
 /// How long a resolved alert is remembered and sent again.
 const RESOLVED_RETENTION_MS: i64 = 15 * 60_000;
@@ -30,6 +31,8 @@ pub struct Missing<'a> {
     pub labels: &'a Labels,
     /// The last evaluation whose result had it, in milliseconds since the Unix epoch.
     pub last_true_ms: i64,
+    /// Whose data that evaluation read.
+    pub sources: &'a Sources,
     /// The time that is being evaluated.
     pub at_ms: i64,
 }
@@ -41,8 +44,13 @@ pub trait Holder: Send + Sync {
 
     /// Whether somebody who had newer data than there is here said that the alert is over: then it is not
     /// said to fire.
-    fn doubt(&self, _labels: &Labels, _due: &Due<'_>) -> bool {
+    fn doubt(&self, _alert: &ActiveAlert, _due: &Due<'_>) -> bool {
         false
+    }
+
+    /// Whose data a series is, for [`ActiveAlert::sources`]; nothing is noted of a series without an answer.
+    fn source<'a>(&self, _series: &'a Labels) -> Option<&'a str> {
+        None
     }
 }
 
@@ -62,6 +70,8 @@ pub struct Step<'a> {
     pub at_ms: i64,
     /// Most active alerts, 0 for no limit.
     pub limit: usize,
+    /// Whose data the evaluation read.
+    pub sources: Sources,
     /// Who knows of missing data.
     pub holder: &'a dyn Holder,
     /// How long an alert may be held, in milliseconds.
@@ -129,7 +139,7 @@ impl AlertingState {
             }
         }
         for result in results {
-            self.take(result, step.at_ms);
+            self.take(result, step);
         }
         let mut active = 0;
         self.active.retain(|labels, alert| {
@@ -144,15 +154,18 @@ impl AlertingState {
         Ok(())
     }
 
-    fn take(&mut self, result: Rendered, at_ms: i64) {
+    fn take(&mut self, result: Rendered, step: &Step<'_>) {
         match self.active.get_mut(&result.labels) {
             Some(alert) if alert.state != AlertState::Inactive => {
                 alert.value = result.value;
                 alert.annotations = result.annotations;
-                alert.last_true_ms = at_ms;
+                alert.last_true_ms = step.at_ms;
+                alert.sources.clone_from(&step.sources);
             }
             _ => {
-                let alert = ActiveAlert::new(result.labels.clone(), result.annotations, result.value, at_ms);
+                let mut alert =
+                    ActiveAlert::new(result.labels.clone(), result.annotations, result.value, step.at_ms);
+                alert.sources.clone_from(&step.sources);
                 self.active.insert(result.labels, alert);
             }
         }
@@ -180,7 +193,7 @@ impl AlertingState {
             if !alert.needs_sending(due.at_ms, due.resend_delay_ms) {
                 continue;
             }
-            if alert.resolved_at_ms.is_none() && due.holder.doubt(&alert.labels, due) {
+            if alert.resolved_at_ms.is_none() && due.holder.doubt(alert, due) {
                 continue;
             }
             alert.last_sent_ms = Some(due.at_ms);
@@ -229,8 +242,13 @@ fn advance(rule: &AlertingRule, alert: &mut ActiveAlert, given: bool, step: &Ste
 }
 
 fn is_held(rule: &AlertingRule, alert: &mut ActiveAlert, step: &Step<'_>) -> bool {
-    let missing =
-        Missing { rule, labels: &alert.labels, last_true_ms: alert.last_true_ms, at_ms: step.at_ms };
+    let missing = Missing {
+        rule,
+        labels: &alert.labels,
+        last_true_ms: alert.last_true_ms,
+        sources: &alert.sources,
+        at_ms: step.at_ms,
+    };
     if !step.holder.hold(&missing) {
         alert.held_since_ms = None;
         return false;

@@ -15,6 +15,7 @@ mod overlay;
 mod publish;
 mod restore;
 mod runner;
+mod sources;
 mod status;
 
 pub use alert::{
@@ -25,4 +26,5 @@ pub use config::{AlertingRule, RecordingRule, Rule, RuleError, RuleExpr, RuleFie
 pub use manager::{RuleManager, RulesConfig, RulesOptions, RulesParts};
 pub use publish::{Evaluation, GroupKey, Published, Publisher, RuleOutput, StorePublisher};
 pub use runner::{EvaluationCounts, GroupParts, GroupRunner, GroupSettings};
+pub use sources::Sources;
 pub use status::{GroupStatus, RuleHealth, RuleStatus, RuleView};

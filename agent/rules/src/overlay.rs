@@ -1,23 +1,42 @@
 //! Reading the store as it will be once the evaluation at hand is written: a group's later rules see what
 //! its earlier ones just gave, whether or not this process is the one that writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Labels, Sample, Series};
 use parking_lot::Mutex;
 use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet};
 
+use crate::alerting::Holder;
+
 /// A querier with samples on top, all of one time.
 pub(crate) struct Overlay {
     below: Arc<dyn Querier>,
     at_ms: i64,
     samples: Mutex<BTreeMap<Labels, f64>>,
+    /// Who knows whose data a series is.
+    holder: Arc<dyn Holder>,
+    sources: Mutex<BTreeSet<Arc<str>>>,
 }
 
 impl Overlay {
-    pub(crate) fn new(below: Arc<dyn Querier>, at_ms: i64) -> Self {
-        Self { below, at_ms, samples: Mutex::default() }
+    pub(crate) fn new(below: Arc<dyn Querier>, at_ms: i64, holder: Arc<dyn Holder>) -> Self {
+        Self { below, at_ms, samples: Mutex::default(), holder, sources: Mutex::default() }
+    }
+
+    /// Whose series were read since this was asked last.
+    pub(crate) fn take_sources(&self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut *self.sources.lock())
+    }
+
+    fn note<'a>(&self, read: impl Iterator<Item = &'a Labels>) {
+        let mut sources = self.sources.lock();
+        for labels in read {
+            if let Some(source) = self.holder.source(labels).filter(|source| !sources.contains(*source)) {
+                sources.insert(Arc::from(source));
+            }
+        }
     }
 
     /// Adds samples; of two for one series the first stays, as in the store.
@@ -50,6 +69,8 @@ impl Querier for Overlay {
         let above = self.matching(&select);
         Box::pin(async move {
             let mut set = self.below.select(select).await?;
+            let histograms = set.histograms.iter().map(|series| &series.labels);
+            self.note(set.series.iter().map(|series| &series.labels).chain(histograms));
             if !above.is_empty() {
                 set.series = merged(set.series, above);
             }

@@ -15,8 +15,10 @@ use tokio::sync::Mutex;
 use crate::alerting::{AlertingState, Due, Holder, Step, millis};
 use crate::config::{AlertingRule, RecordingRule, Rule, RuleExpr, RuleGroup};
 use crate::expand::{Expander, Texts, vector_of};
+use crate::overlay::Overlay;
 use crate::publish::{Evaluation, GroupKey, RuleOutput, cell};
 use crate::restore::{RestoreOptions, last_states, restore};
+use crate::sources::Sources;
 use crate::status::{GroupStatus, RuleHealth, RuleStatus, RuleView};
 
 /// What groups evaluate with.
@@ -69,6 +71,8 @@ struct RuleState {
     restored: bool,
     /// Series of the last evaluation that worked.
     series: BTreeSet<Labels>,
+    /// Whose data the last evaluation read.
+    sources: Sources,
     status: RuleStatus,
 }
 
@@ -124,6 +128,7 @@ impl GroupRunner {
                 alerting: AlertingState::default(),
                 restored: !settings.restore,
                 series: BTreeSet::new(),
+                sources: Sources::default(),
                 status: RuleStatus::default(),
             })
             .collect();
@@ -205,7 +210,8 @@ impl GroupRunner {
         let mut state = self.state.lock().await;
         let began = self.parts.clock.monotonic();
         let sample_ms = at_ms - millis(self.settings.query_offset);
-        let overlay = crate::overlay::Overlay::new(Arc::clone(&self.parts.querier), sample_ms);
+        let overlay =
+            Overlay::new(Arc::clone(&self.parts.querier), sample_ms, Arc::clone(&self.parts.holder));
         let mut evaluation = Evaluation { at_ms, sample_ms, rules: Vec::new() };
         let mut counts = EvaluationCounts::default();
         for (at, rule) in state.rules.iter_mut().enumerate() {
@@ -277,17 +283,20 @@ impl GroupRunner {
     async fn evaluate_rule(
         &self,
         state: &mut RuleState,
-        querier: &dyn Querier,
+        overlay: &Overlay,
         at_ms: i64,
         sample_ms: i64,
     ) -> Result<RuleOutput, String> {
         let rule = state.rule.clone();
-        let elements = self.query(rule.expr(), querier, sample_ms).await?;
+        // Texts of the rules before may have read more than an expression does.
+        overlay.take_sources();
+        let elements = self.query(rule.expr(), overlay, sample_ms).await?;
+        state.sources = state.sources.renewed(overlay.take_sources());
         let mut output = RuleOutput::default();
         let samples = match &rule {
             Rule::Recording(rule) => recorded(rule, elements, self.group.limit)?,
             Rule::Alerting(rule) => {
-                self.step_alerts(rule, state, elements, querier, at_ms).await?;
+                self.step_alerts(rule, state, elements, overlay, at_ms).await?;
                 output.alerts = state.alerting.due(&Due {
                     at_ms,
                     offset_ms: millis(self.settings.query_offset),
@@ -346,6 +355,7 @@ impl GroupRunner {
         let step = Step {
             at_ms,
             limit: self.group.limit,
+            sources: state.sources.clone(),
             holder: self.parts.holder.as_ref(),
             hold_max_ms: millis(settings.hold_max),
         };

@@ -11,8 +11,9 @@ use model::{Labels, NameValidation};
 use parking_lot::Mutex;
 use promql::{Engine, EngineOptions};
 use vedette_rules::{
-    Alert, AlertSink, AlertState, GroupParts, GroupRunner, GroupSettings, NeverHold, Publisher, Rule,
-    RuleGroup, RuleHealth, RuleManager, RuleParts, RulesConfig, RulesOptions, StorePublisher,
+    Alert, AlertSink, AlertState, GroupParts, GroupRunner, GroupSettings, Holder, Missing, NeverHold,
+    Publisher, Rule, RuleGroup, RuleHealth, RuleManager, RuleParts, RulesConfig, RulesOptions,
+    StorePublisher,
 };
 
 const MINUTE: i64 = 60_000;
@@ -145,6 +146,47 @@ async fn alerts_are_written_sent_and_explained() {
         (status.rules[0].shown_state(), status.rules[0].status.health),
         (AlertState::Firing, RuleHealth::Ok)
     );
+}
+
+/// Series name their source in the label `from`; until minute 3 nothing that is missing is over.
+struct From;
+
+impl Holder for From {
+    fn hold(&self, missing: &Missing<'_>) -> bool {
+        assert_eq!(missing.sources.iter().collect::<Vec<_>>(), ["a", "b"], "at the last true evaluation");
+        missing.at_ms < 3 * MINUTE
+    }
+
+    fn source<'a>(&self, series: &'a Labels) -> Option<&'a str> {
+        series.get("from")
+    }
+}
+
+#[tokio::test]
+async fn an_alert_knows_whose_series_made_it_true() {
+    let store = Memory::shared();
+    let publisher = StorePublisher::new(store.clone(), Arc::new(Sent::default()));
+    let parts = GroupParts {
+        engine: Arc::new(Engine::new(EngineOptions::default())),
+        querier: store.clone(),
+        clock: SystemClock::shared(),
+        holder: Arc::new(From),
+    };
+    // The first rule reads another source than the second.
+    let rules = vec![record("y:sum", "sum(y)"), alert("Sum", "sum(x) > 2", 0)];
+    let group = GroupRunner::new(group(rules), settings(false), parts);
+    store.put(&[("__name__", "y"), ("from", "c")], 0, 1.0);
+    store.put(&[("__name__", "x"), ("from", "a")], 0, 1.0);
+    store.put(&[("__name__", "x"), ("from", "b")], 0, 2.0);
+    let mut active = Vec::new();
+    for minute in 0..4 {
+        if minute == 1 {
+            store.put(&[("__name__", "x"), ("from", "b")], MINUTE, model::stale_nan());
+        }
+        run(&group, &publisher, minute * MINUTE).await;
+        active.push(group.status().rules[1].alerts.len());
+    }
+    assert_eq!(active, [1, 1, 1, 0]);
 }
 
 /// After a restart at minute 30, when the alert had been active for `before` minutes at minute 20: since

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use model::{Labels, NameValidation};
 use vedette_rules::{
-    AlertState, AlertingRule, AlertingState, Due, Holder, Missing, NeverHold, Rendered, Rule, RuleParts, Step,
+    ActiveAlert, AlertState, AlertingRule, AlertingState, Due, Holder, Missing, NeverHold, Rendered, Rule,
+    RuleParts, Sources, Step,
 };
 
 const MINUTE: i64 = 60_000;
@@ -29,7 +30,7 @@ fn element() -> Rendered {
 }
 
 fn step(at_ms: i64, holder: &dyn Holder) -> Step<'_> {
-    Step { at_ms, limit: 0, holder, hold_max_ms: 60 * MINUTE }
+    Step { at_ms, limit: 0, sources: Sources::from_iter(["edge"]), holder, hold_max_ms: 60 * MINUTE }
 }
 
 fn due(at_ms: i64, holder: &dyn Holder) -> Due<'_> {
@@ -120,7 +121,7 @@ impl Holder for Behind {
         false
     }
 
-    fn doubt(&self, _: &Labels, _: &Due<'_>) -> bool {
+    fn doubt(&self, _: &ActiveAlert, _: &Due<'_>) -> bool {
         true
     }
 }
