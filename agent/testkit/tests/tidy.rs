@@ -16,6 +16,7 @@ const ROOMS: &[&str] = &[
     "agent/exposition",
     "agent/log",
     "agent/storage",
+    "agent/block",
     "agent/tsdb",
     "agent/promql",
     "agent/client",
