@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use api::ApiOptions;
+use api::{ApiOptions, RemoteReadOptions};
 use clap::Args;
 use config::{Loaded, StorageSection};
 use promql::EngineOptions;
@@ -100,6 +100,20 @@ pub struct StorageFlags {
     pub retention_size: u64,
 }
 
+/// Limits of remote read.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct RemoteReadFlags {
+    /// Most samples that one remote read query may return; 0 for no limit.
+    #[arg(long = "storage.remote.read-sample-limit", default_value_t = 50_000_000)]
+    pub samples_max: usize,
+    /// Remote read requests that are answered at a time; more wait.
+    #[arg(long = "storage.remote.read-concurrent-limit", default_value_t = 10)]
+    pub concurrent_max: usize,
+    /// Bytes of one frame of a streamed remote read answer, before compression.
+    #[arg(long = "storage.remote.read-max-bytes-in-frame", default_value_t = 1 << 20)]
+    pub frame_max: usize,
+}
+
 /// Limits of queries.
 #[derive(Args, Clone, Debug)]
 pub struct QueryFlags {
@@ -171,6 +185,9 @@ pub struct CommonFlags {
     /// Queries.
     #[command(flatten)]
     pub query: QueryFlags,
+    /// Remote read.
+    #[command(flatten)]
+    pub remote_read: RemoteReadFlags,
     /// Rules.
     #[command(flatten)]
     pub rules: RuleFlags,
@@ -200,6 +217,11 @@ impl CommonFlags {
             lookback: self.query.lookback_delta,
             samples_max: self.query.max_samples,
             cors_origin: self.web.cors_origin.clone(),
+            remote_read: RemoteReadOptions {
+                samples_max: self.remote_read.samples_max,
+                concurrent_max: self.remote_read.concurrent_max,
+                frame_max: self.remote_read.frame_max,
+            },
             ..ApiOptions::default()
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chaos_tests::{Agent, AgentOptions, Folder, Pair, PairOptions, alone, report, vector};
+use chaos_tests::{Agent, AgentOptions, Folder, Pair, PairOptions, alone, remote_reader, report, vector};
 use testkit::{FakeExporter, Peer, Process, Sink, eventually, free_port, peer};
 use tokio::process::Command;
 
@@ -51,6 +51,9 @@ async fn promtool_amtool_and_prometheus_work_with_our_servers() {
         .await;
         queries(&promtool, &server).await;
     }
+    for (reader, server) in [agent.url(), pair.node("a").url()].into_iter().enumerate() {
+        reads(&folder, &prometheus, reader, &server).await;
+    }
     for node in pair.nodes() {
         alerts_and_silences(&amtool, &node.url(), node.name()).await;
     }
@@ -82,6 +85,22 @@ async fn queries(promtool: &PathBuf, server: &str) {
     assert!(wanted.iter().all(|part| said.contains(part)) && said.lines().count() == 1, "{server}: {said}");
     let said = client(promtool, &["query", "labels", server, "series"]).await;
     assert_eq!(said.lines().collect::<Vec<_>>(), ["0", "1", "2"], "{server}");
+}
+
+/// A Prometheus without samples of its own answers with ours, and with the labels under which it knows us.
+async fn reads(folder: &Folder, prometheus: &std::path::Path, number: usize, server: &str) {
+    let (reader, _process) = remote_reader(folder, prometheus, &format!("reader-{number}"), server);
+    let selector = format!("scrape_number[1m] @ {}", chaos_tests::now_ms() / 1000 - 1);
+    let values = async |url: &str| -> Option<Vec<serde_json::Value>> {
+        let found = chaos_tests::instant(url, &selector).await.ok()?;
+        let all = found.as_array()?;
+        (all.len() == 3).then(|| all.iter().map(|series| series["values"].clone()).collect())
+    };
+    let wanted = values(server).await.expect("our own samples");
+    eventually(&format!("samples of {server} by remote read"), SOON, || async {
+        (values(&reader).await? == wanted).then_some(())
+    })
+    .await;
 }
 
 async fn alerts_and_silences(amtool: &PathBuf, server: &str, node: &str) {

@@ -6,9 +6,9 @@ pub mod v1 {
     tonic::include_proto!("vedette.v1");
 }
 
-/// Prometheus's remote write 1.
+/// Prometheus's remote write 1 and remote read, which share messages.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
-pub mod remote_write_1 {
+pub mod prompb {
     tonic::include_proto!("prometheus");
 }
 
@@ -23,3 +23,6 @@ pub mod remote_write_2 {
 pub mod prometheus {
     tonic::include_proto!("io.prometheus.client");
 }
+
+/// Prometheus's remote write 1.
+pub use prompb as remote_write_1;

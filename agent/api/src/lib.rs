@@ -12,6 +12,7 @@ mod labels;
 mod lifecycle;
 mod params;
 mod query;
+mod remote_read;
 mod reply;
 mod router;
 mod rules;
@@ -21,6 +22,7 @@ mod status_pages;
 mod targets;
 
 pub use evaluate::{Evaluate, Grid};
+pub use remote_read::RemoteReadOptions;
 pub use router::{gated, router};
 pub use state::{ApiOptions, ApiParts, ApiState};
 pub use status::{

@@ -10,12 +10,13 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::params::Params;
 use crate::state::{ApiState, Endpoint};
-use crate::{admin, federate, labels, lifecycle, query, rules, status_pages, targets};
+use crate::{admin, federate, labels, lifecycle, query, remote_read, rules, status_pages, targets};
 
 /// The API's routes, without a prefix and without a fallback.
 pub fn router(state: ApiState) -> Router {
     let gated = endpoints()
         .route("/api/v1/label/{name}/values", get(label_values))
+        .route("/api/v1/read", post(remote_read::read))
         .route("/federate", get(federate::federate))
         .route("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route(

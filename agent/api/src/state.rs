@@ -12,6 +12,7 @@ use telemetry::{Counter, Gauge, Registry};
 use crate::error::ApiError;
 use crate::evaluate::Evaluate;
 use crate::params::Params;
+use crate::remote_read::{RemoteRead, RemoteReadOptions};
 use crate::reply::Reply;
 use crate::status::{
     AlertmanagerStatus, ConfigStatus, Lifecycle, ProcessStatus, RuleStatus, StoreAdmin, StoreStatus,
@@ -29,6 +30,8 @@ pub struct ApiOptions {
     pub body_max: usize,
     /// Regex of the origins whose pages may read answers (`--web.cors.origin`).
     pub cors_origin: String,
+    /// Limits of remote read.
+    pub remote_read: RemoteReadOptions,
     /// What the health pages call the process.
     pub app_name: String,
 }
@@ -40,6 +43,7 @@ impl Default for ApiOptions {
             samples_max: 50_000_000,
             body_max: 10 << 20,
             cors_origin: ".*".to_owned(),
+            remote_read: RemoteReadOptions::default(),
             app_name: "Prometheus Server".to_owned(),
         }
     }
@@ -90,6 +94,7 @@ pub(crate) struct Inner {
     pub(crate) parts: ApiParts,
     pub(crate) cors_origin: AnchoredRegex,
     pub(crate) metrics: ApiMetrics,
+    pub(crate) remote_read: RemoteRead,
 }
 
 /// What the API says about itself.
@@ -115,7 +120,8 @@ impl ApiState {
         let cors_origin = AnchoredRegex::new(&parts.options.cors_origin)?;
         let metrics = ApiMetrics::default();
         metrics.register(registry);
-        Ok(Self(Arc::new(Inner { parts, cors_origin, metrics })))
+        let remote_read = RemoteRead::new(parts.options.remote_read, registry);
+        Ok(Self(Arc::new(Inner { parts, cors_origin, metrics, remote_read })))
     }
 }
 

@@ -24,17 +24,17 @@ use crate::{
 };
 
 /// What the process takes for now.
-const NOW: i64 = 1_700_000_000_500;
+pub(crate) const NOW: i64 = 1_700_000_000_500;
 
 /// How this test's process behaves.
 #[derive(Clone)]
-pub(super) struct World {
-    pub(super) ready: bool,
-    pub(super) stopping: bool,
-    pub(super) enabled: bool,
+pub(crate) struct World {
+    pub(crate) ready: bool,
+    pub(crate) stopping: bool,
+    pub(crate) enabled: bool,
     /// Whether queries go to the real engine instead of the canned answers.
-    pub(super) evaluates: bool,
-    pub(super) cors_origin: String,
+    pub(crate) evaluates: bool,
+    pub(crate) cors_origin: String,
 }
 
 impl Default for World {
@@ -43,7 +43,7 @@ impl Default for World {
     }
 }
 
-pub(super) fn state_with(world: World) -> ApiState {
+pub(crate) fn state_with(world: World) -> ApiState {
     let options = ApiOptions {
         cors_origin: world.cors_origin.clone(),
         body_max: 1_024,
