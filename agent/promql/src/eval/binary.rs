@@ -56,6 +56,8 @@ impl Evaluator<'_> {
             first = &node.lhs;
         }
         let before = self.held;
+        // What stands above an operation asks for its result, not for the operands' histograms.
+        let resets = std::mem::take(&mut self.resets);
         let mut left = self.eval(first, grid).await?;
         for node in spine.into_iter().rev() {
             let right = self.eval(&node.rhs, grid).await?;
@@ -63,6 +65,7 @@ impl Evaluator<'_> {
             self.held = before;
             self.hold(left.cells())?;
         }
+        self.resets = resets;
         Ok(left)
     }
 

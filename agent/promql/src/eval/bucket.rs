@@ -8,6 +8,7 @@ use super::Evaluator;
 use super::column::{Column, Grid};
 use super::label::texts;
 use super::native;
+use super::selector::Resets;
 use crate::ast::{Call, Expr};
 use crate::engine::EvalError;
 use crate::position::PosRange;
@@ -187,17 +188,17 @@ impl Evaluator<'_> {
             params.push(values);
         }
         let arg = &node.args[vector_at];
-        let columns = self.columns(arg, grid).await?;
+        let columns = self.with_resets(Resets::Kept, arg, grid).await?;
         let histograms = self.histograms(&columns, arg.pos());
-        let places = (node.args[0].pos(), node.args.get(1).map_or(arg.pos(), Expr::pos));
+        let fall_pos = node.args.get(1).map_or(arg.pos(), Expr::pos);
         let mut out = Vec::new();
         if let ("histogram_fraction", [low, high]) = (name, &params[..]) {
             let asked = Asked::Fraction { low, high };
-            self.ask(&histograms, &asked, places, grid, &mut out);
+            self.ask(&histograms, &asked, fall_pos, grid, &mut out);
         } else {
             for phi in &params {
                 let before = out.len();
-                self.ask(&histograms, &Asked::Quantile(phi), places, grid, &mut out);
+                self.ask(&histograms, &Asked::Quantile(phi), fall_pos, grid, &mut out);
                 if let (true, Some(label)) = (several, texts(&node.args[1..2]).first()) {
                     let value = open_metrics_float(phi.first().copied().unwrap_or(f64::NAN));
                     for column in &mut out[before..] {
@@ -212,12 +213,12 @@ impl Evaluator<'_> {
         self.checked(out)
     }
 
-    /// Asks each histogram at each step; `places` say where the first two arguments stand.
+    /// Asks each histogram at each step; falling counts are said to be at `fall_pos`.
     fn ask(
         &mut self,
         histograms: &Histograms<'_>,
         asked: &Asked<'_>,
-        places: (PosRange, PosRange),
+        fall_pos: PosRange,
         grid: Grid,
         out: &mut Vec<Column>,
     ) {
@@ -238,7 +239,7 @@ impl Evaluator<'_> {
                     Asked::Fraction { low, high } => native::fraction(low[step], high[step], histogram),
                 };
                 if let Some(note) = note {
-                    self.notes.nan_observations(note, name, places.0);
+                    self.notes.nan_observations(note, name, histograms.pos);
                 }
                 result.push(step, value);
             }
@@ -258,7 +259,7 @@ impl Evaluator<'_> {
                     Asked::Quantile(phi) => {
                         let (value, fall) = quantile(phi[step], buckets);
                         if let Some(fall) = fall {
-                            self.notes.forced_monotonicity(name, fall, grid.time(step), places.1);
+                            self.notes.forced_monotonicity(name, fall, grid.time(step), fall_pos);
                         }
                         result.push(step, value);
                     }

@@ -5,7 +5,7 @@ use model::Labels;
 use super::column::{Column, Grid, Operand};
 use super::over_time::absent_where_none;
 use super::rate::seconds;
-use super::selector::Wanted;
+use super::selector::{Resets, Wanted};
 use super::{Cell, Evaluator, date, math, native};
 use crate::ast::{Call, Expr, ValueType};
 use crate::engine::EvalError;
@@ -91,7 +91,11 @@ impl Evaluator<'_> {
                 let Some(statistic) = native::statistic(name) else {
                     return Err(EvalError::Execution(format!("function {name} cannot stand here")));
                 };
-                let columns = self.columns(&node.args[0], grid).await?;
+                let columns = if matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg") {
+                    self.with_resets(Resets::Detected, &node.args[0], grid).await?
+                } else {
+                    self.columns(&node.args[0], grid).await?
+                };
                 self.map_cells(&columns, |_, value| Some(Cell::Float(statistic(value.histogram()?))))
             }
         }

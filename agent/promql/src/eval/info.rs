@@ -8,7 +8,7 @@ use super::cell::Cell;
 use super::column::{Column, Grid, same_labelset};
 use super::selector::Wanted;
 use super::{Evaluator, go_labels};
-use crate::ast::{Border, Call, Expr, VectorSelector};
+use crate::ast::{At, Border, Call, Expr, VectorSelector};
 use crate::engine::EvalError;
 
 /// Labels by which a series finds its info series.
@@ -62,7 +62,21 @@ impl Asked {
         if !named {
             return name == TARGET_INFO;
         }
-        !self.names.is_empty() && self.names.iter().all(|matcher| matcher.matches(name))
+        !self.names.is_empty() && self.name_matchers().iter().all(|matcher| matcher.matches(name))
+    }
+
+    /// Conditions on the info metric's name: what it must be, not only what it must not.
+    fn name_matchers(&self) -> Vec<Matcher> {
+        let mut matchers = self.names.clone();
+        let positive = |matcher: &Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
+        if matchers.is_empty() {
+            matchers.push(Matcher::equal(METRIC_NAME, TARGET_INFO));
+        } else if !matchers.iter().any(positive)
+            && let Ok(any) = Matcher::new(METRIC_NAME, MatchOp::Regex, ".+_info")
+        {
+            matchers.push(any);
+        }
+        matchers
     }
 }
 
@@ -129,13 +143,8 @@ impl Evaluator<'_> {
             matchers.push(matcher.map_err(|error| EvalError::Execution(error.to_string()))?);
         }
         matchers.extend(asked.data.values().flatten().cloned());
-        if asked.names.is_empty() {
-            matchers.push(Matcher::equal(METRIC_NAME, TARGET_INFO));
-        }
-        matchers.extend(asked.names.iter().cloned());
-        // They are looked at when the first selector is.
-        let first = arg.selectors().first().map(|first| (first.at, first.offset_ms));
-        let (at, offset_ms) = first.unwrap_or((None, 0));
+        matchers.extend(asked.name_matchers());
+        let (at, offset_ms) = looked_at(arg);
         let selector = VectorSelector {
             name: String::new(),
             matchers,
@@ -149,11 +158,45 @@ impl Evaluator<'_> {
     }
 }
 
+/// When the first selector of an expression is looked at: info series are looked at then.
+fn looked_at(mut expr: &Expr) -> (Option<At>, i64) {
+    let (mut at, mut offset) = (None, 0);
+    let mut see = |pinned: Option<At>, by: i64| {
+        if pinned.is_some() {
+            // What stands outside does not matter any more.
+            (at, offset) = (pinned, 0);
+        }
+        offset += by;
+        (at, offset)
+    };
+    loop {
+        expr = match expr {
+            Expr::Vector(node) => return see(node.at, node.offset_ms),
+            Expr::Matrix(node) => return see(node.selector.at, node.selector.offset_ms),
+            Expr::Subquery(node) => {
+                see(node.at, node.offset_ms);
+                &node.expr
+            }
+            other => {
+                let mut inner = Vec::new();
+                other.children(&mut inner);
+                match inner.into_iter().rev().find(|one| !one.selectors().is_empty()) {
+                    Some(one) => one,
+                    None => return see(None, 0),
+                }
+            }
+        };
+    }
+}
+
 /// The newest info series at a step, by name and identity.
 fn newest<'i>(infos: &'i [Column], step: usize) -> Result<HashMap<(&'i str, Labels), usize>, EvalError> {
     let time = |at: usize| infos[at].get(step).and_then(Cell::float).unwrap_or(f64::NAN);
     let mut newest: HashMap<(&str, Labels), usize> = HashMap::new();
     for (at, info) in infos.iter().enumerate().filter(|(_, info)| info.get(step).is_some()) {
+        if info.float(step).is_none() {
+            return Err(EvalError::Execution("info sample should be float".to_owned()));
+        }
         let key = (info.labels.metric_name(), identity(&info.labels));
         match newest.get(&key).copied() {
             Some(known) if time(known) > time(at) => {}

@@ -39,7 +39,7 @@ pub(crate) use self::cell::{Cell, histogram_sample};
 pub(crate) use self::column::{Column, Grid, Operand};
 use self::column::{merge_same_labels, without_metadata};
 pub(crate) use self::date::rfc3339;
-use self::selector::Wanted;
+use self::selector::{Resets, Wanted};
 use crate::annotation::Annotations;
 use crate::ast::{At, Expr, Unary, ValueType};
 use crate::engine::{
@@ -58,6 +58,7 @@ pub(crate) struct Evaluator<'q> {
     subquery_step: i64,
     delayed_name_removal: bool,
     use_start_timestamps: bool,
+    resets: Resets,
     type_and_unit_labels: bool,
     samples_max: usize,
     /// The steps of the whole query.
@@ -91,6 +92,7 @@ impl<'q> Evaluator<'q> {
             subquery_step: millis(engine.subquery_step).max(1),
             delayed_name_removal: engine.delayed_name_removal,
             use_start_timestamps: engine.use_start_timestamps,
+            resets: Resets::default(),
             type_and_unit_labels: engine.type_and_unit_labels,
             samples_max: engine.max_samples,
             query,

@@ -1,12 +1,16 @@
 //! Instant selectors: the newest sample within the lookback window, unless it is a stale marker.
 
+use std::sync::Arc;
+
+use model::FloatHistogram;
+use model::histogram::ResetHint;
 use storage::{Coverage, QueryError, Select, TimeRange};
 
 use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid};
 use super::points::{Point, PointSeries, point_series, set_starts};
-use crate::ast::{Border, VectorSelector};
+use crate::ast::{Border, Expr, VectorSelector};
 use crate::engine::EvalError;
 
 /// From a step's time to the time that a selector looks at.
@@ -22,6 +26,36 @@ impl Reference {
     /// The time looked at when the step's time is `time`.
     pub(super) fn at(self, time: i64) -> i64 {
         self.pinned.unwrap_or(time) - self.offset
+    }
+}
+
+/// What is known about counter resets between the histograms that selectors find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Resets {
+    /// What the store says, where nobody above asks for more.
+    #[default]
+    AsStored,
+    /// Where the store does not know, histograms are compared: below `histogram_count` and its like, for which
+    /// Prometheus reads no buckets and must know before.
+    Detected,
+    /// What the store says, whatever stands above.
+    Kept,
+}
+
+/// Compares histograms of which the store does not say whether a counter reset came before them.
+fn detect_resets(points: &mut [Point]) {
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for point in points {
+        let Cell::Histogram(histogram) = &mut point.value else { continue };
+        let now = Arc::clone(histogram);
+        if histogram.reset_hint == ResetHint::Unknown
+            && let Some(before) = &before
+        {
+            let reset = histogram.is_reset_after(before);
+            Arc::make_mut(histogram).reset_hint =
+                if reset { ResetHint::Reset } else { ResetHint::NotReset };
+        }
+        before = Some(now);
     }
 }
 
@@ -45,6 +79,8 @@ impl Wanted {
             Self::Time => Cell::Float(point.timestamp as f64 / 1000.0),
             Self::Start if point.start == 0 => return None,
             Self::Start => Cell::Float(point.start as f64 / 1000.0),
+            // Who asks for these wants numbers, and must see what is none.
+            Self::Millis if point.value.histogram().is_some() => point.value.clone(),
             Self::Millis => Cell::Float(point.timestamp as f64),
         })
     }
@@ -70,6 +106,9 @@ impl Evaluator<'_> {
         self.stats.samples_read += (numbers + histograms) as u64;
         merge_coverage(&mut self.coverage, std::mem::take(&mut set.coverage));
         let mut series = point_series(set);
+        if self.resets == Resets::Detected {
+            series.iter_mut().for_each(|one| detect_resets(&mut one.points));
+        }
         let extra = |one: &PointSeries| one.points.iter().map(|point| point.value.extra()).sum::<usize>();
         self.hold(numbers + series.iter().map(extra).sum::<usize>() + histograms)?;
         self.tick(numbers + histograms).await;
@@ -77,6 +116,22 @@ impl Evaluator<'_> {
             set_starts(&mut series, self.querier.starts(select).await.map_err(failed)?);
         }
         Ok(series)
+    }
+
+    /// The columns of an expression whose selectors treat counter resets in this way.
+    pub(super) async fn with_resets(
+        &mut self,
+        resets: Resets,
+        expr: &Expr,
+        grid: Grid,
+    ) -> Result<Vec<Column>, EvalError> {
+        let before = self.resets;
+        if before != Resets::Kept {
+            self.resets = resets;
+        }
+        let columns = self.columns(expr, grid).await;
+        self.resets = before;
+        columns
     }
 
     /// The values of a selector; `wanted` says what of a sample counts as one.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use model::histogram::ResetHint;
 use model::{FloatHistogram, Labels, Sample};
 use storage::TimeRange;
 
 use super::Evaluator;
 use super::column::Grid;
 use super::points::Point;
-use super::selector::Reference;
+use super::cell::Cell;
+use super::selector::{Reference, Resets};
 use crate::ast::{Border, Expr, MatrixSelector, Subquery};
 use crate::engine::EvalError;
 use crate::position::PosRange;
@@ -76,6 +78,18 @@ fn inside(points: &[Point], start: i64, end: i64) -> &[Point] {
     &points[from..to.max(from)]
 }
 
+/// The value, without what the store knew about resets since a sample that the subquery may have skipped.
+fn without_hint(value: &Cell) -> Cell {
+    match value {
+        Cell::Histogram(histogram)
+            if matches!(histogram.reset_hint, ResetHint::Reset | ResetHint::NotReset) =>
+        {
+            FloatHistogram { reset_hint: ResetHint::Unknown, ..(**histogram).clone() }.into()
+        }
+        other => other.clone(),
+    }
+}
+
 impl Evaluator<'_> {
     /// The range vector that an expression gives, with start times where asked for and known.
     pub(super) async fn ranges(&mut self, expr: &Expr, grid: Grid, starts: bool) -> Result<Ranges, EvalError> {
@@ -128,9 +142,12 @@ impl Evaluator<'_> {
         if inner.len() == 0 {
             return Ok(ranges);
         }
-        for column in self.columns(&node.expr, inner).await? {
-            let point =
-                |(step, value): (usize, &super::Cell)| Point { timestamp: inner.time(step), start: 0, value: value.clone() };
+        for column in self.with_resets(Resets::Kept, &node.expr, inner).await? {
+            let point = |(step, value): (usize, &Cell)| Point {
+                timestamp: inner.time(step),
+                start: 0,
+                value: without_hint(value),
+            };
             ranges.series.push(RangeSeries {
                 points: column.iter().map(point).collect(),
                 labels: column.labels,

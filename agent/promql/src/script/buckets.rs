@@ -73,6 +73,8 @@ pub(super) fn with_custom_buckets(series: &[SeriesLine]) -> Result<Vec<SeriesLin
 impl Classic {
     fn convert(mut self) -> Result<FloatHistogram, String> {
         self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Bounds that are written in several ways are one.
+        self.buckets.dedup_by(|a, b| a.0 == b.0);
         let all = self.buckets.last().filter(|(bound, _)| *bound == f64::INFINITY).map(|(_, count)| *count);
         let last = self.buckets.last().map_or(0.0, |(_, count)| *count);
         let count = self.count.or(all).unwrap_or(last);
