@@ -19,6 +19,7 @@ mod state;
 mod status;
 mod status_pages;
 mod targets;
+mod tree;
 
 pub use evaluate::{Evaluate, Grid};
 pub use router::{gated, router};

@@ -13,6 +13,7 @@ mod functions;
 mod operator;
 mod parser;
 mod position;
+mod pretty;
 mod print;
 mod quote;
 pub mod script;
