@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::{ApiOptions, RemoteReadOptions};
 use clap::Args;
 use config::{Loaded, StorageSection};
-use promql::EngineOptions;
+use promql::{EngineOptions, Features};
 use web::{UiInfo, WebOptions};
 
 /// Requests in progress are given so long when the process stops.
@@ -129,7 +129,42 @@ pub struct QueryFlags {
     /// Most samples that one query may hold.
     #[arg(long = "query.max-samples", default_value_t = 50_000_000)]
     pub max_samples: usize,
+    /// Experimental features, as Prometheus names them: promql-experimental-functions,
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal.
+    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
+    pub features: Vec<String>,
 }
+
+impl QueryFlags {
+    fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+
+    /// Makes queries, those of rules too, take what the flags enable: before anything is parsed.
+    pub fn enable_features(&self) {
+        let features = Features {
+            experimental_functions: self.has("promql-experimental-functions"),
+            extended_range_selectors: self.has("promql-extended-range-selectors"),
+            fill_modifiers: self.has("promql-binop-fill-modifiers"),
+        };
+        features.enable();
+        let known = |feature: &&String| !FEATURES.contains(&feature.as_str());
+        for feature in self.features.iter().filter(known) {
+            tracing::warn!(feature, "unknown option for --enable-feature");
+        }
+    }
+}
+
+/// What `--enable-feature` knows; the last ones are always on, as in Prometheus 3.14.
+const FEATURES: [&str; 7] = [
+    "promql-experimental-functions",
+    "promql-extended-range-selectors",
+    "promql-binop-fill-modifiers",
+    "promql-delayed-name-removal",
+    "promql-duration-expr",
+    "native-histograms",
+    "ooo-native-histograms",
+];
 
 /// How rules behave.
 #[derive(Args, Clone, Debug)]
@@ -206,6 +241,7 @@ impl CommonFlags {
             timeout: self.query.timeout,
             max_concurrent: self.query.max_concurrency,
             subquery_step: loaded.global.evaluation_interval,
+            delayed_name_removal: self.query.has("promql-delayed-name-removal"),
             ..EngineOptions::default()
         }
     }

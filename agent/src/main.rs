@@ -26,6 +26,9 @@ enum Command {
     /// Check files without running anything.
     #[command(subcommand)]
     Check(cmd::check::CheckCommand),
+    /// Run test scripts.
+    #[command(subcommand)]
+    Test(cmd::test::TestCommand),
     /// Look into a store that nobody runs on, or into a snapshot.
     #[command(subcommand)]
     Tsdb(cmd::tsdb::TsdbCommand),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
             .map_err(anyhow::Error::new)
             .and_then(|runtime| runtime.block_on(cmd::run::run(*run, shown))),
         Command::Check(check) => cmd::check::check(&check),
+        Command::Test(test) => cmd::test::test(&test),
         Command::Tsdb(tsdb) => cmd::tsdb::tsdb(&tsdb),
     })
 }

@@ -20,6 +20,7 @@ mod state;
 mod status;
 mod status_pages;
 mod targets;
+mod tree;
 
 pub use evaluate::{Evaluate, Grid};
 pub use remote_read::RemoteReadOptions;

@@ -1,4 +1,4 @@
-//! `/query`, `/query_range`, `/query_exemplars`, `/format_query`.
+//! `/query`, `/query_range`, `/query_exemplars`, `/format_query`, `/parse_query`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,6 +14,7 @@ use crate::json;
 use crate::params::{Params, Span};
 use crate::reply::Reply;
 use crate::state::{Answer, Inner};
+use crate::tree::write_tree;
 
 /// Most steps between the first and the last point of a range query.
 const STEPS_MAX: i64 = 11_000;
@@ -101,9 +102,18 @@ pub(crate) fn exemplars<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> 
     })
 }
 
-/// `/api/v1/format_query`: the query as Prometheus prints it.
+/// `/api/v1/format_query`: the query as Prometheus formats it.
 pub(crate) fn format<'a>(_state: &'a Inner, params: &'a Params) -> Answer<'a> {
-    Box::pin(async move { Reply::of(&parse(params)?.to_string()) })
+    Box::pin(async move { Reply::of(&parse(params)?.pretty()) })
+}
+
+/// `/api/v1/parse_query`: the query's tree.
+pub(crate) fn tree<'a>(_state: &'a Inner, params: &'a Params) -> Answer<'a> {
+    Box::pin(async move {
+        let mut data = String::new();
+        write_tree(&mut data, &parse(params)?);
+        Ok(Reply::raw(data))
+    })
 }
 
 fn parse(params: &Params) -> Result<Expr, ApiError> {

@@ -46,11 +46,12 @@ pub fn gated(state: ApiState, routes: Router) -> Router {
 }
 
 /// The endpoints whose only input are parameters: path, endpoint, whether it may be posted.
-const ENDPOINTS: [(&str, Endpoint, bool); 19] = [
+const ENDPOINTS: [(&str, Endpoint, bool); 20] = [
     ("/api/v1/query", query::instant, true),
     ("/api/v1/query_range", query::range, true),
     ("/api/v1/query_exemplars", query::exemplars, true),
     ("/api/v1/format_query", query::format, true),
+    ("/api/v1/parse_query", query::tree, true),
     ("/api/v1/series", labels::series, true),
     ("/api/v1/labels", labels::names, true),
     ("/api/v1/metadata", status_pages::metadata, false),

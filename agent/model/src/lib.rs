@@ -10,6 +10,7 @@ pub mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
+mod re2;
 mod regex;
 pub mod relabel;
 mod sample;

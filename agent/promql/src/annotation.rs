@@ -87,6 +87,15 @@ impl Annotations {
         self.info(&text, pos);
     }
 
+    /// A rate of what is labelled with another type.
+    pub(crate) fn not_typed_counter(&mut self, metric: &str, kind: &str, pos: PosRange) {
+        let (name, kind) = (quote(metric), quote(kind));
+        let text = format!(
+            "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind}: {name}"
+        );
+        self.info(&text, pos);
+    }
+
     /// Bucket counts that fell, at a time in milliseconds since the Unix epoch.
     pub(crate) fn forced_monotonicity(&mut self, metric: &str, fall: Fall, time: i64, pos: PosRange) {
         let key = (metric.to_owned(), pos.to_string());
@@ -108,6 +117,113 @@ impl Annotations {
         let text = "sort is ineffective for range queries since results are always ordered by labels";
         self.warnings.insert(format!("PromQL warning: {text}"));
     }
+
+    /// Numbers and histograms in one window.
+    pub(crate) fn mixed_range(&mut self, metric: &str, pos: PosRange) {
+        let name = quote(metric);
+        self.warn(&format!("encountered a mix of histograms and floats for metric name {name}"), pos);
+    }
+
+    /// Numbers and histograms in one group.
+    pub(crate) fn mixed_group(&mut self, pos: PosRange) {
+        self.warn("encountered a mix of histograms and floats for aggregation", pos);
+    }
+
+    /// Buckets of a classic histogram beside a native one of the same series.
+    pub(crate) fn mixed_classic_native(&mut self, metric: &str, pos: PosRange) {
+        let text = "vector contains a mix of classic and native histograms".to_owned();
+        self.warn(&with_metric(text, metric), pos);
+    }
+
+    /// A counter's function over gauges.
+    pub(crate) fn not_counter(&mut self, metric: &str, pos: PosRange) {
+        self.warn(&format!("this native histogram metric is not a counter: {}", quote(metric)), pos);
+    }
+
+    /// A gauge's function over counters.
+    pub(crate) fn not_gauge(&mut self, metric: &str, pos: PosRange) {
+        self.warn(&format!("this native histogram metric is not a gauge: {}", quote(metric)), pos);
+    }
+
+    /// Histograms that cannot be put together.
+    pub(crate) fn mixed_schemas(&mut self, metric: &str, pos: PosRange) {
+        let text = format!(
+            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
+            quote(metric)
+        );
+        self.warn(&text, pos);
+    }
+
+    /// The same, for an operator between two vectors.
+    pub(crate) fn incompatible_layout(&mut self, operator: &str, pos: PosRange) {
+        self.warn(&format!("incompatible bucket layout encountered for binary operator {operator}"), pos);
+    }
+
+    /// One histogram said that there was a counter reset, another that there was none.
+    pub(crate) fn reset_collision(&mut self, operation: &str, pos: PosRange) {
+        self.warn(&format!("conflicting counter resets during histogram {operation}"), pos);
+    }
+
+    /// A counter that began before the sample before it was taken.
+    pub(crate) fn start_overlap(&mut self, metric: &str, pos: PosRange) {
+        let name = quote(metric);
+        let text =
+            format!("sample has start time that overlaps with previous sample timestamp for metric {name}");
+        self.warn(&text, pos);
+    }
+
+    /// Custom bounds of which only the common ones are left.
+    pub(crate) fn reconciled(&mut self, operation: &str, pos: PosRange) {
+        self.info(&format!("mismatched custom buckets were reconciled during {operation}"), pos);
+    }
+
+    /// An operator that does not know such a pair of samples.
+    pub(crate) fn incompatible_types(&mut self, left: &str, operator: &str, right: &str, pos: PosRange) {
+        let text = format!(
+            "incompatible sample types encountered for binary operator {}: {left} {operator} {right}",
+            quote(operator)
+        );
+        self.info(&text, pos);
+    }
+
+    /// A histogram that an aggregation passed over.
+    pub(crate) fn ignored_in_group(&mut self, aggregation: &str, pos: PosRange) {
+        self.info(&format!("ignored histogram in {aggregation} aggregation"), pos);
+    }
+
+    /// Histograms that a function over numbers passed over.
+    pub(crate) fn ignored_in_range(&mut self, metric: &str, pos: PosRange) {
+        let text = format!(
+            "ignored histograms in a range containing both floats and histograms for metric name {}",
+            quote(metric)
+        );
+        self.info(&text, pos);
+    }
+
+    /// What a histogram that observed NaN does to what is asked of it.
+    pub(crate) fn nan_observations(&mut self, found: NanObservations, metric: &str, pos: PosRange) {
+        let text = match found {
+            NanObservations::QuantileNan => "input to histogram_quantile has NaN observations, result is NaN",
+            NanObservations::QuantileSkewed => {
+                "input to histogram_quantile has NaN observations, result is skewed higher"
+            }
+            NanObservations::Fraction => {
+                "input to histogram_fraction has NaN observations, which are excluded from all fractions"
+            }
+        };
+        self.info(&with_metric(text.to_owned(), metric), pos);
+    }
+}
+
+/// What NaN observations did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NanObservations {
+    /// The quantile lies among them.
+    QuantileNan,
+    /// They count as above everything.
+    QuantileSkewed,
+    /// They are in no fraction.
+    Fraction,
 }
 
 const MONOTONICITY: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";

@@ -89,8 +89,10 @@ pub struct NumberLiteral {
 /// A text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StringLiteral {
-    /// The text without quotes and escapes.
+    /// The text without quotes and escapes; bytes that are no UTF-8 became U+FFFD.
     pub value: String,
+    /// The text as Go quotes it, where escapes made it no valid UTF-8.
+    pub invalid: Option<String>,
     /// Where it stands.
     pub pos: PosRange,
 }
@@ -106,8 +108,50 @@ pub enum At {
     End,
 }
 
+/// A length of time that is more than one number: it may depend on the query's own range and step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurationExpr {
+    /// What it is.
+    pub kind: DurationKind,
+    /// Whether it stood in parentheses.
+    pub wrapped: bool,
+    /// Where it stands.
+    pub pos: PosRange,
+}
+
+/// What a length of time is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DurationKind {
+    /// A number of seconds.
+    Number(NumberLiteral),
+    /// `step()`: the query's.
+    Step,
+    /// `range()`: from the query's first step to its last.
+    Range,
+    /// `-d`.
+    Negative(Box<DurationExpr>),
+    /// Arithmetic.
+    Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
+    /// `min_of(a, b)`.
+    MinOf(Box<DurationExpr>, Box<DurationExpr>),
+    /// `max_of(a, b)`.
+    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
+}
+
+/// How a range's borders are treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Border {
+    /// Samples inside count.
+    #[default]
+    Plain,
+    /// `anchored`: the last sample before the range counts as one at its start.
+    Anchored,
+    /// `smoothed`: values at the borders are interpolated.
+    Smoothed,
+}
+
 /// A selection of series.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {
     /// The metric name written before the braces; empty without one.
     pub name: String,
@@ -115,19 +159,25 @@ pub struct VectorSelector {
     pub matchers: Vec<Matcher>,
     /// Milliseconds to look back; negative ones look ahead.
     pub offset_ms: i64,
+    /// What the offset is computed from, where it is no plain number; `offset_ms` is 0 then.
+    pub offset_expr: Option<Box<DurationExpr>>,
     /// The pinned time.
     pub at: Option<At>,
+    /// How its borders, or the values between samples, are treated.
+    pub border: Border,
     /// Where it stands.
     pub pos: PosRange,
 }
 
 /// The samples of a selection over a stretch of time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MatrixSelector {
     /// The series, their offset and pinned time.
     pub selector: VectorSelector,
     /// Milliseconds; the window is open on the left and closed on the right.
     pub range_ms: i64,
+    /// What the range is computed from, where it is no plain number; `range_ms` is 0 then.
+    pub range_expr: Option<Box<DurationExpr>>,
     /// Where it stands.
     pub pos: PosRange,
 }
@@ -139,10 +189,16 @@ pub struct Subquery {
     pub expr: Box<Expr>,
     /// Milliseconds; the window is open on the left and closed on the right.
     pub range_ms: i64,
+    /// What the range is computed from, where it is no plain number; `range_ms` is 0 then.
+    pub range_expr: Option<Box<DurationExpr>>,
     /// Milliseconds between steps; the engine's default where absent.
     pub step_ms: Option<i64>,
+    /// What the step is computed from, where it is no plain number; `step_ms` is absent then.
+    pub step_expr: Option<Box<DurationExpr>>,
     /// Milliseconds to look back; negative ones look ahead.
     pub offset_ms: i64,
+    /// What the offset is computed from, where it is no plain number; `offset_ms` is 0 then.
+    pub offset_expr: Option<Box<DurationExpr>>,
     /// The pinned time.
     pub at: Option<At>,
     /// Where it stands.
@@ -255,6 +311,38 @@ impl Expr {
         expr
     }
 
+    /// Adds the expressions directly inside this one, the last in the text first: a stack gives them in order.
+    pub(crate) fn children<'e>(&'e self, stack: &mut Vec<&'e Self>) {
+        match self {
+            Self::Number(_) | Self::String(_) | Self::Vector(_) | Self::Matrix(_) => {}
+            Self::Subquery(node) => stack.push(&node.expr),
+            Self::Aggregate(node) => {
+                stack.push(&node.expr);
+                stack.extend(node.param.as_deref());
+            }
+            Self::Binary(node) => stack.extend([node.rhs.as_ref(), node.lhs.as_ref()]),
+            Self::Call(node) => stack.extend(node.args.iter().rev()),
+            Self::Paren(node) => stack.push(&node.expr),
+            Self::Unary(node) => stack.push(&node.expr),
+        }
+    }
+
+    /// [`Self::children`], to be changed.
+    pub(crate) fn children_mut<'e>(&'e mut self, stack: &mut Vec<&'e mut Self>) {
+        match self {
+            Self::Number(_) | Self::String(_) | Self::Vector(_) | Self::Matrix(_) => {}
+            Self::Subquery(node) => stack.push(&mut node.expr),
+            Self::Aggregate(node) => {
+                stack.push(&mut node.expr);
+                stack.extend(node.param.as_deref_mut());
+            }
+            Self::Binary(node) => stack.extend([node.rhs.as_mut(), node.lhs.as_mut()]),
+            Self::Call(node) => stack.extend(node.args.iter_mut().rev()),
+            Self::Paren(node) => stack.push(&mut node.expr),
+            Self::Unary(node) => stack.push(&mut node.expr),
+        }
+    }
+
     /// All selectors in the expression, in order of text.
     #[must_use]
     pub fn selectors(&self) -> Vec<&VectorSelector> {
@@ -262,19 +350,11 @@ impl Expr {
         let mut rest = vec![self];
         while let Some(expr) = rest.pop() {
             match expr {
-                Self::Number(_) | Self::String(_) => {}
                 Self::Vector(node) => found.push(node),
                 Self::Matrix(node) => found.push(&node.selector),
-                Self::Subquery(node) => rest.push(&node.expr),
-                Self::Aggregate(node) => {
-                    rest.push(&node.expr);
-                    rest.extend(node.param.as_deref());
-                }
-                Self::Binary(node) => rest.extend([node.rhs.as_ref(), node.lhs.as_ref()]),
-                Self::Call(node) => rest.extend(node.args.iter().rev()),
-                Self::Paren(node) => rest.push(&node.expr),
-                Self::Unary(node) => rest.push(&node.expr),
+                _ => {}
             }
+            expr.children(&mut rest);
         }
         found
     }

@@ -7,7 +7,7 @@ use storage::{Coverage, HistogramSeries, Querier, QueryError};
 use tokio::sync::Semaphore;
 
 use crate::ast::{Expr, ValueType};
-use crate::eval::{Evaluator, Grid, Operand};
+use crate::eval::{Cell, Column, Evaluator, Grid, Operand, histogram_sample};
 
 /// Times beyond are brought to it: the year 287396.
 const TIME_MAX: i64 = 1 << 53;
@@ -28,6 +28,12 @@ pub struct EngineOptions {
     /// Whether metric names that an operation drops go at the end only, as with Prometheus's flag
     /// `promql-delayed-name-removal`. Default false.
     pub delayed_name_removal: bool,
+    /// Whether counters are known to have begun when the source says so, where it keeps start times. Default
+    /// false.
+    pub use_start_timestamps: bool,
+    /// Whether series carry their type in the label `__type__`, as with Prometheus's flag
+    /// `type-and-unit-labels`. Default false.
+    pub type_and_unit_labels: bool,
 }
 
 impl Default for EngineOptions {
@@ -39,6 +45,8 @@ impl Default for EngineOptions {
             max_concurrent: 20,
             subquery_step: Duration::from_secs(60),
             delayed_name_removal: false,
+            use_start_timestamps: false,
+            type_and_unit_labels: false,
         }
     }
 }
@@ -107,8 +115,8 @@ pub struct QueryStats {
 pub struct Answer {
     /// The value.
     pub value: Value,
-    /// Where the whole query is a selector, its series' samples that are native histograms, in order of labels:
-    /// beside a vector one a series, beside a matrix all of them.
+    /// Results that are native histograms, in order of labels (of a vector in its order): beside a vector one a
+    /// series, beside a matrix all of them.
     pub histograms: Vec<HistogramSeries>,
     /// Warnings, in order of text; those of the coverage are not among them.
     pub warnings: Vec<String>,
@@ -259,8 +267,9 @@ impl Engine {
             queued = false;
             // The first pause starts the clock of the timeout; every later one reads it.
             tokio::task::yield_now().await;
+            let resolved = crate::duration::resolved(expr, grid, instant)?;
             let mut evaluator = Evaluator::new(querier, &self.options, &options, grid);
-            let value = evaluator.top(expr, instant).await?;
+            let value = evaluator.top(resolved.as_ref().unwrap_or(expr), instant).await?;
             Ok(evaluator.answer(value, options.limit))
         };
         match tokio::time::timeout(timeout, Box::pin(work)).await {
@@ -271,36 +280,66 @@ impl Engine {
     }
 }
 
+/// What a query gives: numbers, and native histograms beside them.
+pub(crate) struct Outcome {
+    pub(crate) value: Value,
+    pub(crate) histograms: Vec<HistogramSeries>,
+}
+
 /// The operand of a whole query as its value; `instant` where it was asked for at one time.
-pub(crate) fn value_of(operand: Operand, grid: Grid, instant: bool) -> Value {
+pub(crate) fn value_of(operand: Operand, grid: Grid, instant: bool) -> Outcome {
+    let alone = |value| Outcome { value, histograms: Vec::new() };
     match operand {
-        Operand::Text(text) => Value::String(grid.start, text),
+        Operand::Text(text) => alone(Value::String(grid.start, text)),
         Operand::Scalar(values) if instant => {
-            Value::Scalar(Sample::new(grid.start, values.first().copied().unwrap_or(f64::NAN)))
+            alone(Value::Scalar(Sample::new(grid.start, values.first().copied().unwrap_or(f64::NAN))))
         }
         Operand::Scalar(values) => {
             let samples = values.iter().enumerate().map(|(at, value)| Sample::new(grid.time(at), *value));
             let samples: Vec<Sample> = samples.collect();
             let series = (!samples.is_empty()).then(|| Series { labels: Labels::empty(), samples });
-            Value::Matrix(series.into_iter().collect())
+            alone(Value::Matrix(series.into_iter().collect()))
         }
-        Operand::Vector(columns) if instant => Value::Vector(
-            columns
-                .into_iter()
-                .filter_map(|column| {
-                    let value = column.get(0)?;
-                    Some(VectorSample { labels: column.labels, timestamp: grid.start, value })
-                })
-                .collect(),
-        ),
-        Operand::Vector(columns) => {
-            let mut series: Vec<Series> = columns
-                .into_iter()
-                .map(|column| Series { samples: column.samples(grid), labels: column.labels })
-                .filter(|series| !series.samples.is_empty())
-                .collect();
-            series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            Value::Matrix(series)
+        Operand::Vector(columns) if instant => instant_outcome(columns, grid),
+        Operand::Vector(columns) => range_outcome(columns, grid),
+    }
+}
+
+fn instant_outcome(columns: Vec<Column>, grid: Grid) -> Outcome {
+    let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+    for column in columns {
+        match column.get(0) {
+            None => {}
+            Some(Cell::Float(value)) => {
+                samples.push(VectorSample { value: *value, labels: column.labels, timestamp: grid.start });
+            }
+            Some(Cell::Histogram(histogram)) => {
+                let samples = vec![histogram_sample(grid.start, histogram)];
+                histograms.push(HistogramSeries { samples, labels: column.labels });
+            }
         }
     }
+    Outcome { value: Value::Vector(samples), histograms }
+}
+
+fn range_outcome(columns: Vec<Column>, grid: Grid) -> Outcome {
+    let (mut series, mut histograms) = (Vec::new(), Vec::new());
+    for column in columns {
+        let (mut numbers, mut others) = (Vec::new(), Vec::new());
+        for (step, value) in column.iter() {
+            match value {
+                Cell::Float(value) => numbers.push(Sample::new(grid.time(step), *value)),
+                Cell::Histogram(histogram) => others.push(histogram_sample(grid.time(step), histogram)),
+            }
+        }
+        if !others.is_empty() {
+            histograms.push(HistogramSeries { labels: column.labels.clone(), samples: others });
+        }
+        if !numbers.is_empty() {
+            series.push(Series { labels: column.labels, samples: numbers });
+        }
+    }
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    histograms.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Outcome { value: Value::Matrix(series), histograms }
 }

@@ -59,7 +59,7 @@ pub static FUNCTIONS: &[Function] = &[
     f("double_exponential_smoothing", &[Matrix, Scalar, Scalar], 0, Vector, true),
     f("end", &[], 0, Scalar, true),
     f("exp", &[Vector], 0, Vector, false),
-    f("first_over_time", &[Matrix], 0, Vector, true),
+    f("first_over_time", &[Matrix], 0, Vector, false),
     f("floor", &[Vector], 0, Vector, false),
     f("histogram_avg", &[Vector], 0, Vector, false),
     f("histogram_count", &[Vector], 0, Vector, false),
@@ -72,6 +72,7 @@ pub static FUNCTIONS: &[Function] = &[
     f("hour", &[Vector], 1, Vector, false),
     f("idelta", &[Matrix], 0, Vector, false),
     f("increase", &[Matrix], 0, Vector, false),
+    f("info", &[Vector, Vector], 1, Vector, true),
     f("irate", &[Matrix], 0, Vector, false),
     f("label_join", &[Vector, String, String, String], -1, Vector, false),
     f("label_replace", &[Vector, String, String, String, String], 0, Vector, false),
@@ -105,6 +106,7 @@ pub static FUNCTIONS: &[Function] = &[
     f("sort_desc", &[Vector], 0, Vector, false),
     f("sqrt", &[Vector], 0, Vector, false),
     f("start", &[], 0, Scalar, true),
+    f("start_timestamp", &[Vector], 0, Vector, true),
     f("stddev_over_time", &[Matrix], 0, Vector, false),
     f("stdvar_over_time", &[Matrix], 0, Vector, false),
     f("step", &[], 0, Scalar, true),
@@ -120,9 +122,6 @@ pub static FUNCTIONS: &[Function] = &[
     f("vector", &[Scalar], 0, Vector, false),
     f("year", &[Vector], 1, Vector, false),
 ];
-
-/// Names of Prometheus 3.14 that this engine refuses instead of guessing.
-pub(crate) const UNSUPPORTED: &[&str] = &["info", "start_timestamp"];
 
 /// The function of that name.
 #[must_use]

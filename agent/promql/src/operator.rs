@@ -108,6 +108,10 @@ pub enum BinaryOp {
     Or,
     /// `unless`
     Unless,
+    /// `</`: a native histogram without what is above.
+    TrimUpper,
+    /// `>/`: a native histogram without what is below.
+    TrimLower,
 }
 
 impl BinaryOp {
@@ -131,6 +135,8 @@ impl BinaryOp {
             Self::And => "and",
             Self::Or => "or",
             Self::Unless => "unless",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
         }
     }
 
@@ -164,7 +170,7 @@ pub enum Cardinality {
 }
 
 /// How series of two sides find each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Matching {
     /// How many go with how many.
     pub cardinality: Cardinality,
@@ -174,4 +180,16 @@ pub struct Matching {
     pub on: bool,
     /// Labels that `group_left` or `group_right` takes from the "one" side.
     pub include: Vec<String>,
+    /// What stands for a series that is missing on the left: `fill_left`, `fill`.
+    pub fill_left: Option<f64>,
+    /// What stands for a series that is missing on the right: `fill_right`, `fill`.
+    pub fill_right: Option<f64>,
+}
+
+impl Matching {
+    /// Whether a missing series is filled in.
+    #[must_use]
+    pub fn fills(&self) -> bool {
+        self.fill_left.is_some() || self.fill_right.is_some()
+    }
 }

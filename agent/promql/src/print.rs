@@ -6,7 +6,8 @@ use std::time::Duration;
 use model::{METRIC_NAME, MatchOp, Matcher, format_duration, is_valid_legacy_label_name};
 
 use crate::ast::{
-    Aggregate, At, Binary, Call, Expr, MatrixSelector, NumberLiteral, Subquery, VectorSelector,
+    Aggregate, At, Binary, Border, Call, DurationExpr, DurationKind, Expr, MatrixSelector, NumberLiteral,
+    StringLiteral, Subquery, VectorSelector,
 };
 use crate::operator::Cardinality;
 use crate::quote::quote;
@@ -15,10 +16,12 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(node) => number(f, node),
-            Self::String(node) => f.write_str(&quote(&node.value)),
+            Self::String(node) => f.write_str(&text(node)),
             Self::Vector(node) => {
                 selector(f, node)?;
-                modifiers(f, node.at, node.offset_ms)
+                at(f, node.at)?;
+                f.write_str(border(node.border))?;
+                offset(f, node.offset_ms, node.offset_expr.as_deref())
             }
             Self::Matrix(node) => matrix(f, node),
             Self::Subquery(node) => subquery(f, node),
@@ -29,6 +32,42 @@ impl fmt::Display for Expr {
             Self::Unary(node) => write!(f, "{}{}", if node.negative { "-" } else { "+" }, node.expr),
         }
     }
+}
+
+/// A string literal as Go quotes it.
+fn text(node: &StringLiteral) -> String {
+    node.invalid.clone().unwrap_or_else(|| quote(&node.value))
+}
+
+impl fmt::Display for DurationExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.wrapped {
+            f.write_str("(")?;
+        }
+        match &self.kind {
+            DurationKind::Number(node) => number(f, node)?,
+            DurationKind::Step => f.write_str("step()")?,
+            DurationKind::Range => f.write_str("range()")?,
+            DurationKind::Negative(inner) => write!(f, "-{inner}")?,
+            DurationKind::Binary(op, lhs, rhs) => write!(f, "{lhs} {} {rhs}", op.text())?,
+            DurationKind::MinOf(one, two) => write!(f, "min_of({one}, {two})")?,
+            DurationKind::MaxOf(one, two) => write!(f, "max_of({one}, {two})")?,
+        }
+        if self.wrapped { f.write_str(")") } else { Ok(()) }
+    }
+}
+
+fn border(border: Border) -> &'static str {
+    match border {
+        Border::Plain => "",
+        Border::Anchored => " anchored",
+        Border::Smoothed => " smoothed",
+    }
+}
+
+/// A length of time: what it is computed from, or milliseconds.
+fn length(value: i64, expr: Option<&DurationExpr>) -> String {
+    expr.map_or_else(|| millis(value), ToString::to_string)
 }
 
 fn millis(value: i64) -> String {
@@ -72,14 +111,18 @@ fn labels(names: &[String]) -> String {
     names.iter().map(|name| label(name)).collect::<Vec<_>>().join(", ")
 }
 
-fn modifiers(f: &mut fmt::Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Result {
+fn at(f: &mut impl fmt::Write, at: Option<At>) -> fmt::Result {
     match at {
-        None => {}
-        Some(At::Time(time)) => write!(f, " @ {:.3}", time as f64 / 1000.0)?,
-        Some(At::Start) => f.write_str(" @ start()")?,
-        Some(At::End) => f.write_str(" @ end()")?,
+        None => Ok(()),
+        Some(At::Time(time)) => write!(f, " @ {:.3}", time as f64 / 1000.0),
+        Some(At::Start) => f.write_str(" @ start()"),
+        Some(At::End) => f.write_str(" @ end()"),
     }
+}
+
+fn offset(f: &mut impl fmt::Write, offset_ms: i64, expr: Option<&DurationExpr>) -> fmt::Result {
     match offset_ms {
+        _ if expr.is_some() => write!(f, " offset {}", length(0, expr)),
         0 => Ok(()),
         ..0 => write!(f, " offset -{}", millis(offset_ms)),
         _ => write!(f, " offset {}", millis(offset_ms)),
@@ -88,23 +131,42 @@ fn modifiers(f: &mut fmt::Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt:
 
 fn matrix(f: &mut fmt::Formatter<'_>, node: &MatrixSelector) -> fmt::Result {
     selector(f, &node.selector)?;
-    write!(f, "[{}]", millis(node.range_ms))?;
-    modifiers(f, node.selector.at, node.selector.offset_ms)
+    let range = length(node.range_ms, node.range_expr.as_deref());
+    write!(f, "[{range}]{}", border(node.selector.border))?;
+    at(f, node.selector.at)?;
+    offset(f, node.selector.offset_ms, node.selector.offset_expr.as_deref())
 }
 
 fn subquery(f: &mut fmt::Formatter<'_>, node: &Subquery) -> fmt::Result {
-    let step = node.step_ms.map(millis).unwrap_or_default();
-    write!(f, "{}[{}:{step}]", node.expr, millis(node.range_ms))?;
-    modifiers(f, node.at, node.offset_ms)
+    write!(f, "{}", node.expr)?;
+    subquery_suffix(f, node)
+}
+
+/// What stands behind a subquery's expression.
+pub(crate) fn subquery_suffix(f: &mut impl fmt::Write, node: &Subquery) -> fmt::Result {
+    let step = match &node.step_expr {
+        Some(expr) => expr.to_string(),
+        None => node.step_ms.map(millis).unwrap_or_default(),
+    };
+    write!(f, "[{}:{step}]", length(node.range_ms, node.range_expr.as_deref()))?;
+    at(f, node.at)?;
+    offset(f, node.offset_ms, node.offset_expr.as_deref())
+}
+
+/// An aggregation's name and grouping.
+pub(crate) fn aggregate_head(node: &Aggregate) -> String {
+    let name = node.op.name();
+    if node.without {
+        format!("{name} without ({}) ", labels(&node.grouping))
+    } else if !node.grouping.is_empty() {
+        format!("{name} by ({}) ", labels(&node.grouping))
+    } else {
+        name.to_owned()
+    }
 }
 
 fn aggregate(f: &mut fmt::Formatter<'_>, node: &Aggregate) -> fmt::Result {
-    f.write_str(node.op.name())?;
-    if node.without {
-        write!(f, " without ({}) ", labels(&node.grouping))?;
-    } else if !node.grouping.is_empty() {
-        write!(f, " by ({}) ", labels(&node.grouping))?;
-    }
+    f.write_str(&aggregate_head(node))?;
     match &node.param {
         Some(param) => write!(f, "({param}, {})", node.expr),
         None => write!(f, "({})", node.expr),
@@ -130,14 +192,24 @@ fn binary(f: &mut fmt::Formatter<'_>, node: &Binary) -> fmt::Result {
     }
     write!(f, "{first}")?;
     for node in spine.into_iter().rev() {
-        write!(f, " {}{}", node.op.text(), if node.return_bool { " bool" } else { "" })?;
-        matching(f, node)?;
-        write!(f, " {}", node.rhs)?;
+        write!(f, " {} {}", operator(node), node.rhs)?;
     }
     Ok(())
 }
 
-fn matching(f: &mut fmt::Formatter<'_>, node: &Binary) -> fmt::Result {
+/// A binary operator with everything that stands behind it.
+pub(crate) fn operator(node: &Binary) -> String {
+    let mut out = node.op.text().to_owned();
+    if node.return_bool {
+        out.push_str(" bool");
+    }
+    // Writing to a string does not fail.
+    let _ = matching(&mut out, node);
+    out
+}
+
+fn matching(f: &mut String, node: &Binary) -> fmt::Result {
+    use fmt::Write as _;
     let Some(matching) = &node.matching else { return Ok(()) };
     let group = match matching.cardinality {
         Cardinality::ManyToOne => Some("group_left"),
@@ -150,6 +222,17 @@ fn matching(f: &mut fmt::Formatter<'_>, node: &Binary) -> fmt::Result {
     }
     if let Some(group) = group {
         write!(f, " {group} ({})", labels(&matching.include))?;
+    }
+    match (matching.fill_left, matching.fill_right) {
+        (Some(left), Some(right)) if left == right => return write!(f, " fill ({})", model::format_go_float(left)),
+        (left, right) => {
+            if let Some(left) = left {
+                write!(f, " fill_left ({})", model::format_go_float(left))?;
+            }
+            if let Some(right) = right {
+                write!(f, " fill_right ({})", model::format_go_float(right))?;
+            }
+        }
     }
     Ok(())
 }

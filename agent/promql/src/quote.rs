@@ -42,21 +42,40 @@ fn printable(c: char) -> bool {
     !c.is_whitespace() && !c.is_control() && c.escape_debug().count() == 1
 }
 
+/// Bytes in double quotes, as Go's `%q` does: those that are no UTF-8 as `\xff`.
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        let quoted = quote(chunk.valid());
+        out.push_str(&quoted[1..quoted.len() - 1]);
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// The text of a literal with its quotes: `"…"`, `'…'` with escapes, or raw in backticks.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn unquote(literal: &str) -> Result<String, &'static str> {
+    String::from_utf8(unquote_bytes(literal)?).map_err(|_| "escapes do not give valid UTF-8")
+}
+
+/// [`unquote`], where escapes may give bytes that are no UTF-8.
+pub(crate) fn unquote_bytes(literal: &str) -> Result<Vec<u8>, &'static str> {
     let mut chars = literal.chars();
     let (open, close) = (chars.next(), chars.next_back());
     match (open, close) {
-        (Some('`'), Some('`')) => Ok(chars.as_str().to_owned()),
+        (Some('`'), Some('`')) => Ok(chars.as_str().as_bytes().to_vec()),
         (Some(open @ ('"' | '\'')), Some(close)) if open == close => unescape(chars.as_str(), open),
         _ => Err("invalid syntax"),
     }
 }
 
-fn unescape(text: &str, quote: char) -> Result<String, &'static str> {
+fn unescape(text: &str, quote: char) -> Result<Vec<u8>, &'static str> {
     let mut out: Vec<u8> = Vec::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -81,7 +100,7 @@ fn unescape(text: &str, quote: char) -> Result<String, &'static str> {
             _ => return Err("unknown escape sequence"),
         }
     }
-    String::from_utf8(out).map_err(|_| "escapes do not give valid UTF-8")
+    Ok(out)
 }
 
 fn digits(

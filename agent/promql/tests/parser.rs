@@ -1,6 +1,10 @@
 //! What the parser takes, how it prints it, and what it says about the rest.
 
-use vedette_promql::{Expr, ValueType, parse, parse_metric_selector};
+use vedette_promql::{Expr, Features, ParseError, ValueType, parse_metric_selector, parse_with};
+
+fn parse(query: &str) -> Result<Expr, ParseError> {
+    parse_with(query, Features::ALL)
+}
 
 #[test]
 fn queries_print_as_prometheus_prints_them() {

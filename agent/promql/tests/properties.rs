@@ -3,7 +3,13 @@
 use model::{Labels, Sample};
 use proptest::prelude::*;
 use vedette_promql::script::{MemoryStore, parse_series_line, run_script};
-use vedette_promql::{Answer, Engine, EngineOptions, EvalError, Value, parse, parse_metric_selector};
+use vedette_promql::{
+    Answer, Engine, EngineOptions, EvalError, Expr, Features, ParseError, Value, parse_metric_selector, parse_with,
+};
+
+fn parse(query: &str) -> Result<Expr, ParseError> {
+    parse_with(query, Features::ALL)
+}
 
 /// The tree without its places in the text.
 fn shape(query: &str) -> String {
@@ -47,15 +53,22 @@ fn vectors() -> impl Strategy<Value = String> {
         Just("sum offset -5m".to_owned()),
         Just("up @ 12.5 offset 1h30m".to_owned()),
         Just("rate(up[5m] @ start())".to_owned()),
+        Just("rate(up[5m + step() * -2 ^ (1h / 3)] anchored @ 1 offset -(min_of(range(), 2)))".to_owned()),
+        Just("up smoothed offset step()".to_owned()),
+        Just("info(up, {a='b'})".to_owned()),
     ];
     selector.prop_recursive(4, 24, 3, |inner| {
-        let op = prop::sample::select(vec!["+", "-", "*", "/", "%", "^", "atan2", "==", "> bool", "<="]);
+        let op = prop::sample::select(vec![
+            "+", "-", "*", "/", "%", "^", "atan2", "==", "> bool", "<=", "</", ">/",
+        ]);
         let set = prop::sample::select(vec!["and", "or", "unless"]);
         let matching = prop::sample::select(vec![
             "",
             "on (a)",
             "ignoring (a, b) group_left (c)",
             "on () group_right ()",
+            "fill (1)",
+            "on (a) group_left (b) fill_right (-Inf) fill_left (2.5)",
         ]);
         let call =
             prop::sample::select(vec!["abs", "sum", "sum by (a, \"b c\") ", "topk without () ", "ceil"]);

@@ -2,5 +2,6 @@
 
 pub(crate) mod check;
 pub(crate) mod run;
+pub(crate) mod test;
 pub(crate) mod tsdb;
 mod tsdb_analyze;

@@ -29,5 +29,5 @@ pub use histogram::{Assembler, Counted, HistogramColumns, HistogramShape, Part, 
 pub use interval::IntervalSet;
 pub use layout::{Layout, LayoutId, ShapeId, Slot};
 pub use number::Number;
-pub use query::{BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, TimeRange};
+pub use query::{BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, StartSeries, TimeRange};
 pub use stream::{Epoch, StreamId, StreamInfo};

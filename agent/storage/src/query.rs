@@ -80,10 +80,24 @@ pub struct SeriesSet {
     pub coverage: Coverage,
 }
 
+/// When the counters of a series' samples began to count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartSeries {
+    /// What names the series.
+    pub labels: Labels,
+    /// (time of a sample, its start) in milliseconds since the Unix epoch, in order of time; only known starts.
+    pub starts: Vec<(i64, i64)>,
+}
+
 /// Something that can be asked for series.
 pub trait Querier: Send + Sync {
     /// The samples that pass, stale markers included.
     fn select(&self, select: Select) -> BoxFuture<'_, Result<SeriesSet, QueryError>>;
+
+    /// The start times of the samples that pass, where this source keeps any.
+    fn starts(&self, _select: Select) -> BoxFuture<'_, Result<Vec<StartSeries>, QueryError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// The label sets that pass, in order.
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>>;

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use model::{Labels, METRIC_NAME};
 
 use super::Evaluator;
+use super::cell::Cell;
 use super::column::{Column, Grid};
 use super::kahan::{Kahan, Mean, quantile};
 use super::label::texts;
-use crate::ast::Aggregate;
+use super::over_time_histograms::Total;
+use crate::ast::{Aggregate, Expr};
 use crate::engine::EvalError;
 use crate::operator::AggregateOp;
+use crate::position::PosRange;
 
 /// Which columns belong together.
 pub(super) struct Groups {
@@ -53,46 +56,74 @@ enum Accumulator {
     Group,
     Variance { count: f64, mean: f64, squares: f64 },
     All(Vec<f64>),
+    /// A sum or mean of native histograms.
+    Histograms(Box<Total>),
+    /// Of a sum or mean that cannot be: numbers and histograms together.
+    Mixed,
+    /// The same: histograms that do not go together.
+    Incompatible,
+    /// The same, once that was said.
+    Told,
 }
 
 impl Accumulator {
-    fn first(op: AggregateOp, value: f64) -> Self {
-        match op {
+    fn first(op: AggregateOp, value: &Cell) -> Option<Self> {
+        let value = match (op, value) {
+            (AggregateOp::Count, _) => return Some(Self::Count(1.0)),
+            (AggregateOp::Group, _) => return Some(Self::Group),
+            (AggregateOp::Sum | AggregateOp::Avg, Cell::Histogram(histogram)) => {
+                let total = Total::new(histogram, op == AggregateOp::Avg);
+                return Some(Self::Histograms(Box::new(total)));
+            }
+            (_, Cell::Histogram(_)) => return None,
+            (_, Cell::Float(value)) => *value,
+        };
+        Some(match op {
             AggregateOp::Sum => Self::Sum(Kahan { sum: value, lost: 0.0 }),
             AggregateOp::Avg => Self::Avg(Mean::of(value)),
             AggregateOp::Min => Self::Min(value),
             AggregateOp::Max => Self::Max(value),
-            AggregateOp::Count => Self::Count(1.0),
             AggregateOp::Stddev | AggregateOp::Stdvar => {
                 let squares = if value.is_finite() { 0.0 } else { f64::NAN };
                 Self::Variance { count: 1.0, mean: value, squares }
             }
-            AggregateOp::Quantile => Self::All(vec![value]),
-            _ => Self::Group,
-        }
+            _ => Self::All(vec![value]),
+        })
     }
 
-    fn add(&mut self, value: f64) {
-        match self {
-            Self::Sum(sum) => *sum = sum.plus(value),
-            Self::Avg(mean) => *mean = mean.plus(value),
-            Self::Count(count) => *count += 1.0,
+    /// Takes a value in; false where it was passed over.
+    fn add(&mut self, value: &Cell) -> bool {
+        match (&mut *self, value) {
+            (Self::Count(count), _) => *count += 1.0,
+            (Self::Group | Self::Mixed | Self::Incompatible | Self::Told, _) => {}
+            (Self::Histograms(total), Cell::Histogram(histogram)) => {
+                if total.add(histogram).is_err() {
+                    *self = Self::Incompatible;
+                }
+            }
+            (Self::Histograms(_), Cell::Float(_)) | (Self::Sum(_) | Self::Avg(_), Cell::Histogram(_)) => {
+                *self = Self::Mixed;
+            }
+            (_, Cell::Histogram(_)) => return false,
+            (Self::Sum(sum), Cell::Float(value)) => *sum = sum.plus(*value),
+            (Self::Avg(mean), Cell::Float(value)) => *mean = mean.plus(*value),
             // Any number beats NaN.
-            Self::Min(min) if value < *min || min.is_nan() => *min = value,
-            Self::Max(max) if value > *max || max.is_nan() => *max = value,
-            Self::Min(_) | Self::Max(_) | Self::Group => {}
-            Self::Variance { count, mean, squares } => {
+            (Self::Min(min), Cell::Float(value)) if *value < *min || min.is_nan() => *min = *value,
+            (Self::Max(max), Cell::Float(value)) if *value > *max || max.is_nan() => *max = *value,
+            (Self::Min(_) | Self::Max(_), _) => {}
+            (Self::Variance { count, mean, squares }, Cell::Float(value)) => {
                 *count += 1.0;
                 let delta = value - *mean;
                 *mean += delta / *count;
                 *squares += delta * (value - *mean);
             }
-            Self::All(values) => values.push(value),
+            (Self::All(values), Cell::Float(value)) => values.push(*value),
         }
+        true
     }
 
-    fn result(self, op: AggregateOp, phi: f64) -> f64 {
-        match self {
+    fn result(self, op: AggregateOp, phi: f64) -> Option<Cell> {
+        Some(Cell::Float(match self {
             Self::Sum(sum) => sum.sum + sum.lost,
             Self::Avg(mean) => mean.value(),
             Self::Count(value) | Self::Min(value) | Self::Max(value) => value,
@@ -100,7 +131,13 @@ impl Accumulator {
             Self::Variance { count, squares, .. } if op == AggregateOp::Stddev => (squares / count).sqrt(),
             Self::Variance { count, squares, .. } => squares / count,
             Self::All(mut values) => quantile(phi, &mut values),
-        }
+            Self::Histograms(total) => {
+                let mut sum = total.finish();
+                sum.compact(0);
+                return Some(sum.into());
+            }
+            Self::Mixed | Self::Incompatible | Self::Told => return None,
+        }))
     }
 }
 
@@ -110,6 +147,14 @@ impl Evaluator<'_> {
         match (node.op, &node.param) {
             (AggregateOp::CountValues, Some(param)) => {
                 let label = texts(std::slice::from_ref(param)).concat();
+                let invalid = match param.unwrap_parens() {
+                    Expr::String(node) => node.invalid.clone(),
+                    _ => None,
+                };
+                if label.is_empty() || invalid.is_some() {
+                    let label = invalid.unwrap_or_else(|| crate::quote::quote(&label));
+                    return Err(EvalError::Execution(format!("invalid label name {label}")));
+                }
                 let columns = self.columns(&node.expr, grid).await?;
                 self.count_values(node, &label, columns, grid).await
             }
@@ -150,15 +195,28 @@ impl Evaluator<'_> {
             let mut totals: Vec<Option<Accumulator>> = groups.labels.iter().map(|_| None).collect();
             for (column, group) in columns.iter().zip(&groups.of_column) {
                 let Some(value) = column.get(step) else { continue };
-                match &mut totals[*group] {
-                    Some(total) => total.add(value),
-                    empty => *empty = Some(Accumulator::first(node.op, value)),
+                let total = &mut totals[*group];
+                let taken = if let Some(total) = total.as_mut() {
+                    total.add(value)
+                } else {
+                    *total = Accumulator::first(node.op, value);
+                    total.is_some()
+                };
+                if !taken {
+                    self.notes.ignored_in_group(node.op.name(), node.expr.pos());
+                }
+                // Told once, at the series that did not fit.
+                if matches!(total, Some(Accumulator::Incompatible)) {
+                    self.notes.mixed_schemas(column.labels.metric_name(), node.expr.pos());
+                    *total = Some(Accumulator::Told);
                 }
             }
             let phi = phi.get(step).copied().unwrap_or(f64::NAN);
             for (column, total) in out.iter_mut().zip(totals) {
-                if let Some(total) = total {
-                    column.push(step, total.result(node.op, phi));
+                let Some(total) = total else { continue };
+                self.tell(&total, node.expr.pos());
+                if let Some(value) = total.result(node.op, phi) {
+                    column.push(step, value);
                 }
             }
             self.tick(columns.len()).await;
@@ -168,6 +226,22 @@ impl Evaluator<'_> {
         Ok(out)
     }
 
+    /// Says what came up while a group was summed up.
+    fn tell(&mut self, total: &Accumulator, pos: PosRange) {
+        match total {
+            Accumulator::Mixed => self.notes.mixed_group(pos),
+            Accumulator::Histograms(total) => {
+                if total.collided() {
+                    self.notes.reset_collision("aggregation", pos);
+                }
+                if total.reconciled {
+                    self.notes.reconciled("aggregation", pos);
+                }
+            }
+            _ => {}
+        }
+    }
+
     async fn count_values(
         &mut self,
         node: &Aggregate,
@@ -175,9 +249,6 @@ impl Evaluator<'_> {
         columns: Vec<Column>,
         grid: Grid,
     ) -> Result<Vec<Column>, EvalError> {
-        if label.is_empty() {
-            return Err(EvalError::Execution("invalid label name \"\"".to_owned()));
-        }
         let mut grouping = node.grouping.clone();
         if !node.without {
             grouping.push(label.to_owned());
@@ -189,7 +260,11 @@ impl Evaluator<'_> {
             for column in &columns {
                 let Some(value) = column.get(step) else { continue };
                 let mut labels = column.labels.to_builder();
-                labels.set(label, model::format_float(value));
+                let text = match value {
+                    Cell::Float(value) => model::format_float(*value),
+                    Cell::Histogram(histogram) => histogram.to_string(),
+                };
+                labels.set(label, text);
                 let labels = group_labels(&labels.build(), &grouping, node.without);
                 let at = *places.entry(labels.clone()).or_insert_with(|| {
                     out.push(Column::new(labels, false));

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::Evaluator;
 use super::aggregate::Groups;
+use super::cell::Cell;
 use super::column::{Column, Grid};
 use crate::ast::Aggregate;
 use crate::engine::EvalError;
@@ -32,15 +33,25 @@ impl Evaluator<'_> {
             order.clear();
             let mut members: Vec<Vec<(usize, f64)>> = vec![Vec::new(); groups.labels.len()];
             for (at, column) in columns.iter().enumerate() {
-                if let Some(value) = column.get(step) {
-                    members[groups.of_column[at]].push((at, value));
-                }
+                let Some(value) = column.get(step) else { continue };
+                // The limits take histograms; their order does not ask for values.
+                let number = match (value, node.op) {
+                    (Cell::Float(value), _) => *value,
+                    (Cell::Histogram(_), AggregateOp::Topk | AggregateOp::Bottomk) => {
+                        self.notes.ignored_in_group(node.op.name(), node.pos);
+                        continue;
+                    }
+                    (Cell::Histogram(_), _) => 0.0,
+                };
+                members[groups.of_column[at]].push((at, number));
             }
             for members in members {
                 order.extend(chosen(node.op, *k, members, &columns));
             }
-            for (at, value) in &order {
-                out[*at].push(step, *value);
+            for (at, _) in &order {
+                if let Some(value) = columns[*at].get(step) {
+                    out[*at].push(step, value.clone());
+                }
             }
             self.tick(columns.len()).await;
         }

@@ -1,4 +1,4 @@
-//! Classic histograms: quantiles and fractions from cumulative buckets.
+//! Quantiles and fractions: from the cumulative buckets of classic histograms, and of native ones.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,11 @@ use model::{BUCKET_LABEL, Labels};
 use super::Evaluator;
 use super::column::{Column, Grid};
 use super::label::texts;
-use crate::ast::Call;
+use super::native;
+use super::selector::Resets;
+use crate::ast::{Call, Expr};
 use crate::engine::EvalError;
+use crate::position::PosRange;
 
 /// Counts that differ by less, relatively, count as equal.
 const TOLERANCE: f64 = 1e-12;
@@ -144,19 +147,29 @@ fn rank_at(value: f64, buckets: &[Bucket]) -> f64 {
     f64::INFINITY
 }
 
-/// The columns of one histogram with their upper bounds.
-struct Histogram<'c> {
+/// The columns of one classic histogram with their upper bounds.
+struct Classic<'c> {
     labels: Labels,
     drop_name: bool,
     columns: Vec<(f64, &'c Column)>,
 }
 
-impl Histogram<'_> {
+impl Classic<'_> {
     fn buckets(&self, step: usize) -> Vec<Bucket> {
         let bucket =
-            |(upper, column): &(f64, &Column)| column.get(step).map(|count| Bucket { upper: *upper, count });
+            |(upper, column): &(f64, &Column)| column.float(step).map(|count| Bucket { upper: *upper, count });
         self.columns.iter().filter_map(bucket).collect()
     }
+}
+
+/// The histograms in a vector.
+struct Histograms<'c> {
+    /// Classic ones.
+    classic: Vec<Classic<'c>>,
+    /// Columns that may hold native ones, with the classic histogram of the same labels.
+    native: Vec<(&'c Column, Option<usize>)>,
+    /// Where the vector stands.
+    pos: PosRange,
 }
 
 impl Evaluator<'_> {
@@ -175,57 +188,103 @@ impl Evaluator<'_> {
             params.push(values);
         }
         let arg = &node.args[vector_at];
-        let columns = self.columns(arg, grid).await?;
+        let columns = self.with_resets(Resets::Kept, arg, grid).await?;
         let histograms = self.histograms(&columns, arg.pos());
-        if name == "histogram_fraction" {
-            let [low, high] = &params[..] else { return Ok(Vec::new()) };
-            let per_step = |step: usize, buckets| fraction(low[step], high[step], buckets);
-            let out = histograms.iter().map(|histogram| self.unnamed(each_step(histogram, grid, per_step)));
-            let out = out.filter(|column| !column.is_empty()).collect();
-            return self.checked(out);
-        }
+        let fall_pos = node.args.get(1).map_or(arg.pos(), Expr::pos);
         let mut out = Vec::new();
-        for phi in &params {
-            for histogram in &histograms {
-                let mut column = self.quantile_column(histogram, phi, arg.pos(), grid);
+        if let ("histogram_fraction", [low, high]) = (name, &params[..]) {
+            let asked = Asked::Fraction { low, high };
+            self.ask(&histograms, &asked, fall_pos, grid, &mut out);
+        } else {
+            for phi in &params {
+                let before = out.len();
+                self.ask(&histograms, &Asked::Quantile(phi), fall_pos, grid, &mut out);
                 if let (true, Some(label)) = (several, texts(&node.args[1..2]).first()) {
-                    let mut labels = column.labels.to_builder();
-                    labels.set(*label, open_metrics_float(phi.first().copied().unwrap_or(f64::NAN)));
-                    column.labels = labels.build();
+                    let value = open_metrics_float(phi.first().copied().unwrap_or(f64::NAN));
+                    for column in &mut out[before..] {
+                        let mut labels = column.labels.to_builder();
+                        labels.set(*label, value.as_str());
+                        column.labels = labels.build();
+                    }
                 }
-                if !column.is_empty() {
-                    out.push(column);
-                }
+                self.tick(columns.len() * grid.len()).await;
             }
-            self.tick(columns.len() * grid.len()).await;
         }
         self.checked(out)
     }
 
-    fn quantile_column(
+    /// Asks each histogram at each step; falling counts are said to be at `fall_pos`.
+    fn ask(
         &mut self,
-        histogram: &Histogram<'_>,
-        phi: &[f64],
-        pos: crate::PosRange,
+        histograms: &Histograms<'_>,
+        asked: &Asked<'_>,
+        fall_pos: PosRange,
         grid: Grid,
-    ) -> Column {
-        let metric = if self.delayed_name_removal { histogram.labels.metric_name() } else { "" };
-        let notes = &mut self.notes;
-        let column = each_step(histogram, grid, |step, buckets| {
-            let (value, fall) = quantile(phi[step], buckets);
-            if let Some(fall) = fall {
-                notes.forced_monotonicity(metric, fall, grid.time(step), pos);
+        out: &mut Vec<Column>,
+    ) {
+        // Where a series is a native histogram and has classic buckets too, neither is evaluated.
+        let mut both: Vec<Vec<usize>> = vec![Vec::new(); histograms.classic.len()];
+        for (column, classic) in &histograms.native {
+            let mut result = Column::new(column.labels.clone(), column.drop_name);
+            let name = if self.delayed_name_removal { column.labels.metric_name() } else { "" };
+            for (step, value) in column.iter() {
+                let Some(histogram) = value.histogram() else { continue };
+                if let Some(at) = classic.filter(|at| !histograms.classic[*at].buckets(step).is_empty()) {
+                    self.notes.mixed_classic_native(column.labels.metric_name(), histograms.pos);
+                    both[at].push(step);
+                    continue;
+                }
+                let (value, note) = match asked {
+                    Asked::Quantile(phi) => native::quantile(phi[step], histogram),
+                    Asked::Fraction { low, high } => native::fraction(low[step], high[step], histogram),
+                };
+                if let Some(note) = note {
+                    self.notes.nan_observations(note, name, histograms.pos);
+                }
+                result.push(step, value);
             }
-            value
-        });
-        self.unnamed(column)
+            if !result.is_empty() {
+                out.push(self.unnamed(result));
+            }
+        }
+        for (classic, both) in histograms.classic.iter().zip(both) {
+            let mut result = Column::new(classic.labels.clone(), classic.drop_name);
+            let name = if self.delayed_name_removal { classic.labels.metric_name() } else { "" };
+            for step in (0..grid.len()).filter(|step| both.binary_search(step).is_err()) {
+                let buckets = classic.buckets(step);
+                if buckets.is_empty() {
+                    continue;
+                }
+                match asked {
+                    Asked::Quantile(phi) => {
+                        let (value, fall) = quantile(phi[step], buckets);
+                        if let Some(fall) = fall {
+                            self.notes.forced_monotonicity(name, fall, grid.time(step), fall_pos);
+                        }
+                        result.push(step, value);
+                    }
+                    Asked::Fraction { low, high } => {
+                        result.push(step, fraction(low[step], high[step], buckets));
+                    }
+                }
+            }
+            if !result.is_empty() {
+                out.push(self.unnamed(result));
+            }
+        }
     }
 
-    /// Columns that differ in `le` only, together.
-    fn histograms<'c>(&mut self, columns: &'c [Column], pos: crate::PosRange) -> Vec<Histogram<'c>> {
+    /// Columns that differ in `le` only, together; and those that hold native histograms.
+    fn histograms<'c>(&mut self, columns: &'c [Column], pos: PosRange) -> Histograms<'c> {
         let mut places: HashMap<Labels, usize> = HashMap::new();
-        let mut histograms: Vec<Histogram<'c>> = Vec::new();
+        let mut found = Histograms { classic: Vec::new(), native: Vec::new(), pos };
         for column in columns {
+            if column.iter().any(|(_, value)| value.histogram().is_some()) {
+                found.native.push((column, None));
+            }
+            if column.iter().all(|(_, value)| value.float().is_none()) {
+                continue;
+            }
             let bound = column.labels.value(BUCKET_LABEL);
             let Some(upper) = parse_bound(bound) else {
                 self.notes.bad_bucket_label(column.labels.metric_name(), bound, pos);
@@ -233,29 +292,23 @@ impl Evaluator<'_> {
             };
             let labels = column.labels.filtered(|name| name != BUCKET_LABEL);
             let at = *places.entry(labels.clone()).or_insert_with(|| {
-                histograms.push(Histogram { labels, drop_name: column.drop_name, columns: Vec::new() });
-                histograms.len() - 1
+                let (drop_name, columns) = (column.drop_name, Vec::new());
+                found.classic.push(Classic { labels, drop_name, columns });
+                found.classic.len() - 1
             });
-            histograms[at].columns.push((upper, column));
+            found.classic[at].columns.push((upper, column));
         }
-        histograms
+        for (column, classic) in &mut found.native {
+            *classic = places.get(&column.labels).copied();
+        }
+        found
     }
 }
 
-/// One value for each step that has buckets.
-fn each_step(
-    histogram: &Histogram<'_>,
-    grid: Grid,
-    mut value: impl FnMut(usize, Vec<Bucket>) -> f64,
-) -> Column {
-    let mut column = Column::new(histogram.labels.clone(), histogram.drop_name);
-    for step in 0..grid.len() {
-        let buckets = histogram.buckets(step);
-        if !buckets.is_empty() {
-            column.push(step, value(step, buckets));
-        }
-    }
-    column
+/// What is asked of the histograms, at each step.
+enum Asked<'p> {
+    Quantile(&'p [f64]),
+    Fraction { low: &'p [f64], high: &'p [f64] },
 }
 
 fn parse_bound(text: &str) -> Option<f64> {

@@ -1,18 +1,14 @@
 //! Function calls: dispatch, and the functions that need no file of their own.
 
-use std::cmp::Ordering;
-
 use model::Labels;
 
 use super::column::{Column, Grid, Operand};
 use super::over_time::absent_where_none;
-use super::{Evaluator, date, label, math};
+use super::rate::seconds;
+use super::selector::{Resets, Wanted};
+use super::{Cell, Evaluator, date, math, native};
 use crate::ast::{Call, Expr, ValueType};
 use crate::engine::EvalError;
-
-fn seconds(millis: i64) -> f64 {
-    millis as f64 / 1000.0
-}
 
 impl Evaluator<'_> {
     /// Evaluates a call.
@@ -37,6 +33,7 @@ impl Evaluator<'_> {
             "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
                 self.histogram_call(node, grid).await?
             }
+            "info" => self.info(node, grid).await?,
             "clamp" | "clamp_min" | "clamp_max" => self.clamp(node, grid).await?,
             "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.sort(node, grid).await?,
             _ => self.vector_call(node, grid).await?,
@@ -65,9 +62,7 @@ impl Evaluator<'_> {
                 (0..steps).map(|step| only_value(&columns, step)).collect()
             }
             other => {
-                return Err(EvalError::Execution(format!(
-                    "function {other} is not supported by this engine"
-                )));
+                return Err(EvalError::Execution(format!("function {other} gives no scalar")));
             }
         })
     }
@@ -79,6 +74,7 @@ impl Evaluator<'_> {
                 Ok(one_series(values.into_iter()))
             }
             "timestamp" => self.timestamp(&node.args[0], grid).await,
+            "start_timestamp" => self.start_timestamp(&node.args[0], grid).await,
             "absent" => {
                 let columns = self.columns(&node.args[0], grid).await?;
                 Ok(absent_where_none(&columns, &node.args[0], grid))
@@ -91,13 +87,17 @@ impl Evaluator<'_> {
                 let columns = self.columns(&node.args[0], grid).await?;
                 self.map(&columns, |step, value| Some(math::round(value, to[step])))
             }
-            // These look at native histograms only; no sample here is one.
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev"
-            | "histogram_stdvar" => {
-                self.columns(&node.args[0], grid).await?;
-                Ok(Vec::new())
+            name => {
+                let Some(statistic) = native::statistic(name) else {
+                    return Err(EvalError::Execution(format!("function {name} cannot stand here")));
+                };
+                let columns = if matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg") {
+                    self.with_resets(Resets::Detected, &node.args[0], grid).await?
+                } else {
+                    self.columns(&node.args[0], grid).await?
+                };
+                self.map_cells(&columns, |_, value| Some(Cell::Float(statistic(value.histogram()?))))
             }
-            other => Err(EvalError::Execution(format!("function {other} is not supported by this engine"))),
         }
     }
 
@@ -118,11 +118,21 @@ impl Evaluator<'_> {
     /// A selector's samples give their own times, all else the step's.
     async fn timestamp(&mut self, arg: &Expr, grid: Grid) -> Result<Vec<Column>, EvalError> {
         if let Expr::Vector(selector) = arg.unwrap_parens() {
-            let columns = self.vector(selector, grid, |sample| seconds(sample.timestamp)).await?;
-            return self.map(&columns, |_, value| Some(value));
+            let columns = self.vector(selector, grid, Wanted::Time).await?;
+            return self.map_cells(&columns, |_, value| Some(value.clone()));
         }
         let columns = self.columns(arg, grid).await?;
-        self.map(&columns, |step, _| Some(seconds(grid.time(step))))
+        self.map_cells(&columns, |step, _| Some(Cell::Float(seconds(grid.time(step)))))
+    }
+
+    /// A selector's samples give when their counters began, as far as that is known; all else gives nothing.
+    async fn start_timestamp(&mut self, arg: &Expr, grid: Grid) -> Result<Vec<Column>, EvalError> {
+        let Expr::Vector(selector) = arg.unwrap_parens() else {
+            self.columns(arg, grid).await?;
+            return Ok(Vec::new());
+        };
+        let columns = self.vector(selector, grid, Wanted::Start).await?;
+        self.map_cells(&columns, |_, value| Some(value.clone()))
     }
 
     async fn clamp(&mut self, node: &Call, grid: Grid) -> Result<Vec<Column>, EvalError> {
@@ -142,28 +152,11 @@ impl Evaluator<'_> {
                 .then(|| math::clamp(value, low[step], high[step]))
         })
     }
-
-    /// Order shows only where there is one step.
-    async fn sort(&mut self, node: &Call, grid: Grid) -> Result<Vec<Column>, EvalError> {
-        let mut columns = self.columns(&node.args[0], grid).await?;
-        if !self.instant {
-            self.notes.sort_in_range_query();
-            return Ok(columns);
-        }
-        let labels = label::texts(&node.args[1..]);
-        match node.function.name {
-            "sort" => columns.sort_by(|a, b| by_value(a, b, false)),
-            "sort_desc" => columns.sort_by(|a, b| by_value(a, b, true)),
-            "sort_by_label" => columns.sort_by(|a, b| by_labels(&a.labels, &b.labels, &labels)),
-            _ => columns.sort_by(|a, b| by_labels(&b.labels, &a.labels, &labels)),
-        }
-        Ok(columns)
-    }
 }
 
 /// The value of the only series at a step; NaN where there are none or several.
 fn only_value(columns: &[Column], step: usize) -> f64 {
-    let mut values = columns.iter().filter_map(|column| column.get(step));
+    let mut values = columns.iter().filter_map(|column| column.float(step));
     match (values.next(), values.next()) {
         (Some(value), None) => value,
         _ => f64::NAN,
@@ -176,64 +169,4 @@ fn one_series(values: impl Iterator<Item = f64>) -> Vec<Column> {
         column.push(step, value);
     }
     if column.is_empty() { Vec::new() } else { vec![column] }
-}
-
-/// By the value at the first step; NaN comes last either way.
-fn by_value(a: &Column, b: &Column, descending: bool) -> Ordering {
-    let (Some(a), Some(b)) = (a.get(0), b.get(0)) else { return Ordering::Equal };
-    let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
-    a.is_nan().cmp(&b.is_nan()).then(if descending { order.reverse() } else { order })
-}
-
-/// By some labels in natural order, then by all.
-fn by_labels(a: &Labels, b: &Labels, names: &[&str]) -> Ordering {
-    for name in names {
-        let order = natural(a.value(name), b.value(name));
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-    a.cmp(b)
-}
-
-/// Texts in which numbers count as numbers: `cpu2` before `cpu10`.
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a, b);
-    while let (Some(x), Some(y)) = (left.chars().next(), right.chars().next()) {
-        if x.is_ascii_digit() && y.is_ascii_digit() {
-            let (number_a, number_b) = (take_number(&mut left), take_number(&mut right));
-            let (plain_a, plain_b) = (number_a.trim_start_matches('0'), number_b.trim_start_matches('0'));
-            let order = plain_a.len().cmp(&plain_b.len()).then_with(|| plain_a.cmp(plain_b));
-            if order != Ordering::Equal {
-                return order;
-            }
-        } else if x != y {
-            return x.cmp(&y);
-        } else {
-            left = &left[x.len_utf8()..];
-            right = &right[y.len_utf8()..];
-        }
-    }
-    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
-}
-
-fn take_number<'t>(text: &mut &'t str) -> &'t str {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, rest) = text.split_at(end);
-    *text = rest;
-    number
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn natural_order_counts() {
-        for (a, b) in [("cpu2", "cpu10"), ("a", "b"), ("a", "a1"), ("1", "2"), ("x01y", "x1z"), ("", "a")] {
-            assert_eq!(natural(a, b), Ordering::Less, "{a} {b}");
-            assert_eq!(natural(b, a), Ordering::Greater, "{b} {a}");
-        }
-        assert_eq!(natural("a10", "a10"), Ordering::Equal);
-    }
 }

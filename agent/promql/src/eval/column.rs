@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use model::{Labels, METRIC_NAME, Sample};
+use model::{Labels, METRIC_NAME};
 
+use super::cell::Cell;
 use crate::engine::EvalError;
 
 /// The times at which an expression is evaluated, in milliseconds since the Unix epoch.
@@ -47,25 +48,34 @@ pub(crate) struct Column {
     pub(crate) drop_name: bool,
     /// Step of the first value.
     first: usize,
-    values: Vec<Option<f64>>,
+    values: Vec<Option<Cell>>,
+    /// What its histograms hold beyond one sample each.
+    extra: usize,
 }
 
 impl Column {
     /// A column without values.
     pub(crate) fn new(labels: Labels, drop_name: bool) -> Self {
-        Self { labels, drop_name, first: 0, values: Vec::new() }
+        Self { labels, drop_name, first: 0, values: Vec::new(), extra: 0 }
     }
 
     /// The value at a step.
-    pub(crate) fn get(&self, step: usize) -> Option<f64> {
-        step.checked_sub(self.first).and_then(|at| self.values.get(at).copied().flatten())
+    pub(crate) fn get(&self, step: usize) -> Option<&Cell> {
+        step.checked_sub(self.first).and_then(|at| self.values.get(at)?.as_ref())
+    }
+
+    /// The number at a step, where its value is one.
+    pub(crate) fn float(&self, step: usize) -> Option<f64> {
+        self.get(step)?.float()
     }
 
     /// Sets the value at a step after all others.
-    pub(crate) fn push(&mut self, step: usize, value: f64) {
+    pub(crate) fn push(&mut self, step: usize, value: impl Into<Cell>) {
         if self.values.is_empty() {
             self.first = step;
         }
+        let value = value.into();
+        self.extra += value.extra();
         self.values.resize(step - self.first, None);
         self.values.push(Some(value));
     }
@@ -75,9 +85,9 @@ impl Column {
         self.values.is_empty()
     }
 
-    /// Steps from the first value through the last one: what the column costs.
+    /// Steps from the first value through the last one, and what histograms hold: what the column costs.
     pub(crate) fn cells(&self) -> usize {
-        self.values.len()
+        self.values.len() + self.extra
     }
 
     /// The step after the last value.
@@ -86,12 +96,12 @@ impl Column {
     }
 
     /// The values with their steps.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
-        self.values.iter().enumerate().filter_map(|(at, value)| Some((self.first + at, (*value)?)))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Cell)> + '_ {
+        self.values.iter().enumerate().filter_map(|(at, value)| Some((self.first + at, value.as_ref()?)))
     }
 
     /// The same series with other values; steps for which `f` gives none have none.
-    pub(crate) fn filter_map(&self, mut f: impl FnMut(usize, f64) -> Option<f64>) -> Self {
+    pub(crate) fn filter_map(&self, mut f: impl FnMut(usize, &Cell) -> Option<Cell>) -> Self {
         let mut out = Self::new(self.labels.clone(), self.drop_name);
         for (step, value) in self.iter() {
             if let Some(value) = f(step, value) {
@@ -101,18 +111,13 @@ impl Column {
         out
     }
 
-    /// The values with their times.
-    pub(crate) fn samples(&self, grid: Grid) -> Vec<Sample> {
-        self.iter().map(|(step, value)| Sample::new(grid.time(step), value)).collect()
-    }
-
     /// Takes another column's values in; both have values at one step only where that is an error.
     fn absorb(&mut self, other: &Self) -> Result<(), EvalError> {
         let mut merged = Self::new(self.labels.clone(), self.drop_name);
         for step in self.first.min(other.first)..self.end().max(other.end()) {
             match (self.get(step), other.get(step)) {
                 (Some(_), Some(_)) => return Err(same_labelset()),
-                (Some(value), None) | (None, Some(value)) => merged.push(step, value),
+                (Some(value), None) | (None, Some(value)) => merged.push(step, value.clone()),
                 (None, None) => {}
             }
         }
@@ -185,7 +190,7 @@ mod tests {
         column.push(1002, 3.0);
         assert_eq!((column.cells(), column.end()), (3, 1003));
         assert_eq!(
-            [0, 1000, 1001, 1002, 1003].map(|step| column.get(step)),
+            [0, 1000, 1001, 1002, 1003].map(|step| column.float(step)),
             [None, Some(1.0), None, Some(3.0), None]
         );
     }

@@ -17,6 +17,15 @@ pub(super) fn texts(args: &[Expr]) -> Vec<&str> {
         .collect()
 }
 
+/// What Prometheus takes for no label name: an empty one, or one that is no UTF-8.
+fn invalid_name(arg: &Expr) -> Option<&str> {
+    let Expr::String(literal) = arg.unwrap_parens() else { return None };
+    match &literal.invalid {
+        Some(quoted) => Some(quoted.trim_matches('"')),
+        None => literal.value.is_empty().then_some(""),
+    }
+}
+
 fn fail<T>(message: String) -> Result<T, EvalError> {
     Err(EvalError::Execution(message))
 }
@@ -40,8 +49,8 @@ impl Evaluator<'_> {
         let Ok(regex) = AnchoredRegex::new(regex) else {
             return fail(format!("invalid regular expression in label_replace(): {regex}"));
         };
-        if target.is_empty() {
-            return fail(format!("invalid destination label name in label_replace(): {target}"));
+        if let Some(name) = invalid_name(&node.args[1]) {
+            return fail(format!("invalid destination label name in label_replace(): {name}"));
         }
         let mut columns = self.columns(&node.args[0], grid).await?;
         for column in &mut columns {
@@ -58,11 +67,11 @@ impl Evaluator<'_> {
         let [target, separator, sources @ ..] = &texts[..] else {
             return fail("label_join() takes texts".to_owned());
         };
-        if sources.iter().any(|source| source.is_empty()) {
-            return fail("invalid source label name in label_join(): ".to_owned());
+        if let Some(name) = node.args[3..].iter().find_map(invalid_name) {
+            return fail(format!("invalid source label name in label_join(): {name}"));
         }
-        if target.is_empty() {
-            return fail("invalid destination label name in label_join(): ".to_owned());
+        if let Some(name) = invalid_name(&node.args[1]) {
+            return fail(format!("invalid destination label name in label_join(): {name}"));
         }
         let mut columns = self.columns(&node.args[0], grid).await?;
         for column in &mut columns {

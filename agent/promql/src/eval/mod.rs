@@ -8,15 +8,25 @@ mod aggregate_k;
 mod binary;
 mod bucket;
 mod call;
+mod cell;
 mod column;
 mod date;
-mod histograms;
+mod element;
+mod extended;
+mod info;
+mod join;
 mod kahan;
 mod label;
 mod math;
+mod native;
 mod over_time;
+mod over_time_histograms;
+mod points;
 mod rate;
+mod rate_histograms;
 mod selector;
+mod sort;
+mod trim;
 mod window;
 
 use std::time::Duration;
@@ -25,12 +35,16 @@ use model::{Labels, Sample, Series};
 use storage::{BoxFuture, Coverage, HistogramSeries, Querier};
 
 pub(crate) use self::bucket::Fall;
-use self::column::{Column, merge_same_labels, without_metadata};
-pub(crate) use self::column::{Grid, Operand};
+pub(crate) use self::cell::{Cell, histogram_sample};
+pub(crate) use self::column::{Column, Grid, Operand};
+use self::column::{merge_same_labels, without_metadata};
 pub(crate) use self::date::rfc3339;
+use self::selector::{Resets, Wanted};
 use crate::annotation::Annotations;
 use crate::ast::{At, Expr, Unary, ValueType};
-use crate::engine::{Answer, EngineOptions, EvalError, QueryOptions, QueryStats, Value, value_of};
+use crate::engine::{
+    Answer, EngineOptions, EvalError, Outcome, QueryOptions, QueryStats, Value, value_of,
+};
 
 /// Values handled between two moments in which other tasks may run.
 const WORK_MAX: usize = 100_000;
@@ -43,6 +57,9 @@ pub(crate) struct Evaluator<'q> {
     /// Milliseconds.
     subquery_step: i64,
     delayed_name_removal: bool,
+    use_start_timestamps: bool,
+    resets: Resets,
+    type_and_unit_labels: bool,
     samples_max: usize,
     /// The steps of the whole query.
     query: Grid,
@@ -55,10 +72,6 @@ pub(crate) struct Evaluator<'q> {
     held: usize,
     /// Values handled since other tasks could run.
     work: usize,
-    /// Of the selector that was read last.
-    histograms: histograms::Found,
-    /// Those that the answer shows.
-    shown: Vec<HistogramSeries>,
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -78,6 +91,9 @@ impl<'q> Evaluator<'q> {
             lookback: millis(options.lookback_delta.unwrap_or(engine.lookback_delta)).max(1),
             subquery_step: millis(engine.subquery_step).max(1),
             delayed_name_removal: engine.delayed_name_removal,
+            use_start_timestamps: engine.use_start_timestamps,
+            resets: Resets::default(),
+            type_and_unit_labels: engine.type_and_unit_labels,
             samples_max: engine.max_samples,
             query,
             instant: false,
@@ -86,22 +102,17 @@ impl<'q> Evaluator<'q> {
             stats: QueryStats::default(),
             held: 0,
             work: 0,
-            histograms: histograms::Found::default(),
-            shown: Vec::new(),
         }
     }
 
     /// Evaluates a whole query; `instant` where it was asked for at one time.
-    pub(crate) async fn top(&mut self, expr: &Expr, instant: bool) -> Result<Value, EvalError> {
+    pub(crate) async fn top(&mut self, expr: &Expr, instant: bool) -> Result<Outcome, EvalError> {
         self.instant = instant;
         let grid = self.query;
         if expr.value_type() == ValueType::Matrix {
-            let value = self.matrix(expr, grid).await?;
-            self.shown = self.shown_histograms(expr, grid);
-            return Ok(value);
+            return self.matrix(expr, grid).await;
         }
         let mut operand = self.eval(expr, grid).await?;
-        self.shown = self.shown_histograms(expr, grid);
         if let Operand::Vector(columns) = operand {
             operand = Operand::Vector(self.finished(columns)?);
         }
@@ -119,27 +130,43 @@ impl<'q> Evaluator<'q> {
     }
 
     /// A range selector or subquery as the whole query.
-    async fn matrix(&mut self, expr: &Expr, grid: Grid) -> Result<Value, EvalError> {
-        let ranges = self.ranges(expr, grid).await?;
+    async fn matrix(&mut self, expr: &Expr, grid: Grid) -> Result<Outcome, EvalError> {
+        let ranges = self.ranges(expr, grid, false).await?;
         let (start, end) = ranges.window(grid.start);
-        let mut series = Vec::new();
-        for one in ranges.series {
-            let inside = |sample: &&Sample| sample.timestamp > start && sample.timestamp <= end;
-            let samples: Vec<Sample> = one.samples.iter().filter(inside).copied().collect();
-            if !samples.is_empty() {
-                let labels = if one.drop_name { without_metadata(&one.labels) } else { one.labels };
-                series.push(Series { labels, samples });
+        let mut found = Vec::new();
+        for one in &ranges.series {
+            let points = ranges.points(one, grid.start);
+            let points = extended::whole_range(points, start, end, ranges.border);
+            if !points.is_empty() {
+                let labels =
+                    if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
+                found.push((labels, points));
             }
         }
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        if found.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(column::same_labelset());
         }
-        Ok(Value::Matrix(series))
+        let (mut series, mut histograms) = (Vec::new(), Vec::new());
+        for (labels, points) in found {
+            let number = |point: &points::Point| Some(Sample::new(point.timestamp, point.value.float()?));
+            let histogram =
+                |point: &points::Point| Some(histogram_sample(point.timestamp, point.value.histogram()?));
+            let numbers: Vec<Sample> = points.iter().filter_map(number).collect();
+            let others: Vec<model::HistogramSample> = points.iter().filter_map(histogram).collect();
+            if !others.is_empty() {
+                histograms.push(HistogramSeries { labels: labels.clone(), samples: others });
+            }
+            if !numbers.is_empty() {
+                series.push(Series { labels, samples: numbers });
+            }
+        }
+        Ok(Outcome { value: Value::Matrix(series), histograms })
     }
 
     /// The answer with everything that came up on the way.
-    pub(crate) fn answer(self, mut value: Value, limit: Option<usize>) -> Answer {
+    pub(crate) fn answer(self, outcome: Outcome, limit: Option<usize>) -> Answer {
+        let Outcome { mut value, histograms } = outcome;
         let (mut warnings, infos) = self.notes.into_texts();
         if let Some(limit) = limit.filter(|limit| *limit > 0) {
             let truncated = match &mut value {
@@ -151,7 +178,6 @@ impl<'q> Evaluator<'q> {
                 warnings.push("results truncated due to limit".to_owned());
             }
         }
-        let histograms = self.shown;
         Answer { value, histograms, warnings, infos, coverage: self.coverage, stats: self.stats }
     }
 
@@ -177,7 +203,7 @@ impl<'q> Evaluator<'q> {
                 Ok(Operand::Scalar(vec![node.value; grid.len()]))
             }
             Expr::String(node) => Ok(Operand::Text(node.value.clone())),
-            Expr::Vector(node) => Ok(Operand::Vector(self.vector(node, grid, |sample| sample.value).await?)),
+            Expr::Vector(node) => Ok(Operand::Vector(self.vector(node, grid, Wanted::Value).await?)),
             Expr::Paren(node) => self.eval(&node.expr, grid).await,
             Expr::Unary(node) => self.unary(node, grid).await,
             Expr::Aggregate(node) => Ok(Operand::Vector(self.aggregate(node, grid).await?)),
@@ -197,7 +223,7 @@ impl<'q> Evaluator<'q> {
         }
         Ok(match operand {
             Operand::Scalar(values) => Operand::Scalar(values.into_iter().map(|value| -value).collect()),
-            Operand::Vector(columns) => Operand::Vector(self.map(&columns, |_, value| Some(-value))?),
+            Operand::Vector(columns) => Operand::Vector(self.map_cells(&columns, |_, value| Some(negated(value)))?),
             Operand::Text(text) => Operand::Text(text),
         })
     }
@@ -218,14 +244,23 @@ impl<'q> Evaluator<'q> {
         }
     }
 
-    /// New values for all columns, which lose their metric names.
+    /// New values for all numbers of columns, which lose their metric names; histograms are left out.
     fn map(
         &self,
         columns: &[Column],
         mut f: impl FnMut(usize, f64) -> Option<f64>,
     ) -> Result<Vec<Column>, EvalError> {
-        let mapped = columns.iter().map(|column| self.unnamed(column.filter_map(&mut f))).collect();
-        self.checked(mapped)
+        self.map_cells(columns, |step, value| f(step, value.float()?).map(Cell::Float))
+    }
+
+    /// New values for all columns, which lose their metric names.
+    fn map_cells(
+        &self,
+        columns: &[Column],
+        mut f: impl FnMut(usize, &Cell) -> Option<Cell>,
+    ) -> Result<Vec<Column>, EvalError> {
+        let mapped = columns.iter().map(|column| self.unnamed(column.filter_map(&mut f)));
+        self.checked(mapped.filter(|column| !column.is_empty()).collect())
     }
 
     /// The column without its metric name, now or at the end of the query.
@@ -264,6 +299,17 @@ impl<'q> Evaluator<'q> {
         if self.work >= WORK_MAX {
             self.work = 0;
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn negated(value: &Cell) -> Cell {
+    match value {
+        Cell::Float(value) => Cell::Float(-value),
+        Cell::Histogram(histogram) => {
+            let mut histogram = (**histogram).clone();
+            histogram.multiply(-1.0);
+            histogram.into()
         }
     }
 }

@@ -1,42 +1,83 @@
 //! Functions over a window: dispatch, and the `…_over_time` family.
 
-use model::{METRIC_NAME, Sample};
+use std::sync::Arc;
+
+use model::{FloatHistogram, METRIC_NAME, Sample};
 
 use super::Evaluator;
+use super::cell::Cell;
 use super::column::{Column, Grid, Operand, same_labelset};
 use super::kahan::{Kahan, Mean, quantile};
-use super::rate::{self, Kind};
-use super::window::{RangeSeries, Ranges, Window, inside};
+use super::rate::{self, Kind, seconds};
+use super::window::{RangeSeries, Ranges, Window};
+use super::{extended, over_time_histograms};
 use crate::annotation::Annotations;
 use crate::ast::{Call, Expr, ValueType};
 use crate::engine::EvalError;
 
 /// Evaluates one window.
-fn value(name: &str, window: &Window<'_>, notes: &mut Annotations) -> Result<Option<f64>, EvalError> {
-    let samples = window.samples;
+fn value(name: &str, window: &Window<'_>, notes: &mut Annotations) -> Result<Option<Cell>, EvalError> {
+    let points = window.points;
+    let number = |value: f64| Some(Cell::Float(value));
     Ok(match name {
-        "rate" => rate::extrapolated(window, Kind::Rate),
-        "increase" => rate::extrapolated(window, Kind::Increase),
-        "delta" => rate::extrapolated(window, Kind::Delta),
-        "irate" => rate::last_two(window, true),
-        "idelta" => rate::last_two(window, false),
-        "deriv" => rate::deriv(window),
+        "rate" => rate::extrapolated(window, Kind::Rate, notes),
+        "increase" => rate::extrapolated(window, Kind::Increase, notes),
+        "delta" => rate::extrapolated(window, Kind::Delta, notes),
+        "irate" => rate::last_two(window, true, notes),
+        "idelta" => rate::last_two(window, false, notes),
+        "changes" => rate::changes(window).map(Cell::Float),
+        "resets" => rate::resets(window).map(Cell::Float),
+        "count_over_time" => number(points.len() as f64),
+        "present_over_time" | "absent_over_time" => number(1.0),
+        "first_over_time" => Some(points[0].value.clone()),
+        "last_over_time" => Some(points[points.len() - 1].value.clone()),
+        "ts_of_first_over_time" => number(seconds(points[0].timestamp)),
+        "ts_of_last_over_time" => number(seconds(points[points.len() - 1].timestamp)),
+        "sum_over_time" | "avg_over_time" => {
+            if window.histograms.is_empty() {
+                number(total(name, window.floats))
+            } else if window.floats.is_empty() {
+                over_time_histograms::total(name == "avg_over_time", window, notes).map(Cell::from)
+            } else {
+                notes.mixed_range(window.labels.metric_name(), window.pos);
+                None
+            }
+        }
+        _ => {
+            let value = of_numbers(name, window, notes)?;
+            // A number alone is not enough for some; they pass the histograms over all the same.
+            if !window.floats.is_empty() && !window.histograms.is_empty() {
+                notes.ignored_in_range(window.labels.metric_name(), window.pos);
+            }
+            value.map(Cell::Float)
+        }
+    })
+}
+
+fn total(name: &str, samples: &[Sample]) -> f64 {
+    if name == "sum_over_time" {
+        values(samples).fold(Kahan::default(), Kahan::plus).total()
+    } else {
+        values(&samples[1..]).fold(Mean::of(samples[0].value), Mean::plus).value()
+    }
+}
+
+/// Functions that look at numbers only.
+fn of_numbers(name: &str, window: &Window<'_>, notes: &mut Annotations) -> Result<Option<f64>, EvalError> {
+    let samples = window.floats;
+    if name == "double_exponential_smoothing" {
+        return rate::smoothed(window).map_err(EvalError::Execution);
+    }
+    if samples.is_empty() {
+        return Ok(None);
+    }
+    Ok(match name {
+        "deriv" => rate::deriv(samples),
         "predict_linear" => rate::predict_linear(window),
-        "double_exponential_smoothing" => rate::smoothed(window).map_err(EvalError::Execution)?,
-        "changes" => Some(rate::changes(window)),
-        "resets" => Some(rate::resets(window)),
-        "count_over_time" => Some(samples.len() as f64),
-        "present_over_time" | "absent_over_time" => Some(1.0),
-        "sum_over_time" => Some(values(samples).fold(Kahan::default(), Kahan::plus).total()),
-        "avg_over_time" => Some(values(&samples[1..]).fold(Mean::of(samples[0].value), Mean::plus).value()),
         "min_over_time" => Some(extreme(samples, |new, old| new < old).value),
         "max_over_time" => Some(extreme(samples, |new, old| new > old).value),
         "ts_of_min_over_time" => Some(seconds(extreme(samples, |new, old| new <= old).timestamp)),
         "ts_of_max_over_time" => Some(seconds(extreme(samples, |new, old| new >= old).timestamp)),
-        "first_over_time" => Some(samples[0].value),
-        "last_over_time" => Some(samples[samples.len() - 1].value),
-        "ts_of_first_over_time" => Some(seconds(samples[0].timestamp)),
-        "ts_of_last_over_time" => Some(seconds(samples[samples.len() - 1].timestamp)),
         "stdvar_over_time" => Some(variance(samples)),
         "stddev_over_time" => Some(variance(samples).sqrt()),
         "quantile_over_time" => {
@@ -44,18 +85,12 @@ fn value(name: &str, window: &Window<'_>, notes: &mut Annotations) -> Result<Opt
             Some(quantile(window.params[0], &mut values(samples).collect::<Vec<_>>()))
         }
         "mad_over_time" => Some(median_deviation(samples)),
-        other => {
-            return Err(EvalError::Execution(format!("function {other} is not supported by this engine")));
-        }
+        other => return Err(EvalError::Execution(format!("function {other} takes no range vector"))),
     })
 }
 
 fn values(samples: &[Sample]) -> impl Iterator<Item = f64> + '_ {
     samples.iter().map(|sample| sample.value)
-}
-
-fn seconds(millis: i64) -> f64 {
-    millis as f64 / 1000.0
 }
 
 /// The sample that beats all others; any number beats NaN.
@@ -100,13 +135,20 @@ impl Evaluator<'_> {
         at: usize,
         grid: Grid,
     ) -> Result<Operand, EvalError> {
+        let name = node.function.name;
+        if let Expr::Matrix(matrix) = node.args[at].unwrap_parens()
+            && let Some(refusal) = extended::refusal(name, matrix.selector.border)
+        {
+            return Err(EvalError::Execution(refusal));
+        }
         let mut params = Vec::new();
         for (other, arg) in node.args.iter().enumerate() {
             if other != at && arg.value_type() == ValueType::Scalar {
                 params.push(self.scalar(arg, grid).await?);
             }
         }
-        let ranges = self.ranges(&node.args[at], grid).await?;
+        let starts = matches!(name, "rate" | "irate" | "increase" | "resets");
+        let ranges = self.ranges(&node.args[at], grid, starts).await?;
         let mut columns = Vec::new();
         for series in &ranges.series {
             let column = self.range_series(node, &ranges, series, &params, grid).await?;
@@ -115,7 +157,7 @@ impl Evaluator<'_> {
                 columns.push(column);
             }
         }
-        if node.function.name == "absent_over_time" {
+        if name == "absent_over_time" {
             return Ok(Operand::Vector(absent_where_none(&columns, &node.args[at], grid)));
         }
         if !self.delayed_name_removal && duplicate_labels(&columns) {
@@ -135,29 +177,65 @@ impl Evaluator<'_> {
         let name = node.function.name;
         let pos = node.args[0].unwrap_parens().pos();
         let mut column = Column::new(series.labels.clone(), series.drop_name);
+        let mut numbers = false;
+        // Reused, so that no step allocates.
+        let mut floats: Vec<Sample> = Vec::new();
+        let mut histograms: Vec<(i64, &Arc<FloatHistogram>)> = Vec::new();
         for step in 0..grid.len() {
             let time = grid.time(step);
             let (start, end) = ranges.window(time);
-            let samples = inside(&series.samples, start, end);
-            if samples.is_empty() {
+            let points = ranges.points(series, time);
+            if points.is_empty() {
                 continue;
             }
-            self.stats.total_samples += samples.len() as u64;
+            floats.clear();
+            histograms.clear();
+            for point in points {
+                match &point.value {
+                    Cell::Float(value) => floats.push(Sample::new(point.timestamp, *value)),
+                    Cell::Histogram(histogram) => histograms.push((point.timestamp, histogram)),
+                }
+            }
+            let held = points.iter().map(|point| 1 + point.value.extra() as u64);
+            self.stats.total_samples += held.sum::<u64>();
             let params: Vec<f64> = params.iter().map(|values| values[step]).collect();
-            let window = Window { samples, start, end, time, params: &params, pos };
+            let window = Window {
+                points,
+                floats: &floats,
+                histograms: &histograms,
+                labels: &series.labels,
+                start,
+                end,
+                time,
+                border: ranges.border,
+                params: &params,
+                pos,
+            };
             if let Some(value) = value(name, &window, &mut self.notes)? {
+                numbers |= value.float().is_some();
                 column.push(step, value);
             }
-            self.tick(samples.len()).await;
+            self.tick(points.len()).await;
         }
         let metric = series.labels.metric_name();
-        let counts = matches!(name, "rate" | "increase");
-        if counts && !column.is_empty() && !metric.is_empty() && !looks_like_counter(metric) {
-            self.notes.possible_non_counter(metric, pos);
+        if matches!(name, "rate" | "increase") && numbers && !metric.is_empty() {
+            self.possible_non_counter(&series.labels, pos);
         }
         // These two act like `offset`: what they give still is the metric.
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         Ok(if keeps_name { column } else { self.unnamed(column) })
+    }
+
+    fn possible_non_counter(&mut self, labels: &model::Labels, pos: crate::PosRange) {
+        let metric = labels.metric_name();
+        if self.type_and_unit_labels {
+            let kind = labels.value("__type__");
+            if !matches!(kind, "counter" | "histogram") {
+                self.notes.not_typed_counter(metric, kind, pos);
+            }
+        } else if !looks_like_counter(metric) {
+            self.notes.possible_non_counter(metric, pos);
+        }
     }
 }
 

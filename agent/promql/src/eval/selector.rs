@@ -1,11 +1,16 @@
 //! Instant selectors: the newest sample within the lookback window, unless it is a stale marker.
 
-use model::{Sample, Series, is_stale};
+use std::sync::Arc;
+
+use model::FloatHistogram;
+use model::histogram::ResetHint;
 use storage::{Coverage, QueryError, Select, TimeRange};
 
 use super::Evaluator;
+use super::cell::Cell;
 use super::column::{Column, Grid};
-use crate::ast::VectorSelector;
+use super::points::{Point, PointSeries, point_series, set_starts};
+use crate::ast::{Border, Expr, VectorSelector};
 use crate::engine::EvalError;
 
 /// From a step's time to the time that a selector looks at.
@@ -24,65 +29,138 @@ impl Reference {
     }
 }
 
+/// What is known about counter resets between the histograms that selectors find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Resets {
+    /// What the store says, where nobody above asks for more.
+    #[default]
+    AsStored,
+    /// Where the store does not know, histograms are compared: below `histogram_count` and its like, for which
+    /// Prometheus reads no buckets and must know before.
+    Detected,
+    /// What the store says, whatever stands above.
+    Kept,
+}
+
+/// Compares histograms of which the store does not say whether a counter reset came before them.
+fn detect_resets(points: &mut [Point]) {
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for point in points {
+        let Cell::Histogram(histogram) = &mut point.value else { continue };
+        let now = Arc::clone(histogram);
+        if histogram.reset_hint == ResetHint::Unknown
+            && let Some(before) = &before
+        {
+            let reset = histogram.is_reset_after(before);
+            Arc::make_mut(histogram).reset_hint =
+                if reset { ResetHint::Reset } else { ResetHint::NotReset };
+        }
+        before = Some(now);
+    }
+}
+
+/// What of a sample counts as a selector's value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Its value.
+    Value,
+    /// Its time, in seconds.
+    Time,
+    /// Its start time in seconds, where it has one.
+    Start,
+    /// Its time, in milliseconds.
+    Millis,
+}
+
+impl Wanted {
+    fn of(self, point: &Point) -> Option<Cell> {
+        Some(match self {
+            Self::Value => point.value.clone(),
+            Self::Time => Cell::Float(point.timestamp as f64 / 1000.0),
+            Self::Start if point.start == 0 => return None,
+            Self::Start => Cell::Float(point.start as f64 / 1000.0),
+            // Who asks for these wants numbers, and must see what is none.
+            Self::Millis if point.value.histogram().is_some() => point.value.clone(),
+            Self::Millis => Cell::Float(point.timestamp as f64),
+        })
+    }
+}
+
 impl Evaluator<'_> {
-    /// The series of a selector with their samples in `range`.
+    /// The series of a selector with their samples in `range`, and their start times where asked for and known.
     pub(super) async fn select(
         &mut self,
         selector: &VectorSelector,
         range: TimeRange,
-    ) -> Result<Vec<Series>, EvalError> {
+        starts: bool,
+    ) -> Result<Vec<PointSeries>, EvalError> {
         let samples_max = self.samples_max.saturating_sub(self.held);
         let select = Select { matchers: selector.matchers.clone(), range, samples_max };
-        let mut set = self.querier.select(select).await.map_err(|error| match error {
+        let failed = |error| match error {
             QueryError::Limit(_) => EvalError::too_many_samples(),
             other => EvalError::Storage(other),
-        })?;
-        let samples: usize = set.series.iter().map(|series| series.samples.len()).sum();
-        self.stats.samples_read += samples as u64;
-        merge_coverage(&mut self.coverage, set.coverage);
-        self.hold(samples)?;
-        self.tick(samples).await;
-        if !set.histograms.is_empty() {
-            self.found_histograms(&mut set.series, set.histograms);
+        };
+        let mut set = self.querier.select(select.clone()).await.map_err(failed)?;
+        let numbers: usize = set.series.iter().map(|series| series.samples.len()).sum();
+        let histograms: usize = set.histograms.iter().map(|series| series.samples.len()).sum();
+        self.stats.samples_read += (numbers + histograms) as u64;
+        merge_coverage(&mut self.coverage, std::mem::take(&mut set.coverage));
+        let mut series = point_series(set);
+        if self.resets == Resets::Detected {
+            series.iter_mut().for_each(|one| detect_resets(&mut one.points));
         }
-        Ok(set.series)
+        let extra = |one: &PointSeries| one.points.iter().map(|point| point.value.extra()).sum::<usize>();
+        self.hold(numbers + series.iter().map(extra).sum::<usize>() + histograms)?;
+        self.tick(numbers + histograms).await;
+        if starts && self.use_start_timestamps {
+            set_starts(&mut series, self.querier.starts(select).await.map_err(failed)?);
+        }
+        Ok(series)
     }
 
-    /// The values of a selector; `value` says what of a sample counts as one.
+    /// The columns of an expression whose selectors treat counter resets in this way.
+    pub(super) async fn with_resets(
+        &mut self,
+        resets: Resets,
+        expr: &Expr,
+        grid: Grid,
+    ) -> Result<Vec<Column>, EvalError> {
+        let before = self.resets;
+        if before != Resets::Kept {
+            self.resets = resets;
+        }
+        let columns = self.columns(expr, grid).await;
+        self.resets = before;
+        columns
+    }
+
+    /// The values of a selector; `wanted` says what of a sample counts as one.
     pub(super) async fn vector(
         &mut self,
         selector: &VectorSelector,
         grid: Grid,
-        value: fn(Sample) -> f64,
+        wanted: Wanted,
     ) -> Result<Vec<Column>, EvalError> {
         let steps = grid.len();
         if steps == 0 {
             return Ok(Vec::new());
         }
         let reference = Reference { pinned: self.pinned(selector.at), offset: selector.offset_ms };
-        let range = TimeRange {
+        let mut range = TimeRange {
             start: reference.at(grid.start) - self.lookback + 1,
             end: reference.at(grid.time(steps - 1)),
         };
-        let series = self.select(selector, range).await?;
+        if selector.border == Border::Smoothed {
+            range.end += self.lookback;
+        }
+        let series = self.select(selector, range, wanted == Wanted::Start).await?;
         let mut columns = Vec::with_capacity(series.len());
         for one in series {
-            let mut column = Column::new(one.labels, false);
-            let mut seen = 0;
-            for step in 0..steps {
-                let time = reference.at(grid.time(step));
-                while one.samples.get(seen).is_some_and(|sample| sample.timestamp <= time) {
-                    seen += 1;
-                }
-                let newest = seen.checked_sub(1).map(|at| one.samples[at]);
-                if let Some(sample) = newest
-                    && sample.timestamp > time - self.lookback
-                    && !is_stale(sample.value)
-                {
-                    column.push(step, value(sample));
-                    self.stats.total_samples += 1;
-                }
-            }
+            let column = if selector.border == Border::Smoothed {
+                self.smoothed_column(selector, one, reference, grid)
+            } else {
+                self.plain_column(&one, reference, grid, wanted)
+            };
             self.hold(column.cells())?;
             self.tick(steps).await;
             if !column.is_empty() {
@@ -90,6 +168,33 @@ impl Evaluator<'_> {
             }
         }
         Ok(columns)
+    }
+
+    fn plain_column(
+        &mut self,
+        one: &PointSeries,
+        reference: Reference,
+        grid: Grid,
+        wanted: Wanted,
+    ) -> Column {
+        let mut column = Column::new(one.labels.clone(), false);
+        let mut seen = 0;
+        for step in 0..grid.len() {
+            let time = reference.at(grid.time(step));
+            while one.points.get(seen).is_some_and(|point| point.timestamp <= time) {
+                seen += 1;
+            }
+            let newest = seen.checked_sub(1).map(|at| &one.points[at]);
+            if let Some(point) = newest
+                && point.timestamp > time - self.lookback
+                && !point.is_stale()
+                && let Some(value) = wanted.of(point)
+            {
+                self.stats.total_samples += 1 + value.extra() as u64;
+                column.push(step, value);
+            }
+        }
+        column
     }
 }
 

@@ -1,12 +1,17 @@
 //! Range vectors: samples within windows that are open on the left and closed on the right.
 
-use model::{Labels, Sample, is_stale};
+use std::sync::Arc;
+
+use model::histogram::ResetHint;
+use model::{FloatHistogram, Labels, Sample};
 use storage::TimeRange;
 
 use super::Evaluator;
 use super::column::Grid;
-use super::selector::Reference;
-use crate::ast::{Expr, MatrixSelector, Subquery};
+use super::points::Point;
+use super::cell::Cell;
+use super::selector::{Reference, Resets};
+use crate::ast::{Border, Expr, MatrixSelector, Subquery};
 use crate::engine::EvalError;
 use crate::position::PosRange;
 
@@ -16,25 +21,36 @@ pub(super) struct Ranges {
     pub(super) series: Vec<RangeSeries>,
     reference: Reference,
     range: i64,
+    pub(super) border: Border,
+    /// How far beyond its borders a window looks, in milliseconds: before it, and behind it.
+    margins: (i64, i64),
 }
 
 /// One series of a range vector.
 pub(super) struct RangeSeries {
     pub(super) labels: Labels,
     pub(super) drop_name: bool,
-    pub(super) samples: Vec<Sample>,
+    pub(super) points: Vec<Point>,
 }
 
 /// What a range function sees at one step.
 pub(super) struct Window<'a> {
-    /// The samples inside, oldest first; never empty.
-    pub(super) samples: &'a [Sample],
+    /// The samples inside and within the margins, oldest first; never empty.
+    pub(super) points: &'a [Point],
+    /// Those that are numbers.
+    pub(super) floats: &'a [Sample],
+    /// Those that are histograms, with their times.
+    pub(super) histograms: &'a [(i64, &'a Arc<FloatHistogram>)],
+    /// What names the series.
+    pub(super) labels: &'a Labels,
     /// Milliseconds since the Unix epoch; not inside.
     pub(super) start: i64,
     /// Milliseconds since the Unix epoch; inside.
     pub(super) end: i64,
     /// The step's time, in milliseconds since the Unix epoch.
     pub(super) time: i64,
+    /// How its borders are treated.
+    pub(super) border: Border,
     /// The scalar arguments.
     pub(super) params: &'a [f64],
     /// Where the first argument stands.
@@ -47,38 +63,64 @@ impl Ranges {
         let end = self.reference.at(time);
         (end - self.range, end)
     }
+
+    /// A series' samples in the window at a step's time, and within its margins.
+    pub(super) fn points<'p>(&self, series: &'p RangeSeries, time: i64) -> &'p [Point] {
+        let (start, end) = self.window(time);
+        inside(&series.points, start - self.margins.0, end + self.margins.1)
+    }
 }
 
 /// The samples after `start` and through `end`.
-pub(super) fn inside(samples: &[Sample], start: i64, end: i64) -> &[Sample] {
-    let from = samples.partition_point(|sample| sample.timestamp <= start);
-    let to = samples.partition_point(|sample| sample.timestamp <= end);
-    &samples[from..to.max(from)]
+fn inside(points: &[Point], start: i64, end: i64) -> &[Point] {
+    let from = points.partition_point(|point| point.timestamp <= start);
+    let to = points.partition_point(|point| point.timestamp <= end);
+    &points[from..to.max(from)]
+}
+
+/// The value, without what the store knew about resets since a sample that the subquery may have skipped.
+fn without_hint(value: &Cell) -> Cell {
+    match value {
+        Cell::Histogram(histogram)
+            if matches!(histogram.reset_hint, ResetHint::Reset | ResetHint::NotReset) =>
+        {
+            FloatHistogram { reset_hint: ResetHint::Unknown, ..(**histogram).clone() }.into()
+        }
+        other => other.clone(),
+    }
 }
 
 impl Evaluator<'_> {
-    /// The range vector that an expression gives.
-    pub(super) async fn ranges(&mut self, expr: &Expr, grid: Grid) -> Result<Ranges, EvalError> {
+    /// The range vector that an expression gives, with start times where asked for and known.
+    pub(super) async fn ranges(&mut self, expr: &Expr, grid: Grid, starts: bool) -> Result<Ranges, EvalError> {
         match expr.unwrap_parens() {
-            Expr::Matrix(node) => self.matrix_ranges(node, grid).await,
+            Expr::Matrix(node) => self.matrix_ranges(node, grid, starts).await,
             Expr::Subquery(node) => self.subquery_ranges(node, grid).await,
             other => Err(EvalError::Execution(format!("expected a range vector: {other}"))),
         }
     }
 
-    async fn matrix_ranges(&mut self, node: &MatrixSelector, grid: Grid) -> Result<Ranges, EvalError> {
+    async fn matrix_ranges(
+        &mut self,
+        node: &MatrixSelector,
+        grid: Grid,
+        starts: bool,
+    ) -> Result<Ranges, EvalError> {
         let reference = Reference { pinned: self.pinned(node.selector.at), offset: node.selector.offset_ms };
-        let mut ranges = Ranges { series: Vec::new(), reference, range: node.range_ms };
+        let border = node.selector.border;
+        let margins = match border {
+            Border::Plain => (0, 0),
+            Border::Anchored => (self.lookback, 0),
+            Border::Smoothed => (self.lookback, self.lookback),
+        };
+        let mut ranges = Ranges { series: Vec::new(), reference, range: node.range_ms, border, margins };
         let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
-        let range = TimeRange { start: first - node.range_ms + 1, end: last };
-        for mut one in self.select(&node.selector, range).await? {
-            one.samples.retain(|sample| !is_stale(sample.value));
-            if !one.samples.is_empty() {
-                ranges.series.push(RangeSeries {
-                    labels: one.labels,
-                    drop_name: false,
-                    samples: one.samples,
-                });
+        let range = TimeRange { start: first - node.range_ms - margins.0 + 1, end: last + margins.1 };
+        for mut one in self.select(&node.selector, range, starts).await? {
+            one.points.retain(|point| !point.is_stale());
+            if !one.points.is_empty() {
+                let (labels, points) = (one.labels, one.points);
+                ranges.series.push(RangeSeries { labels, drop_name: false, points });
             }
         }
         Ok(ranges)
@@ -87,7 +129,8 @@ impl Evaluator<'_> {
     /// The inner expression at all multiples of the step that some window holds.
     async fn subquery_ranges(&mut self, node: &Subquery, grid: Grid) -> Result<Ranges, EvalError> {
         let reference = Reference { pinned: self.pinned(node.at), offset: node.offset_ms };
-        let mut ranges = Ranges { series: Vec::new(), reference, range: node.range_ms };
+        let (range, border, margins) = (node.range_ms, Border::Plain, (0, 0));
+        let mut ranges = Ranges { series: Vec::new(), reference, range, border, margins };
         let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
         let step = node.step_ms.unwrap_or(self.subquery_step);
         let open = first - node.range_ms;
@@ -99,9 +142,14 @@ impl Evaluator<'_> {
         if inner.len() == 0 {
             return Ok(ranges);
         }
-        for column in self.columns(&node.expr, inner).await? {
+        for column in self.with_resets(Resets::Kept, &node.expr, inner).await? {
+            let point = |(step, value): (usize, &Cell)| Point {
+                timestamp: inner.time(step),
+                start: 0,
+                value: without_hint(value),
+            };
             ranges.series.push(RangeSeries {
-                samples: column.samples(inner),
+                points: column.iter().map(point).collect(),
                 labels: column.labels,
                 drop_name: column.drop_name,
             });

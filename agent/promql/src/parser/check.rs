@@ -139,6 +139,16 @@ fn call(text: &str, node: &mut Call) -> Checked {
         }
     }
     for (at, arg) in node.args.iter_mut().enumerate() {
+        if function.name == "info" && at == 1 {
+            // The labels to add: a selector without a name, which may match everything.
+            return match arg {
+                Expr::Vector(node) if node.name.is_empty() => Ok(()),
+                Expr::Vector(node) => {
+                    wrong(node.pos, "expected label selectors only, got vector selector instead")
+                }
+                other => wrong(other.pos(), "expected label selectors only"),
+            };
+        }
         check(text, arg)?;
         let wanted = function.args[at.min(known - 1)];
         if arg.value_type() != wanted {
@@ -195,6 +205,9 @@ fn binary(
         return wrong(between(), message);
     }
     if left.kind == ValueType::Scalar || right.kind == ValueType::Scalar {
+        if found.fills() {
+            return wrong(whole, "filling in missing series only allowed between instant vectors");
+        }
         if !found.labels.is_empty() {
             return wrong(whole, "vector matching only allowed between instant vectors");
         }
@@ -209,6 +222,9 @@ fn binary(
     if op.is_set() {
         if found.cardinality != Cardinality::OneToOne {
             return wrong(whole, format!("no grouping allowed for {} operation", quote(op.text())));
+        }
+        if found.fills() {
+            return wrong(whole, "filling in missing series not allowed for set operators");
         }
         found.cardinality = Cardinality::ManyToMany;
     }

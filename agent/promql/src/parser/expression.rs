@@ -3,7 +3,7 @@
 use super::Parser;
 use super::token::{Keyword, Kind, Token};
 use crate::ast::{Aggregate, Binary, Call, Expr, NumberLiteral, Paren, StringLiteral, Unary};
-use crate::functions::{UNSUPPORTED, function};
+use crate::functions::function;
 use crate::operator::{AggregateOp, BinaryOp, Cardinality, Matching};
 use crate::position::{ParseError, PosRange};
 use crate::quote::quote;
@@ -16,6 +16,7 @@ fn power(op: BinaryOp) -> u8 {
     match op {
         BinaryOp::Or => 1,
         BinaryOp::And | BinaryOp::Unless => 2,
+        BinaryOp::TrimUpper | BinaryOp::TrimLower => 3,
         op if op.is_comparison() => 3,
         BinaryOp::Add | BinaryOp::Sub => 4,
         BinaryOp::Pow => 6,
@@ -30,7 +31,6 @@ impl Parser<'_> {
         loop {
             let op = match self.peek() {
                 Kind::Operator(op) if power(*op) >= least => *op,
-                Kind::Trim => return Err(self.unsupported("native histogram trim operators")),
                 _ => return Ok(lhs),
             };
             self.operators += 1;
@@ -59,6 +59,8 @@ impl Parser<'_> {
             labels: Vec::new(),
             on: false,
             include: Vec::new(),
+            fill_left: None,
+            fill_right: None,
         };
         if let Kind::Keyword(keyword @ (Keyword::On | Keyword::Ignoring)) = *self.peek() {
             self.next();
@@ -73,10 +75,44 @@ impl Parser<'_> {
                 }
             }
         }
-        if let Kind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight) = self.peek() {
-            return Err(self.unsupported("fill modifiers"));
-        }
+        self.fill_modifiers(&mut matching)?;
         Ok((return_bool, matching))
+    }
+
+    /// `fill (…)`, or `fill_left (…)` and `fill_right (…)` in any order.
+    fn fill_modifiers(&mut self, matching: &mut Matching) -> Result<(), ParseError> {
+        while let Kind::Keyword(keyword @ (Keyword::Fill | Keyword::FillLeft | Keyword::FillRight)) = *self.peek() {
+            let taken = match keyword {
+                Keyword::Fill => matching.fills(),
+                Keyword::FillLeft => matching.fill_left.is_some(),
+                _ => matching.fill_right.is_some(),
+            };
+            if taken {
+                return Err(self.unexpected("", ""));
+            }
+            let word = self.next();
+            self.expect(&Kind::LeftParen, "fill modifier", "\"(\"")?;
+            let negative = self.take_sign().unwrap_or(false);
+            let Some(number) = self.take_number()? else {
+                return Err(self.unexpected("fill modifier", "number"));
+            };
+            self.expect(&Kind::RightParen, "fill modifier", "\")\"")?;
+            if !self.features.fill_modifiers {
+                let message = "binop fill modifiers are experimental and not enabled".to_owned();
+                return Err(ParseError { range: self.range_of(&word), message });
+            }
+            let value = if negative { -number.value } else { number.value };
+            if keyword != Keyword::FillRight {
+                matching.fill_left = Some(value);
+            }
+            if keyword != Keyword::FillLeft {
+                matching.fill_right = Some(value);
+            }
+            if keyword == Keyword::Fill {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn grouping_labels(&mut self) -> Result<Vec<String>, ParseError> {
@@ -128,7 +164,8 @@ impl Parser<'_> {
         match self.peek() {
             Kind::String => {
                 let token = self.next();
-                Ok(Expr::String(StringLiteral { value: self.string(&token)?, pos: self.range_of(&token) }))
+                let (value, invalid) = self.text(&token)?;
+                Ok(Expr::String(StringLiteral { value, invalid, pos: self.range_of(&token) }))
             }
             Kind::LeftParen => {
                 let open = self.next();
@@ -167,6 +204,14 @@ impl Parser<'_> {
         let (without, grouping) = modifier.unwrap_or_default();
         let pos = self.range(word.start, self.last_end());
         let wrong = |message: String| Err(ParseError { range: pos, message });
+        if !self.features.experimental_functions
+            && matches!(op, AggregateOp::Limitk | AggregateOp::LimitRatio)
+        {
+            return wrong(format!(
+                "{}() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+                op.name()
+            ));
+        }
         if args.is_empty() {
             return wrong("no arguments for aggregate expression provided".to_owned());
         }
@@ -226,13 +271,13 @@ impl Parser<'_> {
         place: PosRange,
     ) -> Result<&'static crate::functions::Function, ParseError> {
         let text = self.text_of(name);
-        function(text).ok_or_else(|| ParseError {
-            range: place,
-            message: if UNSUPPORTED.contains(&text) {
-                format!("function {} is not supported by this engine", quote(text))
-            } else {
-                format!("unknown function with name {}", quote(text))
-            },
-        })
+        let wrong = |message: String| Err(ParseError { range: place, message });
+        match function(text) {
+            None => wrong(format!("unknown function with name {}", quote(text))),
+            Some(found) if found.experimental && !self.features.experimental_functions => {
+                wrong(format!("function {} is not enabled", quote(text)))
+            }
+            Some(found) => Ok(found),
+        }
     }
 }

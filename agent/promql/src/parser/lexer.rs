@@ -148,10 +148,7 @@ impl Lexer<'_> {
                 self.emit(Kind::RightBracket);
             }
             '@' => self.emit(Kind::At),
-            ':' if self.brackets => {
-                let kind = if self.take(':') { Kind::DoubleColon } else { Kind::Colon };
-                self.emit(kind);
-            }
+            ':' if self.brackets => self.emit(Kind::Colon),
             c if c.is_ascii_digit() || c == '.' && self.peek().is_some_and(|c| c.is_ascii_digit()) => {
                 self.at = self.start;
                 self.number_or_duration()?;
@@ -202,10 +199,8 @@ impl Lexer<'_> {
                 Some('=') => BinaryOp::NotEqual,
                 other => return Err(format!("unexpected character after '!': {}", shown(other))),
             },
-            '<' | '>' if self.take('/') => {
-                self.emit(Kind::Trim);
-                return Ok(());
-            }
+            '<' if self.take('/') => BinaryOp::TrimUpper,
+            '>' if self.take('/') => BinaryOp::TrimLower,
             '<' if self.take('=') => BinaryOp::LessEqual,
             '<' => BinaryOp::Less,
             '>' if self.take('=') => BinaryOp::GreaterEqual,

@@ -4,7 +4,7 @@ use super::Parser;
 use super::token::{Kind, Token};
 use crate::ast::NumberLiteral;
 use crate::position::ParseError;
-use crate::quote::unquote;
+use crate::quote::{quote_bytes, unquote_bytes};
 
 impl Parser<'_> {
     /// A number or a duration, if one comes next.
@@ -31,42 +31,31 @@ impl Parser<'_> {
 
     /// The text of a string token.
     pub(super) fn string(&self, token: &Token) -> Result<String, ParseError> {
-        let literal = self.text_of(token);
-        unquote(literal).map_err(|what| ParseError { range: self.range_of(token), message: what.to_owned() })
+        match self.text(token)? {
+            (text, None) => Ok(text),
+            (_, Some(quoted)) => Err(ParseError {
+                range: self.range_of(token),
+                message: format!("escapes of {quoted} do not give valid UTF-8"),
+            }),
+        }
     }
 
-    /// A duration in milliseconds with an optional sign; a bare number counts seconds.
-    pub(super) fn signed_duration(&mut self, context: &str) -> Result<i64, ParseError> {
-        let negative = self.take_sign().unwrap_or(false);
-        if matches!(self.peek(), Kind::LeftParen | Kind::Identifier | Kind::Aggregator(_) | Kind::Keyword(_))
-        {
-            return Err(self.unsupported("duration expressions"));
-        }
-        let Some(literal) = self.take_number()? else {
-            return Err(self.unexpected(context, "number, duration, step(), or range()"));
-        };
-        let millis = seconds_to_millis(literal.value)
-            .ok_or_else(|| ParseError { range: literal.pos, message: "duration out of range".to_owned() })?;
-        Ok(if negative { -millis } else { millis })
-    }
-
-    /// A duration in milliseconds above zero.
-    pub(super) fn positive_duration(&mut self, context: &str) -> Result<i64, ParseError> {
-        let start = self.tokens[self.at].start;
-        let millis = self.signed_duration(context)?;
-        if let Kind::Operator(_) = self.peek() {
-            return Err(self.unsupported("duration expressions"));
-        }
-        if millis <= 0 {
-            let range = self.range(start, self.last_end());
-            return Err(ParseError { range, message: "duration must be greater than 0".to_owned() });
-        }
-        Ok(millis)
+    /// The text of a string token, and how Go quotes it where its escapes made it no valid UTF-8.
+    pub(super) fn text(&self, token: &Token) -> Result<(String, Option<String>), ParseError> {
+        let bytes = unquote_bytes(self.text_of(token))
+            .map_err(|what| ParseError { range: self.range_of(token), message: what.to_owned() })?;
+        Ok(match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let bytes = error.as_bytes();
+                (String::from_utf8_lossy(bytes).into_owned(), Some(quote_bytes(bytes)))
+            }
+        })
     }
 }
 
 /// Whole milliseconds, where they fit Go's 64 bits of nanoseconds.
-fn seconds_to_millis(seconds: f64) -> Option<i64> {
+pub(super) fn seconds_to_millis(seconds: f64) -> Option<i64> {
     // Rounded, because 1.003 s is no exact number; what is left below a millisecond goes.
     let nanos = (seconds * 1e9).round();
     // The bounds keep the cast exact enough; a NaN passes neither.

@@ -1,6 +1,7 @@
 //! From text to tree: a Pratt parser over the lexer's tokens, then the type checks.
 
 mod check;
+mod duration;
 mod expression;
 mod lexer;
 mod literal;
@@ -11,13 +12,14 @@ use model::Matcher;
 
 use self::token::{Kind, Token};
 use crate::ast::Expr;
+use crate::features::Features;
 use crate::operator::BinaryOp;
 use crate::position::{ParseError, PosRange};
 
 /// Longer queries are refused.
 pub const QUERY_BYTES_MAX: usize = 1 << 20;
 /// Parentheses, calls and signs inside each other.
-pub const NESTING_MAX: usize = 96;
+pub const NESTING_MAX: usize = 64;
 /// Binary operators in one query, and so levels of its tree.
 pub const OPERATORS_MAX: usize = 2048;
 
@@ -26,7 +28,16 @@ pub const OPERATORS_MAX: usize = 2048;
 /// # Errors
 /// The first thing in the text that is no PromQL, does not type-check, or is deeper or longer than allowed.
 pub fn parse(query: &str) -> Result<Expr, ParseError> {
+    parse_with(query, Features::enabled())
+}
+
+/// [`parse`] with these experimental parts of the language instead of those the process was started with.
+///
+/// # Errors
+/// See [`parse`].
+pub fn parse_with(query: &str, features: Features) -> Result<Expr, ParseError> {
     let mut parser = Parser::new(query)?;
+    parser.features = features;
     if parser.peek() == &Kind::Eof {
         return Err(ParseError {
             range: PosRange::default(),
@@ -75,6 +86,7 @@ pub(crate) struct Parser<'a> {
     at: usize,
     nesting: usize,
     operators: usize,
+    features: Features,
 }
 
 impl<'a> Parser<'a> {
@@ -85,7 +97,7 @@ impl<'a> Parser<'a> {
                 message: format!("query is longer than {QUERY_BYTES_MAX} bytes"),
             });
         }
-        Ok(Self { text, tokens: lexer::tokenize(text), at: 0, nesting: 0, operators: 0 })
+        Ok(Self { text, tokens: lexer::tokenize(text), at: 0, nesting: 0, operators: 0, features: Features::default() })
     }
 
     fn peek(&self) -> &Kind {
@@ -153,13 +165,6 @@ impl<'a> Parser<'a> {
             message.push_str(expected);
         }
         ParseError { range: self.range_of(token), message }
-    }
-
-    fn unsupported(&self, what: &str) -> ParseError {
-        ParseError {
-            range: self.range_of(&self.tokens[self.at]),
-            message: format!("{what} are not supported by this engine"),
-        }
     }
 
     fn end_of_input(&self) -> Result<(), ParseError> {

@@ -3,8 +3,9 @@
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::Parser;
+use super::duration::Length;
 use super::token::{Keyword, Kind};
-use crate::ast::{At, Expr, MatrixSelector, Subquery, VectorSelector};
+use crate::ast::{At, Border, DurationExpr, Expr, MatrixSelector, Subquery, VectorSelector};
 use crate::operator::BinaryOp;
 use crate::position::{ParseError, PosRange};
 
@@ -29,7 +30,15 @@ impl Parser<'_> {
             matchers.push(Matcher::equal(METRIC_NAME, name.as_str()));
         }
         let pos = self.range(start, self.last_end());
-        Ok(VectorSelector { name, matchers, offset_ms: 0, at: None, pos })
+        Ok(VectorSelector {
+            name,
+            matchers,
+            offset_ms: 0,
+            offset_expr: None,
+            at: None,
+            border: Border::Plain,
+            pos,
+        })
     }
 
     fn matchers(&mut self) -> Result<Vec<Matcher>, ParseError> {
@@ -78,9 +87,8 @@ impl Parser<'_> {
                 Kind::LeftBracket => self.range_or_subquery(expr)?,
                 Kind::At => self.at_modifier(expr)?,
                 Kind::Keyword(Keyword::Offset) => self.offset_modifier(expr)?,
-                Kind::Keyword(Keyword::Anchored | Keyword::Smoothed) => {
-                    return Err(self.unsupported("anchored and smoothed modifiers"));
-                }
+                Kind::Keyword(Keyword::Anchored) => self.border_modifier(expr, Border::Anchored)?,
+                Kind::Keyword(Keyword::Smoothed) => self.border_modifier(expr, Border::Smoothed)?,
                 _ => return Ok(expr),
             };
         }
@@ -88,54 +96,94 @@ impl Parser<'_> {
 
     fn range_or_subquery(&mut self, expr: Expr) -> Result<Expr, ParseError> {
         let open = self.next();
-        let range_ms = self.positive_duration("subquery or range selector")?;
+        let range =
+            self.bracket_duration("subquery or range selector", "number, duration, step(), or range()")?;
         match self.peek() {
             Kind::RightBracket => {
                 let close = self.next();
-                self.matrix_selector(expr, range_ms, self.range(open.start, close.end))
+                self.matrix_selector(expr, range, self.range(open.start, close.end))
             }
             Kind::Colon => {
                 self.next();
-                let step_ms = match self.peek() {
+                let step = match self.peek() {
                     Kind::RightBracket => None,
-                    _ => Some(self.positive_duration("subquery selector")?),
+                    _ => Some(self.bracket_duration(
+                        "subquery selector",
+                        "number, duration, step(), range(), or \"]\"",
+                    )?),
                 };
                 let close = self.expect(&Kind::RightBracket, "subquery selector", "\"]\"")?;
                 let pos = expr.pos().to(self.range(open.start, close.end));
-                let expr = Box::new(expr);
-                Ok(Expr::Subquery(Subquery { expr, range_ms, step_ms, offset_ms: 0, at: None, pos }))
+                let (step_ms, step_expr) = match step {
+                    None => (None, None),
+                    Some(Length { expr: Some(expr), .. }) => (None, Some(expr)),
+                    Some(Length { millis, .. }) => (Some(millis), None),
+                };
+                Ok(Expr::Subquery(Subquery {
+                    expr: Box::new(expr),
+                    range_ms: range.millis,
+                    range_expr: range.expr,
+                    step_ms,
+                    step_expr,
+                    offset_ms: 0,
+                    offset_expr: None,
+                    at: None,
+                    pos,
+                }))
             }
-            Kind::DoubleColon => Err(self.unsupported("aligned subqueries")),
             _ => Err(self.unexpected("subquery or range", "\":\" or \"]\"")),
         }
     }
 
-    fn matrix_selector(&self, expr: Expr, range_ms: i64, brackets: PosRange) -> Result<Expr, ParseError> {
+    fn matrix_selector(&self, expr: Expr, range: Length, brackets: PosRange) -> Result<Expr, ParseError> {
         let wrong = |message: &str| Err(ParseError { range: brackets, message: message.to_owned() });
         match expr {
-            Expr::Vector(selector) if selector.offset_ms != 0 => {
+            Expr::Vector(selector) if selector.offset_ms != 0 || selector.offset_expr.is_some() => {
                 wrong("no offset modifiers allowed before range")
             }
             Expr::Vector(selector) if selector.at.is_some() => wrong("no @ modifiers allowed before range"),
             Expr::Vector(selector) => {
                 let pos = selector.pos.to(brackets);
-                Ok(Expr::Matrix(MatrixSelector { selector, range_ms, pos }))
+                let Length { millis, expr } = range;
+                Ok(Expr::Matrix(MatrixSelector { selector, range_ms: millis, range_expr: expr, pos }))
             }
             _ => wrong("ranges only allowed for vector selectors"),
         }
     }
 
+    /// `anchored` or `smoothed`.
+    fn border_modifier(&mut self, mut expr: Expr, border: Border) -> Result<Expr, ParseError> {
+        self.next();
+        let word = if border == Border::Anchored { "anchored" } else { "smoothed" };
+        let whole = expr.pos();
+        let wrong = |message: String| Err(ParseError { range: whole, message });
+        if !self.features.extended_range_selectors {
+            return wrong(format!("{word} modifier is experimental and not enabled"));
+        }
+        let pos = whole.to(self.range(0, self.last_end()));
+        let (found, place) = match &mut expr {
+            Expr::Vector(node) => (&mut node.border, &mut node.pos),
+            Expr::Matrix(node) => (&mut node.selector.border, &mut node.pos),
+            Expr::Subquery(_) => return wrong(format!("{word} modifier is not supported for subqueries")),
+            _ => return wrong(format!("{word} modifier not implemented")),
+        };
+        if *found != Border::Plain && *found != border {
+            return wrong("anchored and smoothed modifiers cannot be used together".to_owned());
+        }
+        (*found, *place) = (border, pos);
+        Ok(expr)
+    }
+
     fn offset_modifier(&mut self, mut expr: Expr) -> Result<Expr, ParseError> {
         self.next();
-        let millis = self.signed_duration("offset")?;
+        let length = self.offset_duration()?;
         let pos = expr.pos().to(self.range(0, self.last_end()));
-        let (offset, _, place) = modifiers(&mut expr, OFFSET_TARGET)?;
-        if *offset != 0 {
+        let found = modifiers(&mut expr, OFFSET_TARGET)?;
+        if *found.offset != 0 || found.offset_expr.is_some() {
             let message = "offset may not be set multiple times".to_owned();
-            return Err(ParseError { range: *place, message });
+            return Err(ParseError { range: *found.pos, message });
         }
-        *offset = millis;
-        *place = pos;
+        (*found.offset, *found.offset_expr, *found.pos) = (length.millis, length.expr, pos);
         Ok(expr)
     }
 
@@ -152,13 +200,12 @@ impl Parser<'_> {
             _ => At::Time(self.timestamp(expr.pos())?),
         };
         let pos = expr.pos().to(self.range(0, self.last_end()));
-        let (_, at, place) = modifiers(&mut expr, AT_TARGET)?;
-        if at.is_some() {
+        let found = modifiers(&mut expr, AT_TARGET)?;
+        if found.at.is_some() {
             let message = "@ <timestamp> may not be set multiple times".to_owned();
-            return Err(ParseError { range: *place, message });
+            return Err(ParseError { range: *found.pos, message });
         }
-        *at = Some(time);
-        *place = pos;
+        (*found.at, *found.pos) = (Some(time), pos);
         Ok(expr)
     }
 
@@ -179,15 +226,25 @@ impl Parser<'_> {
     }
 }
 
-/// The offset, pinned time and place of an expression that can have them.
-fn modifiers<'e>(
-    expr: &'e mut Expr,
-    otherwise: &str,
-) -> Result<(&'e mut i64, &'e mut Option<At>, &'e mut PosRange), ParseError> {
-    match expr {
-        Expr::Vector(node) => Ok((&mut node.offset_ms, &mut node.at, &mut node.pos)),
-        Expr::Matrix(node) => Ok((&mut node.selector.offset_ms, &mut node.selector.at, &mut node.pos)),
-        Expr::Subquery(node) => Ok((&mut node.offset_ms, &mut node.at, &mut node.pos)),
-        other => Err(ParseError { range: other.pos(), message: otherwise.to_owned() }),
-    }
+/// What modifiers set.
+struct Modified<'e> {
+    offset: &'e mut i64,
+    offset_expr: &'e mut Option<Box<DurationExpr>>,
+    at: &'e mut Option<At>,
+    pos: &'e mut PosRange,
+}
+
+/// What modifiers set of an expression that can have them.
+fn modifiers<'e>(expr: &'e mut Expr, otherwise: &str) -> Result<Modified<'e>, ParseError> {
+    Ok(match expr {
+        Expr::Vector(VectorSelector { offset_ms, offset_expr, at, pos, .. })
+        | Expr::Subquery(Subquery { offset_ms, offset_expr, at, pos, .. }) => {
+            Modified { offset: offset_ms, offset_expr, at, pos }
+        }
+        Expr::Matrix(MatrixSelector { selector, pos, .. }) => {
+            let VectorSelector { offset_ms, offset_expr, at, .. } = selector;
+            Modified { offset: offset_ms, offset_expr, at, pos }
+        }
+        other => return Err(ParseError { range: other.pos(), message: otherwise.to_owned() }),
+    })
 }

@@ -22,7 +22,6 @@ pub(crate) enum Kind {
     Error(String),
     Comma,
     Colon,
-    DoubleColon,
     LeftParen,
     RightParen,
     LeftBrace,
@@ -34,8 +33,6 @@ pub(crate) enum Kind {
     Assign,
     EqualRegex,
     NotEqualRegex,
-    /// `</` or `>/`.
-    Trim,
     Operator(BinaryOp),
     Number,
     Duration,
@@ -143,7 +140,7 @@ impl Kind {
             Self::Keyword(Keyword::Start | Keyword::End | Keyword::Step | Keyword::Range) => quote(text),
             Self::Keyword(_) => format!("<{text}>"),
             Self::Aggregator(_) => format!("<aggr:{text}>"),
-            Self::Operator(_) | Self::At | Self::EqualRegex | Self::NotEqualRegex | Self::Trim => {
+            Self::Operator(_) | Self::At | Self::EqualRegex | Self::NotEqualRegex => {
                 format!("<op:{text}>")
             }
             _ => quote(text),

@@ -1,5 +1,6 @@
 //! The lines of a test script as commands.
 
+use super::load::{Load, load};
 use super::{ScriptError, SeriesLine, parse_series_line};
 use crate::quote::unquote;
 
@@ -12,15 +13,6 @@ pub(super) enum Command {
     Load(Load),
     /// Run a query and compare.
     Eval(Box<Eval>),
-}
-
-/// Series to add, one value each `interval_ms` from time 0.
-#[derive(Debug)]
-pub(super) struct Load {
-    pub(super) interval_ms: i64,
-    pub(super) series: Vec<SeriesLine>,
-    /// Lines that hold what this engine does not know.
-    pub(super) unsupported: usize,
 }
 
 /// When a query is evaluated.
@@ -55,8 +47,6 @@ pub(super) struct Wanted {
     /// Start and step of an expected range vector.
     pub(super) matrix: Option<(i64, i64)>,
     pub(super) series: Vec<SeriesLine>,
-    /// An expectation that this engine cannot meet.
-    pub(super) unsupported: Option<ScriptError>,
 }
 
 /// What must hold for annotations of one kind.
@@ -102,7 +92,8 @@ pub(super) fn parse(text: &str) -> Vec<(usize, Result<Command, ScriptError>)> {
                 body = &[];
                 Ok(Command::Clear)
             }
-            "load" | "load_with_nhcb" => load(head, body),
+            "load" => load(head, body, false),
+            "load_with_nhcb" => load(head, body, true),
             word if word == "eval" || word.starts_with("eval_") => eval(at + 1, head, body),
             other => invalid(format!("unknown command {other:?}")),
         };
@@ -112,21 +103,8 @@ pub(super) fn parse(text: &str) -> Vec<(usize, Result<Command, ScriptError>)> {
     commands
 }
 
-fn load(head: &str, body: &[&str]) -> Result<Command, ScriptError> {
-    let interval = head.split_whitespace().nth(1).unwrap_or_default();
-    let mut load = Load { interval_ms: time(interval)?, series: Vec::new(), unsupported: 0 };
-    for line in body {
-        match parse_series_line(line) {
-            Ok(series) => load.series.push(series),
-            Err(ScriptError::Unsupported(_)) => load.unsupported += 1,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Command::Load(load))
-}
-
 /// A duration, or seconds, with an optional sign; in milliseconds.
-fn time(text: &str) -> Result<i64, ScriptError> {
+pub(super) fn time(text: &str) -> Result<i64, ScriptError> {
     let (negative, plain) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -187,10 +165,7 @@ fn eval(line: usize, head: &str, body: &[&str]) -> Result<Command, ScriptError> 
     };
     let query = rest.to_owned();
     for text in body {
-        match expectation(text, &mut wanted) {
-            Err(error @ ScriptError::Unsupported(_)) => wanted.unsupported = Some(error),
-            other => other?,
-        }
+        expectation(text, &mut wanted)?;
     }
     Ok(Command::Eval(Box::new(Eval { line, when, query, wanted })))
 }

@@ -1,12 +1,16 @@
 //! Test scripts: series notation, an in-memory store, and a runner for promqltest's language.
 
+mod at_times;
+mod buckets;
 mod command;
+mod compare;
+mod load;
 mod run;
 mod series;
 mod store;
 
 pub use run::{Failure, ScriptReport, run_script, run_script_with};
-pub use series::{SERIES_VALUES_MAX, SeriesLine, parse_series_line, parse_values};
+pub use series::{SERIES_VALUES_MAX, SeriesLine, SeriesValue, parse_series_line, parse_values};
 pub use store::MemoryStore;
 
 /// A text of a script that is none, and why.
@@ -15,7 +19,4 @@ pub enum ScriptError {
     /// The text is wrong.
     #[error("{0}")]
     Invalid(String),
-    /// The text is right, but this engine does not know what it speaks of.
-    #[error("{0} are not supported by this engine")]
-    Unsupported(&'static str),
 }

@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use model::{AnchoredRegex, Labels, Sample, Series};
+use model::{AnySample, Labels};
 
-use super::command::{Command, Eval, Expectation, Load, Text, Wanted, When, parse};
-use super::{MemoryStore, SeriesLine};
-use crate::engine::{Answer, Engine, EngineOptions, Value, VectorSample};
-use crate::parser::parse as parse_query;
-
-/// Values may differ by this share.
-const EPSILON: f64 = 1e-6;
+use super::MemoryStore;
+use super::at_times::{other_times, pinned};
+use super::command::{Command, Eval, When, parse};
+use super::compare::{Got, annotations, compare, meets, shown_value};
+use crate::ast::Expr;
+use crate::engine::{Answer, Engine, EngineOptions};
+use crate::features::Features;
+use crate::parser::parse_with;
 
 /// How a script went.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,6 @@ pub struct ScriptReport {
     pub failed: usize,
     /// One entry for each of the failed.
     pub failures: Vec<Failure>,
-    /// Series that were not loaded, because they hold what this engine does not know.
-    pub unsupported_series: usize,
 }
 
 /// A query that did not give what was wanted.
@@ -38,12 +37,15 @@ pub struct Failure {
     pub got: String,
 }
 
-/// Runs a script as upstream's runner does: names are removed at the end of a query.
+/// Runs a script as upstream's runner does: with everything experimental, names removed at the end of a query,
+/// and start times used.
 ///
 /// Starts a runtime of its own, so it is not for asynchronous code.
 #[must_use]
 pub fn run_script(name: &str, text: &str) -> ScriptReport {
-    run_script_with(name, text, EngineOptions { delayed_name_removal: true, ..EngineOptions::default() })
+    let options =
+        EngineOptions { delayed_name_removal: true, use_start_timestamps: true, ..EngineOptions::default() };
+    run_script_with(name, text, options)
 }
 
 /// Runs a script with these options.
@@ -65,10 +67,7 @@ pub fn run_script_with(name: &str, text: &str, options: EngineOptions) -> Script
         match command {
             Err(error) => report.fail(line, "a command".to_owned(), error.to_string()),
             Ok(Command::Clear) => store.clear(),
-            Ok(Command::Load(load)) => {
-                report.unsupported_series += load.unsupported;
-                add(&store, load);
-            }
+            Ok(Command::Load(load)) => load.apply(&store),
             Ok(Command::Eval(eval)) => match runtime.block_on(check(&engine, &store, &eval)) {
                 Ok(()) => report.passed += 1,
                 Err(got) => report.fail(eval.line, describe(&eval), got),
@@ -85,17 +84,6 @@ impl ScriptReport {
     }
 }
 
-fn add(store: &MemoryStore, load: Load) {
-    for line in load.series {
-        let times = (0..).map(|at: i64| at.saturating_mul(load.interval_ms));
-        for (timestamp, value) in times.zip(&line.values) {
-            if let Some(value) = *value {
-                store.append(&line.labels, Sample { timestamp, value });
-            }
-        }
-    }
-}
-
 fn describe(eval: &Eval) -> String {
     let mut text = format!("{} to give", eval.query);
     let wanted = &eval.wanted;
@@ -106,166 +94,110 @@ fn describe(eval: &Eval) -> String {
         let _ = write!(text, " {number}");
     }
     for line in &wanted.series {
-        let _ = write!(text, " {} {:?}", line.labels, line.values);
+        let value = |value: &Option<super::SeriesValue>| {
+            value.as_ref().map_or_else(|| "_".to_owned(), shown_value)
+        };
+        let values: Vec<String> = line.values.iter().map(value).collect();
+        let _ = write!(text, " {} {};", line.labels, values.join(" "));
     }
     text
 }
 
-/// Runs one query; the error says what it gave instead.
+/// Runs one query in all the ways that must give the same; the error says what one gave instead.
 async fn check(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
-    let answer = ask(engine, store, eval, eval.when).await;
-    let answer = match (answer, &eval.wanted.fail) {
-        (Err(error), Some(texts)) => {
-            let met = texts.iter().all(|text| meets(text, &error));
-            return if met { Ok(()) } else { Err(error) };
-        }
-        (Ok(_), Some(_)) => return Err("no error".to_owned()),
-        (Err(error), None) => return Err(error),
-        (Ok(answer), None) => answer,
+    let expr = match parse_with(&eval.query, Features::ALL) {
+        Ok(expr) => expr,
+        Err(error) => return failed(eval, &error.to_string()),
     };
-    if let Some(error) = &eval.wanted.unsupported {
-        return Err(error.to_string());
+    once(engine, store, eval, &expr, eval.when).await?;
+    let When::Instant(time) = eval.when else { return Ok(()) };
+    if depends_on_range(&eval.query) {
+        return Ok(());
     }
-    annotations(&eval.wanted.warn, &answer.warnings)?;
-    annotations(&eval.wanted.info, &answer.infos)?;
-    compare(&answer.value, eval)?;
-    as_range(engine, store, eval, &answer).await
+    let Some(at) = pinned(&expr, time) else { return Ok(()) };
+    // As text, so that printing is tested too.
+    let text = at.to_string();
+    let at = parse_with(&text, Features::ALL).map_err(|error| format!("pinned as {text}: {error}"))?;
+    for time in other_times(time) {
+        let got = once(engine, store, eval, &at, When::Instant(time)).await;
+        got.map_err(|got| format!("pinned as {text} at {time} ms: {got}"))?;
+    }
+    Ok(())
 }
 
-async fn ask(engine: &Engine, store: &MemoryStore, eval: &Eval, when: When) -> Result<Answer, String> {
-    let expr = parse_query(&eval.query).map_err(|error| error.to_string())?;
+/// Whether a query asks for the range that it is evaluated over.
+fn depends_on_range(query: &str) -> bool {
+    let query = query.to_ascii_lowercase();
+    ["start()", "end()", "range()", "step()"].iter().any(|word| query.contains(word))
+}
+
+/// An error of a query that should give one is right where it has the wanted texts.
+fn failed(eval: &Eval, error: &str) -> Result<(), String> {
+    match &eval.wanted.fail {
+        Some(texts) if texts.iter().all(|text| meets(text, error)) => Ok(()),
+        _ => Err(error.to_owned()),
+    }
+}
+
+async fn once(
+    engine: &Engine,
+    store: &MemoryStore,
+    eval: &Eval,
+    expr: &Expr,
+    when: When,
+) -> Result<(), String> {
+    let answer = match ask(engine, store, expr, when).await {
+        Err(error) => return failed(eval, &error),
+        Ok(_) if eval.wanted.fail.is_some() => return Err("no error".to_owned()),
+        Ok(answer) => answer,
+    };
+    annotations(&eval.wanted.warn, &answer.warnings)?;
+    annotations(&eval.wanted.info, &answer.infos)?;
+    let got = Got::of(answer);
+    compare(&got, eval)?;
+    match when {
+        When::Instant(time) => as_range(engine, store, eval, expr, time, &got).await,
+        When::Range(..) => Ok(()),
+    }
+}
+
+async fn ask(engine: &Engine, store: &MemoryStore, expr: &Expr, when: When) -> Result<Answer, String> {
     let answer = match when {
-        When::Instant(time) => engine.instant(store, &expr, time).await,
-        When::Range(start, end, step) => engine.range(store, &expr, start, end, step).await,
+        When::Instant(time) => engine.instant(store, expr, time).await,
+        When::Range(start, end, step) => engine.range(store, expr, start, end, step).await,
     };
     answer.map_err(|error| error.to_string())
 }
 
 /// An instant query must give the same as the middle step of a range query.
-async fn as_range(engine: &Engine, store: &MemoryStore, eval: &Eval, answer: &Answer) -> Result<(), String> {
-    let When::Instant(time) = eval.when else { return Ok(()) };
-    let boundaries = ["start()", "end()", "range()", "step()"];
-    let differs = eval.wanted.ordered || boundaries.iter().any(|word| eval.query.contains(word));
-    if differs || matches!(answer.value, Value::Matrix(_) | Value::String(..)) {
+async fn as_range(
+    engine: &Engine,
+    store: &MemoryStore,
+    eval: &Eval,
+    expr: &Expr,
+    time: i64,
+    got: &Got,
+) -> Result<(), String> {
+    if eval.wanted.ordered || depends_on_range(&eval.query) || matches!(got, Got::Matrix(_) | Got::Text(_)) {
         return Ok(());
     }
     let minute = 60_000;
-    let range = ask(engine, store, eval, When::Range(time - minute, time + minute, minute)).await;
+    let range = ask(engine, store, expr, When::Range(time - minute, time + minute, minute)).await;
     let in_range = |message: String| format!("as a range query: {message}");
-    let Value::Matrix(series) = range.map_err(in_range)?.value else {
+    let Got::Matrix(series) = Got::of(range.map_err(in_range)?) else {
         return Err(in_range("no matrix".to_owned()));
     };
-    let at_time = |one: Series| {
-        let sample = one.samples.iter().find(|sample| sample.timestamp == time)?;
-        Some(VectorSample { labels: one.labels, timestamp: time, value: sample.value })
+    let at_time = |(labels, samples): (Labels, Vec<AnySample>)| {
+        let sample = samples.into_iter().find(|sample| sample.timestamp() == time)?;
+        Some((labels, sample))
     };
-    let samples: Vec<VectorSample> = series.into_iter().filter_map(at_time).collect();
-    if let Value::Scalar(_) = answer.value {
-        let value = samples.first().map_or(f64::NAN, |sample| sample.value);
-        return compare(&Value::Scalar(Sample::new(time, value)), eval).map_err(in_range);
-    }
-    compare(&Value::Vector(samples), eval).map_err(in_range)
-}
-
-fn meets(condition: &Text, text: &str) -> bool {
-    match condition {
-        Text::Any => true,
-        Text::Exact(wanted) => text == wanted,
-        // Upstream looks for the expression anywhere.
-        Text::Regex(regex) => {
-            AnchoredRegex::new(&format!(".*(?:{regex}).*")).is_ok_and(|regex| regex.is_match(text))
-        }
-    }
-}
-
-fn annotations(wanted: &Expectation, found: &[String]) -> Result<(), String> {
-    if wanted.none && !found.is_empty() {
-        return Err(format!("annotations {found:?}"));
-    }
-    if wanted.texts.is_empty() {
-        return Ok(());
-    }
-    let all_met = wanted.texts.iter().all(|condition| found.iter().any(|text| meets(condition, text)));
-    let all_wanted = found.iter().all(|text| wanted.texts.iter().any(|condition| meets(condition, text)));
-    if all_met && all_wanted {
-        Ok(())
-    } else {
-        Err(format!("annotations {found:?}, wanted {:?}", wanted.texts))
-    }
-}
-
-fn compare(value: &Value, eval: &Eval) -> Result<(), String> {
-    let wanted = &eval.wanted;
-    match value {
-        Value::Scalar(sample) => match wanted.scalar {
-            Some(number) if almost_equal(number, sample.value) => Ok(()),
-            _ => Err(sample.value.to_string()),
-        },
-        Value::String(_, text) if wanted.text.as_ref() == Some(text) => Ok(()),
-        Value::String(_, text) => Err(format!("{text:?}")),
-        Value::Vector(samples) => vector(samples, wanted),
-        Value::Matrix(series) => {
-            let (start, step) = match (wanted.matrix, eval.when) {
-                (Some(place), _) => place,
-                (None, When::Range(start, _, step)) => (start, step),
-                (None, When::Instant(_)) => return Err("a range vector".to_owned()),
-            };
-            matrix(series, wanted, start, step)
-        }
-    }
-}
-
-fn vector(samples: &[VectorSample], wanted: &Wanted) -> Result<(), String> {
-    let shown = || samples.iter().map(|sample| format!("{} {}; ", sample.labels, sample.value)).collect();
-    if samples.len() != wanted.series.len() {
-        return Err(shown());
-    }
-    for (at, line) in wanted.series.iter().enumerate() {
-        let found = if wanted.ordered {
-            samples.get(at).filter(|sample| sample.labels == line.labels)
-        } else {
-            samples.iter().find(|sample| sample.labels == line.labels)
+    let samples: Vec<(Labels, AnySample)> = series.into_iter().filter_map(at_time).collect();
+    if let Got::Scalar(_) = got {
+        let value = match samples.first() {
+            Some((_, AnySample::Float(sample))) => sample.value,
+            _ => f64::NAN,
         };
-        let [Some(number)] = line.values[..] else {
-            return Err(format!("{} wants one value", line.labels));
-        };
-        if !found.is_some_and(|sample| almost_equal(number, sample.value)) {
-            return Err(shown());
-        }
+        return compare(&Got::Scalar(value), eval).map_err(in_range);
     }
-    Ok(())
-}
-
-fn matrix(series: &[Series], wanted: &Wanted, start: i64, step: i64) -> Result<(), String> {
-    let find = |labels: &Labels| series.iter().find(|one| one.labels == *labels);
-    let with_values = |line: &&SeriesLine| line.values.iter().any(Option::is_some);
-    let lines: Vec<&SeriesLine> = wanted.series.iter().filter(with_values).collect();
-    let shown = || format!("{series:?}");
-    if lines.len() != series.len() {
-        return Err(shown());
-    }
-    for line in lines {
-        let found = find(&line.labels).ok_or_else(shown)?;
-        let times = (0..).map(|at: i64| start + at * step);
-        let points: Vec<Sample> = times
-            .zip(&line.values)
-            .filter_map(|(timestamp, value)| Some(Sample { timestamp, value: (*value)? }))
-            .collect();
-        let same = |(a, b): (&Sample, &Sample)| a.timestamp == b.timestamp && almost_equal(a.value, b.value);
-        if points.len() != found.samples.len() || !points.iter().zip(&found.samples).all(same) {
-            return Err(shown());
-        }
-    }
-    Ok(())
-}
-
-fn almost_equal(a: f64, b: f64) -> bool {
-    if a == b || a.is_nan() && b.is_nan() {
-        return true;
-    }
-    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
-    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
-        return difference < EPSILON * f64::MIN_POSITIVE;
-    }
-    difference / sum.min(f64::MAX) < EPSILON
+    compare(&Got::Vector(samples), eval).map_err(in_range)
 }

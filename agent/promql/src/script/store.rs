@@ -1,12 +1,23 @@
 //! A store in memory, for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use model::{Labels, Sample, Series};
-use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet};
+use model::{AnyHistogram, AnySample, HistogramSample, Labels, Sample, Series};
+use storage::{
+    BoxFuture, Coverage, HistogramSeries, LabelQuery, Querier, QueryError, Select, SeriesSet, StartSeries,
+};
 
-type Content = BTreeMap<Labels, BTreeMap<i64, f64>>;
+use super::SeriesValue;
+
+/// What is known at one time.
+#[derive(Debug, Default)]
+struct Entry {
+    sample: Option<AnySample>,
+    start: Option<i64>,
+}
+
+type Content = BTreeMap<Labels, BTreeMap<i64, Entry>>;
 
 /// Series and samples in memory. Shared by reference.
 #[derive(Debug, Default)]
@@ -22,8 +33,16 @@ impl MemoryStore {
     }
 
     /// Adds a sample; one at the same time is replaced.
-    pub fn append(&self, labels: &Labels, sample: Sample) {
-        self.write().entry(labels.clone()).or_default().insert(sample.timestamp, sample.value);
+    pub fn append(&self, labels: &Labels, sample: impl Into<AnySample>) {
+        let sample = sample.into();
+        let time = sample.timestamp();
+        self.write().entry(labels.clone()).or_default().entry(time).or_default().sample = Some(sample);
+    }
+
+    /// Says when the counter of the sample at a time began; both in milliseconds since the Unix epoch.
+    pub fn append_start(&self, labels: &Labels, timestamp: i64, start: i64) {
+        let mut content = self.write();
+        content.entry(labels.clone()).or_default().entry(timestamp).or_default().start = Some(start);
     }
 
     /// Adds a line of series notation with one value each `interval_ms` from time 0.
@@ -34,8 +53,13 @@ impl MemoryStore {
         let line = super::parse_series_line(line)?;
         let times = (0..).map(|at: i64| at.saturating_mul(interval_ms));
         for (timestamp, value) in times.zip(line.values) {
-            if let Some(value) = value {
-                self.append(&line.labels, Sample { timestamp, value });
+            match value {
+                None => {}
+                Some(SeriesValue::Float(value)) => self.append(&line.labels, Sample { timestamp, value }),
+                Some(SeriesValue::Histogram(histogram, _)) => {
+                    let histogram = Arc::new(AnyHistogram::Float((*histogram).clone()));
+                    self.append(&line.labels, HistogramSample { timestamp, histogram });
+                }
             }
         }
         Ok(())
@@ -57,7 +81,7 @@ impl MemoryStore {
     /// The label sets that a query counts.
     fn matching(&self, query: &LabelQuery) -> Vec<Labels> {
         let content = self.read();
-        let counts = |labels: &Labels, samples: &BTreeMap<i64, f64>| {
+        let counts = |labels: &Labels, samples: &BTreeMap<i64, Entry>| {
             let sets = &query.matcher_sets;
             let passes = sets.is_empty()
                 || sets.iter().any(|set| set.iter().all(|matcher| matcher.matches_labels(labels)));
@@ -89,12 +113,20 @@ impl Querier for MemoryStore {
             if select.range.start > select.range.end {
                 continue;
             }
-            let inside = samples.range(select.range.start..=select.range.end);
-            let samples: Vec<Sample> =
-                inside.map(|(timestamp, value)| Sample::new(*timestamp, *value)).collect();
-            total += samples.len();
-            if !samples.is_empty() {
-                set.series.push(Series { labels: labels.clone(), samples });
+            let (mut numbers, mut histograms) = (Vec::new(), Vec::new());
+            for entry in samples.range(select.range.start..=select.range.end) {
+                match &entry.1.sample {
+                    None => {}
+                    Some(AnySample::Float(sample)) => numbers.push(*sample),
+                    Some(AnySample::Histogram(sample)) => histograms.push(sample.clone()),
+                }
+            }
+            total += numbers.len() + histograms.len();
+            if !numbers.is_empty() {
+                set.series.push(Series { labels: labels.clone(), samples: numbers });
+            }
+            if !histograms.is_empty() {
+                set.histograms.push(HistogramSeries { labels: labels.clone(), samples: histograms });
             }
         }
         let result = if total > select.samples_max {
@@ -103,6 +135,22 @@ impl Querier for MemoryStore {
             Ok(set)
         };
         Box::pin(std::future::ready(result))
+    }
+
+    fn starts(&self, select: Select) -> BoxFuture<'_, Result<Vec<StartSeries>, QueryError>> {
+        let mut found = Vec::new();
+        let range = select.range.start..=select.range.end.max(select.range.start);
+        for (labels, samples) in self.read().iter() {
+            if !select.matchers.iter().all(|matcher| matcher.matches_labels(labels)) {
+                continue;
+            }
+            let known = samples.range(range.clone()).filter_map(|(time, entry)| Some((*time, entry.start?)));
+            let starts: Vec<(i64, i64)> = known.collect();
+            if !starts.is_empty() {
+                found.push(StartSeries { labels: labels.clone(), starts });
+            }
+        }
+        Box::pin(std::future::ready(Ok(found)))
     }
 
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
