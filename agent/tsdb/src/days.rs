@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::Clock;
@@ -30,6 +31,8 @@ pub(crate) struct Compaction {
     turn: Mutex<BTreeMap<i64, BTreeSet<u32>>>,
     stop: Mutex<bool>,
     stopped: Condvar,
+    /// It was said that there is no room.
+    told: AtomicBool,
 }
 
 impl Compaction {
@@ -160,7 +163,7 @@ impl Inner {
         let free = self.options.room.space(&self.options.dir).map(|space| space.free_bytes);
         let is_failing = self.state.read().outage.is_some();
         let has_room = !is_failing && free.as_ref().is_ok_and(|free| *free >= 2 * bytes + ROOM);
-        if !has_room {
+        if !self.compaction.told.swap(!has_room, Ordering::Relaxed) && !has_room {
             tracing::warn!(bytes, ?free, is_failing, "days are not put together: the disk has no room for a copy");
         }
         has_room
