@@ -20,6 +20,7 @@ mod form;
 mod ints;
 mod packing;
 mod planes;
+mod rans;
 mod rest;
 mod summaries;
 mod summary;
