@@ -81,6 +81,9 @@ impl WebFlags {
     }
 }
 
+/// A cache of less holds no file's index.
+const SEALED_MEMORY_MIN: u64 = 1 << 20;
+
 /// Where and for how long to keep samples.
 #[derive(Args, Clone, Debug)]
 pub struct StorageFlags {
@@ -98,6 +101,15 @@ pub struct StorageFlags {
     /// Bytes that the store may use, such as 512MB or 10GB; 0 sets no limit.
     #[arg(long = "storage.tsdb.retention.size", default_value = "0", value_parser = bytes)]
     pub retention_size: u64,
+    /// Memory for caches and write buffers of sealed windows, such as 16MB; at least 1MB. What does not fit is read
+    /// from the disk again.
+    #[arg(
+        long = "storage.tsdb.sealed-cache-size",
+        default_value = "16MB",
+        value_name = "SIZE",
+        value_parser = sealed_memory
+    )]
+    pub sealed_memory: u64,
 }
 
 /// Limits of remote read.
@@ -206,6 +218,12 @@ impl StorageFlags {
     pub fn retention_size(&self, file: &StorageSection) -> u64 {
         file.retention_size.unwrap_or(self.retention_size)
     }
+
+    /// Bytes that caches and write buffers of sealed windows may take up.
+    #[must_use]
+    pub fn sealed_memory(&self) -> usize {
+        usize::try_from(self.sealed_memory).unwrap_or(usize::MAX)
+    }
 }
 
 /// What both programs' `run` takes.
@@ -290,6 +308,17 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     let number: u64 =
         number.parse().map_err(|_| format!("no size: {text:?}, expected a number with a unit"))?;
     number.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is beyond 2^64 bytes"))
+}
+
+/// The same for the memory of sealed windows, which do not do with less than 1 MB.
+///
+/// # Errors
+/// When it is no size, or less.
+pub fn sealed_memory(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        small @ ..SEALED_MEMORY_MIN => Err(format!("{small} bytes are too few, expected 1MB or more")),
+        enough => Ok(enough),
+    }
 }
 
 /// Reads `host:port`, and `:port` for every address of the host.

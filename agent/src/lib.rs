@@ -12,4 +12,4 @@ pub mod signals;
 pub mod store_status;
 pub mod targets;
 
-pub use maintain::maintain;
+pub use maintain::{compact, maintain};

@@ -22,3 +22,27 @@ pub async fn maintain(store: Arc<Store>, every: Duration, tasks: Tasks) {
         }
     }
 }
+
+/// Lets a store put together past days, beside its other housekeeping: one takes many minutes, at a tenth of a core.
+pub async fn compact(store: Arc<Store>, every: Duration, tasks: Tasks) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = tasks.stopping() => return,
+        }
+        let working = Arc::clone(&store);
+        let mut work = tasks.spawn_blocking(move || working.compact());
+        let done = tokio::select! {
+            done = &mut work => done,
+            () = tasks.stopping() => {
+                store.stop_compacting();
+                work.await
+            }
+        };
+        if done.is_err() {
+            tracing::error!("putting days together panicked");
+        }
+    }
+}

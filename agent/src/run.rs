@@ -27,7 +27,7 @@ use vedette_agent::process::Process;
 use vedette_agent::rules_status::{ShownRules, ToNotifier, rule_options};
 use vedette_agent::store_status::ShownStore;
 use vedette_agent::targets::ShownTargets;
-use vedette_agent::{maintain, signals};
+use vedette_agent::{compact, maintain, signals};
 use web::{UiInfo, WebOptions, WebServer};
 
 use crate::cmd::run::RunFlags;
@@ -37,6 +37,8 @@ use crate::reload::{Reloader, Shipping, refuse_unsupported};
 const STOP: Duration = Duration::from_secs(4);
 /// Between two rounds of the store's housekeeping.
 const MAINTAIN: Duration = Duration::from_secs(10);
+/// How often days that may be put together are looked for.
+const COMPACT: Duration = Duration::from_secs(60);
 /// What an agent without a file runs with: it watches its own host.
 const NO_FILE: &str = "global:\n  scrape_interval: 15s\n";
 
@@ -120,6 +122,8 @@ impl Agent {
         self.watch_host(&reloader, &store);
         let (housekeeping, tasks) = (store.clone(), self.tasks.clone());
         self.tasks.spawn(async move { maintain(housekeeping, MAINTAIN, tasks).await });
+        let (compacting, tasks) = (store.clone(), self.tasks.clone());
+        self.tasks.spawn(async move { compact(compacting, COMPACT, tasks).await });
         self.tasks.spawn(bound.serve());
         let again = move || -> BoxFuture<'static, Result<()>> {
             let reloader = reloader.clone();
@@ -146,6 +150,7 @@ impl Agent {
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
             exemplars_max: exemplars_max(loaded),
+            sealed_memory: self.flags.common.storage.sealed_memory(),
             ..StoreOptions::new(&self.flags.common.storage.path, &self.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;

@@ -41,6 +41,8 @@ use crate::watchers::{HeardByPair, LocalNews, Watchers};
 const STOP: Duration = Duration::from_secs(4);
 /// Between two rounds of the store's housekeeping.
 const MAINTAIN: Duration = Duration::from_secs(10);
+/// How often days that may be put together are looked for.
+const COMPACT: Duration = Duration::from_secs(60);
 
 /// What every part is given.
 pub(crate) struct Node {
@@ -179,6 +181,7 @@ impl Node {
         let options = StoreOptions {
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
+            sealed_memory: self.flags.common.storage.sealed_memory(),
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
@@ -363,6 +366,8 @@ impl Node {
         let Some(replica) = replica else { return };
         let (store, tasks) = (replica.store.clone(), self.tasks.clone());
         self.tasks.spawn(async move { agent::maintain(store, MAINTAIN, tasks).await });
+        let (store, tasks) = (replica.store.clone(), self.tasks.clone());
+        self.tasks.spawn(async move { agent::compact(store, COMPACT, tasks).await });
         let watchers = Watchers {
             agents: replica.agents.clone(),
             twin: replica.pair.as_ref().map(|pair| pair.view()),

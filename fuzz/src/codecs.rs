@@ -52,17 +52,25 @@ pub(crate) fn tiles(bytes: &[u8]) {
 /// A block in parts: columns, 2 bytes of rows, 2 bytes of length of the summaries, these, the plain bytes.
 pub(crate) fn blocks(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let (columns, rows, length) = (input.byte() % 65, input.short() % 2_000, input.short());
+    let (columns, rows, length) = (input.byte(), input.short() % 2_000, input.short());
+    // Of version 2 the columns' own bytes come behind, as they are.
+    let (version, columns) = (1 + columns / 128, columns % 128 % 65);
     let summaries = input.take(length.into());
+    let streams = if version == 2 { input.short() } else { 0 };
+    let streams = input.take(streams.into());
     let Ok(frame) = zstd::bulk::compress(input.0, 1) else { return };
-    let mut block = vec![1, columns];
+    let mut block = vec![version, columns];
     block.extend_from_slice(&rows.to_le_bytes());
     block.extend_from_slice(&[0; 4]);
     for length in [input.0.len(), summaries.len()] {
         block.extend_from_slice(&u32::try_from(length).expect("small").to_le_bytes());
     }
+    if version == 2 {
+        block.extend_from_slice(&u32::try_from(frame.len()).expect("small").to_le_bytes());
+    }
     block.extend_from_slice(summaries);
     block.extend_from_slice(&frame);
+    block.extend_from_slice(streams);
     let check = crc32c::crc32c_append(crc32c::crc32c(&block[..4]), &block[8..]);
     block[4..8].copy_from_slice(&check.to_le_bytes());
     let Ok(block) = Block::parse(&block) else { return };

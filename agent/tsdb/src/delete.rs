@@ -7,9 +7,9 @@ use std::path::Path;
 use model::Matcher;
 use storage::{SeriesSet, TimeRange};
 
-use crate::sealed::{Deletion, SealedError, Sealing};
+use crate::sealed::{Deletion, SealedError, SealedStore, Sealing};
 use crate::store::{Inner, Store};
-use crate::window::WINDOW_MS;
+use crate::window::{DAY_MS, WINDOW_MS, day_of};
 
 /// What an administrator asked for was not done.
 #[derive(Debug, thiserror::Error)]
@@ -104,16 +104,19 @@ impl Inner {
     fn clean(&self) -> Result<(), SealedError> {
         let Some(store) = self.vault.get() else { return Ok(()) };
         let deletions = self.vault.deletions();
+        self.clean_days(&store, &deletions)?;
         for window in self.vault.windows() {
             let range = TimeRange { start: window.start, end: window.start.saturating_add(WINDOW_MS - 1) };
             let is_touched = deletions.iter().any(|deletion| deletion.range.overlaps(&range));
             if !is_touched || window.generations.is_empty() || store.is_damaged(window.start) {
                 continue;
             }
+            let own = window.generations.iter();
             let sealing = Sealing {
                 store: &store,
                 start: window.start,
-                fold: Some(&window),
+                is_day: false,
+                fold: own.map(|generation| (window.start, std::sync::Arc::clone(generation))).collect(),
                 resolve: &|number| store.group(number, &self.state.read()),
                 stopped: &|| self.state.read().closed,
             };
@@ -123,6 +126,20 @@ impl Inner {
             store.publish(cleaned)?;
         }
         store.tidy();
+        Ok(())
+    }
+
+    /// The same for days, with what came late for them.
+    fn clean_days(&self, store: &SealedStore, deletions: &[Deletion]) -> Result<(), SealedError> {
+        for day in self.vault.days() {
+            let range = TimeRange { start: day, end: day.saturating_add(DAY_MS - 1) };
+            let windows = self.vault.windows();
+            let of_day = || windows.iter().filter(|window| day_of(window.start) == day);
+            let is_touched = deletions.iter().any(|deletion| deletion.range.overlaps(&range));
+            if is_touched && !of_day().any(|window| store.is_damaged(window.start)) {
+                self.write_day(store, day, &of_day().cloned().collect::<Vec<_>>(), &|| self.state.read().closed)?;
+            }
+        }
         Ok(())
     }
 

@@ -41,6 +41,18 @@ pub(crate) struct Metrics {
     pub(crate) seal_failures: Counter,
     pub(crate) trimmed: Counter,
     pub(crate) exemplars: ExemplarMetrics,
+    pub(crate) compactions: CompactionMetrics,
+}
+
+/// What is said of days, under the names that Prometheus has for its compactions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CompactionMetrics {
+    pub(crate) days: Gauge,
+    pub(crate) triggered: Counter,
+    pub(crate) done: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) skipped: Counter,
+    pub(crate) bytes_written: Counter,
 }
 
 /// What is said of exemplars.
@@ -120,7 +132,28 @@ impl Metrics {
             registry.register(name, help, counter.clone());
         }
         new.exemplars.register(registry);
+        new.compactions.register(registry);
         new
+    }
+}
+
+impl CompactionMetrics {
+    fn register(&self, registry: &Registry) {
+        registry.register("vedette_tsdb_sealed_days", "Days that are one set of blocks.", self.days.clone());
+        let counters: [(&str, &str, &Counter); 5] = [
+            ("prometheus_tsdb_compactions_triggered", "Times that days were looked for.", &self.triggered),
+            ("prometheus_tsdb_compactions", "Days put together out of their windows.", &self.done),
+            ("prometheus_tsdb_compactions_failed", "Days that could not be put together.", &self.failed),
+            (
+                "prometheus_tsdb_compactions_skipped",
+                "Times that days waited because the disk has no room for a copy.",
+                &self.skipped,
+            ),
+            ("vedette_tsdb_compaction_bytes", "Bytes of days written.", &self.bytes_written),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
     }
 }
 

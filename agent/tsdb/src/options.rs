@@ -39,6 +39,8 @@ pub struct StoreOptions {
     pub exemplar_bytes_max: usize,
     /// The file system.
     pub disk: Arc<dyn log::Disk>,
+    /// Tells how much room the file system has: days are not rewritten where it has too little.
+    pub room: Arc<dyn env::DiskSpace>,
 }
 
 impl StoreOptions {
@@ -65,6 +67,7 @@ impl StoreOptions {
             exemplars_max: Self::EXEMPLARS_MAX,
             exemplar_bytes_max: 64 << 20,
             disk: Arc::new(log::SystemDisk),
+            room: Arc::new(env::SystemDisk),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Answering, window by window: the head for those in memory; for others the blocks, and the log for what no
 //! block has.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::Labels;
@@ -13,7 +13,7 @@ use crate::sealed::{SealedError, SealedReader, SealedWindow};
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::streams::{Place, Stream, StreamNo};
-use crate::window::{SharedRows, WINDOW_MS, Window, window_of};
+use crate::window::{SharedRows, WINDOW_MS, Window, day_of, window_of};
 
 /// A group, the slots that pass, and where their samples are in the head.
 type Candidate = (Arc<Group>, Arc<[u32]>, Option<SharedRows>);
@@ -105,8 +105,8 @@ impl Inner {
     pub(crate) fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
         let mut coverage = self.state.read().coverage(select.range);
         let mut found = Found::new(select.samples_max);
-        for start in self.windows_in(select.range) {
-            self.read_window(select, start, &mut found)?;
+        for starts in self.spans(select.range) {
+            self.read_windows(select, &starts, &mut found)?;
             found.close_window()?;
         }
         self.cover_damage(select.range, &mut coverage);
@@ -136,15 +136,31 @@ impl Inner {
             .extend(damage.filter(|gap| range.overlaps(&TimeRange { start: gap.start, end: gap.end })));
     }
 
-    fn read_window(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+    /// The same, those of a day that is one together.
+    pub(crate) fn spans(&self, range: TimeRange) -> Vec<Vec<i64>> {
+        let days = self.vault.days();
+        let starts: Vec<i64> = self.windows_in(range).into_iter().collect();
+        let together = |a: &i64, b: &i64| day_of(*a) == day_of(*b) && days.contains(&day_of(*a));
+        starts.chunk_by(together).map(<[i64]>::to_vec).collect()
+    }
+
+    /// Windows that are read together, in order.
+    fn read_windows(&self, select: &Select, starts: &[i64], found: &mut Found) -> Result<(), QueryError> {
         for _ in 0..TRIES {
-            let sealed = self.vault.window(start);
-            match &sealed {
-                None => self.read_unsealed(select, start, found)?,
-                Some(window) => self.read_sealed(select, window, found)?,
+            let windows: Vec<_> = starts.iter().map(|&start| (start, self.vault.window(start))).collect();
+            self.read_days(select, windows.iter().filter_map(|(_, window)| window.as_ref()), found)?;
+            let mut is_whole = true;
+            for (start, window) in &windows {
+                match window {
+                    None => is_whole &= self.read_unsealed(select, *start, found)?,
+                    Some(window) => self.read_sealed(select, window, found)?,
+                }
             }
-            // Where it was sealed meanwhile, the log may have lost what was looked for there.
-            if self.vault.window(start).as_ref().map(Arc::as_ptr) == sealed.as_ref().map(Arc::as_ptr) {
+            // Where one was sealed meanwhile, the log may have lost what was looked for there.
+            let is_same = |(start, before): &(i64, Option<Arc<SealedWindow>>)| {
+                self.vault.window(*start).as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr)
+            };
+            if is_whole && windows.iter().all(is_same) {
                 return Ok(());
             }
             found.drop_window();
@@ -152,17 +168,54 @@ impl Inner {
         Err(QueryError::Unavailable("a window was sealed again and again while it was read".to_owned()))
     }
 
-    /// A window's blocks, and frames that are in none.
+    /// What the days of some windows, in order, have of these.
+    fn read_days<'a>(
+        &self,
+        select: &Select,
+        windows: impl Iterator<Item = &'a Arc<SealedWindow>>,
+        found: &mut Found,
+    ) -> Result<(), QueryError> {
+        let mut days: BTreeMap<u32, (SealedWindow, TimeRange)> = BTreeMap::new();
+        for window in windows {
+            let Some((day, number)) = window.as_day().zip(window.day_number()) else { continue };
+            let own = TimeRange { start: window.start, end: window.start.saturating_add(WINDOW_MS - 1) };
+            // Those of a day that retention has left are its last ones.
+            days.entry(number).or_insert((day, own)).1.end = own.end;
+        }
+        for (day, own) in days.into_values() {
+            let range = TimeRange {
+                start: own.start.max(select.range.start),
+                end: own.end.min(select.range.end),
+            };
+            self.read_blocks(select, &day, range, found)?;
+        }
+        Ok(())
+    }
+
+    /// A window's own blocks, and frames that are in none.
     fn read_sealed(
         &self,
         select: &Select,
         window: &Arc<SealedWindow>,
         found: &mut Found,
     ) -> Result<(), QueryError> {
+        if !window.generations.is_empty() {
+            self.read_blocks(select, window, select.range, found)?;
+        }
+        self.read_log(select, window.start, Some(window), found)
+    }
+
+    fn read_blocks(
+        &self,
+        select: &Select,
+        window: &SealedWindow,
+        range: TimeRange,
+        found: &mut Found,
+    ) -> Result<(), QueryError> {
         let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
         let Some(store) = self.vault.get() else { return Ok(()) };
         let mut reader = SealedReader::new(&store, window).map_err(unavailable)?;
-        let places = reader.groups(&self.state, select.range);
+        let places = reader.groups(&self.state, range);
         let mut matching = Matching::new(&select.matchers);
         for place in places {
             let slots = matching.slots(&place.group);
@@ -170,7 +223,7 @@ impl Inner {
             if group.layout.has_histograms() {
                 // A histogram's columns may lie in several blocks.
                 let mut columns = vec![Vec::new(); slots.len()];
-                reader.points(&place, &slots, select.range, |slot, points| {
+                reader.points(&place, &slots, range, |slot, points| {
                     if let Ok(at) = slots.binary_search(&slot) {
                         columns[at].extend(points);
                     }
@@ -179,12 +232,13 @@ impl Inner {
                 found.add_mixed(group, &slots, columns)?;
                 continue;
             }
-            reader.points(&place, &slots, select.range, |slot, points| found.add(group, slot, points))?;
+            reader.points(&place, &slots, range, |slot, points| found.add(group, slot, points))?;
         }
-        self.read_log(select, window.start, Some(window), found)
+        Ok(())
     }
 
-    fn read_unsealed(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+    /// A window in the head, or in the log alone; whether it could be read to its end.
+    fn read_unsealed(&self, select: &Select, start: i64, found: &mut Found) -> Result<bool, QueryError> {
         {
             let sources = self.state.read().head_sources(select, start);
             let read = sources.map(|sources| found.read(&sources, select.range));
@@ -193,14 +247,13 @@ impl Inner {
                 Some(Err(ReadError::Query(error))) => return Err(error),
                 Some(Err(ReadError::Head(error))) => {
                     tracing::error!(%error, window = start, "the head's file cannot be read: the log is, from now on");
-                    found.drop_window();
                     self.state.write().head.give_up(start);
-                    self.read_log(select, start, None, found)?;
+                    return Ok(false);
                 }
                 None => self.read_log(select, start, None, found)?,
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn read_log(
@@ -282,12 +335,21 @@ impl Inner {
         let mut groups: HashMap<GroupKey, Arc<Group>> = HashMap::new();
         for window in self.vault.windows() {
             let end = window.start.saturating_add(WINDOW_MS - 1);
-            if !query.range.overlaps(&TimeRange { start: window.start, end }) {
+            let own = TimeRange { start: window.start, end };
+            if !query.range.overlaps(&own) {
                 continue;
+            }
+            let within =
+                TimeRange { start: query.range.start.max(own.start), end: query.range.end.min(own.end) };
+            if let Some(day) = window.as_day()
+                && let Ok(reader) = SealedReader::new(&store, &day)
+            {
+                let places = reader.groups(&self.state, within);
+                groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
             }
             match SealedReader::new(&store, &window) {
                 Ok(reader) => {
-                    let places = reader.groups(&self.state, query.range);
+                    let places = reader.groups(&self.state, within);
                     groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
                 }
                 Err(error) => tracing::error!(%error, "sealed data cannot be read"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use storage::IntervalSet;
 
+use crate::days;
 use crate::sealed::SealedWindow;
 use crate::state::State;
 use crate::store::Inner;
@@ -123,11 +124,15 @@ impl Inner {
             closed.iter().map(|stat| stat.index).filter(|index| !going.segments[0].contains(index)).collect();
         going.trimmed = self.trimmable(&state, &rest, &sealed);
         let is_left = |piece: &Piece| match piece {
-            Piece::Window(start) => !going.windows[0].contains(start),
+            Piece::Window(_) => true,
             Piece::Segment(index) => rest.contains(index) && !going.trimmed.contains(index),
         };
+        // Those of a day are one file, and go together.
+        let left = sealed.iter().filter(|window| !going.windows[0].contains(&window.start));
+        let units: HashMap<i64, (Vec<i64>, u64)> =
+            days::units(left).into_iter().filter_map(|unit| Some((*unit.0.first()?, unit))).collect();
         let mut pieces: Vec<(i64, Piece, u64)> =
-            sealed.iter().map(|window| (window.start, Piece::Window(window.start), window.bytes())).collect();
+            units.iter().map(|(start, (_, bytes))| (*start, Piece::Window(*start), *bytes)).collect();
         pieces.extend(closed.iter().map(|stat| {
             let newest = state.segments.get(&stat.index).and_then(|segment| segment.newest);
             (newest.map_or(i64::MIN, window_of), Piece::Segment(stat.index), stat.bytes)
@@ -142,7 +147,7 @@ impl Inner {
             }
             bytes -= size;
             match piece {
-                Piece::Window(start) => going.windows[1].push(start),
+                Piece::Window(start) => going.windows[1].extend(units.get(&start).into_iter().flat_map(|unit| &unit.0)),
                 Piece::Segment(index) => going.segments[1].push(index),
             }
         }

@@ -44,7 +44,7 @@ impl Inner {
     }
 
     /// Windows with frames that no block has, and the window that holds now.
-    fn due(&self, turn: i64) -> (BTreeSet<i64>, i64) {
+    pub(crate) fn due(&self, turn: i64) -> (BTreeSet<i64>, i64) {
         let floor = self.vault.floor();
         let sealed: HashMap<i64, Arc<SealedWindow>> =
             self.vault.windows().into_iter().map(|window| (window.start, window)).collect();
@@ -152,10 +152,12 @@ impl Inner {
         }
         let many = |window: &&SealedWindow| window.generations.len() >= GENERATIONS_MAX;
         let fold = sealed.filter(many).filter(|_| !store.is_damaged(start));
+        let folded = fold.into_iter().flat_map(|window| &window.generations);
         let sealing = Sealing {
             store,
             start,
-            fold,
+            is_day: false,
+            fold: folded.map(|generation| (start, Arc::clone(generation))).collect(),
             resolve: &|number| store.group(number, &self.state.read()),
             stopped: &|| self.state.read().closed,
         };

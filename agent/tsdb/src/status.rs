@@ -26,6 +26,8 @@ pub struct Status {
     pub bytes: u64,
     /// Windows of two hours that are sealed.
     pub sealed_windows: u64,
+    /// Days that such windows were put together to.
+    pub sealed_days: u64,
     /// Samples in their blocks.
     pub sealed_samples: u64,
 }
@@ -111,11 +113,11 @@ impl Inner {
         let series = self.state.write().head.series() as u64;
         let state = self.state.read();
         let times = state.head.times();
-        let sealed = self.vault.windows();
-        let generations = sealed.iter().flat_map(|window| &window.generations);
+        let generations = self.vault.generations();
         Status {
-            sealed_windows: sealed.len() as u64,
-            sealed_samples: generations.map(|generation| generation.samples).sum(),
+            sealed_windows: self.vault.windows().len() as u64,
+            sealed_days: generations.iter().filter(|(_, generation)| generation.is_day()).count() as u64,
+            sealed_samples: generations.iter().map(|(_, generation)| generation.samples).sum(),
             series,
             samples: state.head.samples() as u64,
             min_time: times.map(|times| times.0),
@@ -127,7 +129,7 @@ impl Inner {
 
     /// Bytes of sealed windows.
     pub(crate) fn sealed_bytes(&self) -> u64 {
-        self.vault.windows().iter().map(|window| window.bytes()).sum()
+        self.vault.generations().iter().map(|(_, generation)| generation.bytes).sum()
     }
 
     pub(crate) fn update_metrics(&self) {

@@ -19,6 +19,7 @@ use telemetry::Registry;
 use tokio::sync::watch;
 
 use crate::ballast::Ballast;
+use crate::days::Compaction;
 use crate::exemplars::Exemplars;
 use crate::metrics::Metrics;
 use crate::open::{self, Opened};
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) ballast: Ballast,
     /// Sealed windows.
     pub(crate) vault: Vault,
+    /// Days that are put together in the background.
+    pub(crate) compaction: Compaction,
     /// Held by whoever seals: the head's window when late frames were last sealed.
     pub(crate) sealing: Mutex<i64>,
     /// Those who need frames: each tells which of a stream's it needs no more.
@@ -131,6 +134,7 @@ impl Store {
     /// When the disk does not take everything.
     pub fn close(&self) -> Result<(), LogError> {
         self.inner.state.write().closed = true;
+        self.inner.compaction.stop();
         self.inner.wake.lock().stop = true;
         self.inner.woken.notify_all();
         if let Some(thread) = self.thread.lock().take()
@@ -221,6 +225,7 @@ impl Inner {
             files,
             ballast: Ballast::new(&options.dir),
             vault,
+            compaction: Compaction::default(),
             sealing: Mutex::new(i64::MIN),
             keepers: RwLock::default(),
             announcer,

@@ -22,6 +22,14 @@ pub(crate) fn window_of(timestamp: i64) -> i64 {
     timestamp.div_euclid(WINDOW_MS).saturating_mul(WINDOW_MS)
 }
 
+/// Length of a day, which is twelve windows.
+pub(crate) const DAY_MS: i64 = 12 * WINDOW_MS;
+
+/// The start of the day, in UTC, that holds `timestamp`.
+pub(crate) fn day_of(timestamp: i64) -> i64 {
+    timestamp.div_euclid(DAY_MS).saturating_mul(DAY_MS)
+}
+
 /// The row that a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {

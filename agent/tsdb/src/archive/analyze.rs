@@ -62,6 +62,7 @@ impl Archive {
         for start in starts.into_iter().filter(|start| window.is_none_or(|wanted| wanted == *start)) {
             found.windows.push(start);
             if let Some(sealed) = self.inner.vault.window(start) {
+                found.sealed_samples += self.count_day(matchers, &sealed, &mut all)?;
                 found.sealed_samples += self.count_sealed(matchers, &sealed, &mut all)?;
             }
             found.log_samples += self.count_log(matchers, start, &mut all)?;
@@ -90,6 +91,31 @@ impl Archive {
         for place in reader.groups(&self.inner.state, TimeRange::ALL) {
             let slots = first_columns(&place.group, &matching.slots(&place.group));
             reader.counts(&place, &slots, |slot, count| {
+                if count > 0 {
+                    samples += count;
+                    all.insert(place.group.series(slot));
+                }
+            });
+        }
+        Ok(samples)
+    }
+
+    /// What a window's day has of the window.
+    fn count_day(
+        &self,
+        matchers: &[Matcher],
+        window: &SealedWindow,
+        all: &mut HashSet<Labels>,
+    ) -> Result<u64, QueryError> {
+        let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
+        let Some((store, day)) = self.inner.vault.get().zip(window.as_day()) else { return Ok(0) };
+        let reader = SealedReader::new(&store, &day).map_err(unavailable)?;
+        let range = TimeRange { start: window.start, end: window.start.saturating_add(WINDOW_MS - 1) };
+        let mut matching = Matching::new(matchers);
+        let mut samples = 0;
+        for place in reader.groups(&self.inner.state, range) {
+            let slots = first_columns(&place.group, &matching.slots(&place.group));
+            reader.counts_in_window(&place, &slots, window.start, |slot, count| {
                 if count > 0 {
                     samples += count;
                     all.insert(place.group.series(slot));

@@ -53,7 +53,7 @@ impl Archive {
     }
 
     /// Gives the samples of a range of all series that pass one of the matcher sets (without sets, of every
-    /// series), window by window, oldest first; a window of more than `samples_max` samples in several pieces.
+    /// series), window by window (or day by day, where windows were put together), oldest first; one of more than `samples_max` samples in several pieces.
     ///
     /// # Errors
     /// When data cannot be read for another reason than damage, or `give` fails. Damage is in the coverage.
@@ -65,9 +65,10 @@ impl Archive {
         mut give: impl FnMut(SeriesSet) -> Result<(), E>,
     ) -> Result<Coverage, E> {
         let mut coverage = self.inner.state.read().coverage(range);
-        for start in self.inner.windows_in(range) {
-            let end = start.saturating_add(WINDOW_MS - 1);
-            let piece = TimeRange { start: start.max(range.start), end: end.min(range.end) };
+        for starts in self.inner.spans(range) {
+            let (Some(start), Some(last)) = (starts.first(), starts.last()) else { continue };
+            let end = last.saturating_add(WINDOW_MS - 1);
+            let piece = TimeRange { start: range.start.max(*start), end: range.end.min(end) };
             self.read_piece(matcher_sets, piece, samples_max, &mut give)?;
         }
         self.inner.cover_damage(range, &mut coverage);

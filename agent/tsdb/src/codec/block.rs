@@ -3,15 +3,19 @@
 use storage::Cell;
 use zstd::bulk::{Compressor, Decompressor};
 
-use super::planes::{self, Column, Residuals, Scratch};
+use super::planes::{self, Column, Layout, Scratch};
 use super::rest::Split;
 use super::summary::Summary;
 use super::{CodecError, Values, fixed};
 use crate::bytes::{Malformed, Reader};
 
-const VERSION: u8 = 1;
-/// Version, columns, rows, checksum, plain length, length of the summaries.
-const HEAD: usize = 16;
+const VERSION: u8 = 2;
+/// Residuals as planes of bytes, compressed with the descriptions.
+const VERSION_PLANES: u8 = 1;
+/// Version, columns, rows, checksum, plain length, length of the summaries; in version 1 that is all.
+const HEAD_PLANES: usize = 16;
+/// And the length of the compressed descriptions.
+const HEAD: usize = 20;
 const CHECK: std::ops::Range<usize> = 4..8;
 /// Above it the encoder's time grows faster than blocks shrink.
 const ZSTD_LEVEL: i32 = 3;
@@ -28,6 +32,8 @@ pub struct Block<'a> {
     plain: usize,
     summaries: Vec<Summary>,
     frame: &'a [u8],
+    /// The columns' residuals, where they are not in the frame.
+    streams: Option<&'a [u8]>,
 }
 
 impl<'a> Block<'a> {
@@ -48,7 +54,7 @@ impl<'a> Block<'a> {
             return Err(error(Malformed("the checksum does not match")));
         }
         let [version, columns, low, high] = fixed(bytes, 0).ok_or_else(early)?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_PLANES {
             return Err(error(Malformed("a version that is not known here")));
         }
         let (columns, rows) = (usize::from(columns), usize::from(u16::from_le_bytes([low, high])));
@@ -57,7 +63,16 @@ impl<'a> Block<'a> {
         }
         let plain = fixed(bytes, 8).map(u32::from_le_bytes).ok_or_else(early)? as usize;
         let length = fixed(bytes, 12).map(u32::from_le_bytes).ok_or_else(early)? as usize;
-        let (header, frame) = bytes[HEAD..].split_at_checked(length).ok_or_else(early)?;
+        let head = if version == VERSION { HEAD } else { HEAD_PLANES };
+        let rest = bytes.get(head..).ok_or_else(early)?;
+        let (header, rest) = rest.split_at_checked(length).ok_or_else(early)?;
+        let (frame, streams) = if version == VERSION {
+            let length = fixed(bytes, HEAD_PLANES).map(u32::from_le_bytes).ok_or_else(early)? as usize;
+            let (frame, streams) = rest.split_at_checked(length).ok_or_else(early)?;
+            (frame, Some(streams))
+        } else {
+            (rest, None)
+        };
         let most = columns * (rows * PLAIN_PER_ROW + PLAIN_PER_COLUMN);
         if plain > most || plain / ZSTD_BLOCK > frame.len() / 4 {
             return Err(error(Malformed("a plain length out of range")));
@@ -68,7 +83,7 @@ impl<'a> Block<'a> {
         if !reader.is_empty() {
             return Err(error(Malformed("bytes after the last summary")));
         }
-        Ok(Self { rows, plain, summaries, frame })
+        Ok(Self { rows, plain, summaries, frame, streams })
     }
 
     /// Rows, from 1 to [`Block::ROWS_MAX`].
@@ -97,10 +112,10 @@ pub struct BlockBuilder {
     /// Columns added since the last block; those behind them are kept for their memory.
     columns: usize,
     splits: Vec<Split>,
-    residuals: Vec<Residuals>,
     scratch: Scratch,
     summaries: Vec<u8>,
     plain: Vec<u8>,
+    streams: Vec<u8>,
 }
 
 impl BlockBuilder {
@@ -116,10 +131,10 @@ impl BlockBuilder {
             rows: 0,
             columns: 0,
             splits: Vec::new(),
-            residuals: Vec::new(),
             scratch: Scratch::default(),
             summaries: Vec::new(),
             plain: Vec::new(),
+            streams: Vec::new(),
         })
     }
 
@@ -149,14 +164,14 @@ impl BlockBuilder {
             self.rows = cells.len();
             self.summaries.clear();
             self.plain.clear();
+            self.streams.clear();
         }
         if self.columns == self.splits.len() {
             self.splits.push(Split::default());
-            self.residuals.push(Residuals::default());
         }
         self.splits[self.columns].set(cells);
-        let (columns, residuals) = (&self.splits[..=self.columns], &mut self.residuals[self.columns]);
-        planes::put(columns, &mut self.scratch, &mut self.plain, residuals);
+        let columns = &self.splits[..=self.columns];
+        planes::put(columns, &mut self.scratch, &mut self.plain, &mut self.streams);
         Summary::of(cells).put(self.rows, &mut self.summaries);
         self.columns += 1;
         Ok(())
@@ -172,16 +187,18 @@ impl BlockBuilder {
         if columns == 0 {
             return Err(error("no columns were given".to_owned()));
         }
-        planes::put_planes(&self.residuals[..columns], &mut self.plain);
         let frame = self.zstd.compress(&self.plain).map_err(|zstd| error(zstd.to_string()))?;
-        let mut bytes = Vec::with_capacity(HEAD + self.summaries.len() + frame.len());
+        let length = HEAD + self.summaries.len() + frame.len() + self.streams.len();
+        let mut bytes = Vec::with_capacity(length);
         bytes.extend_from_slice(&[VERSION, columns as u8]);
         bytes.extend_from_slice(&(self.rows as u16).to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&(self.plain.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&(self.summaries.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&(frame.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.summaries);
         bytes.extend_from_slice(&frame);
+        bytes.extend_from_slice(&self.streams);
         let check = checksum(&bytes);
         bytes[CHECK].copy_from_slice(&check.to_le_bytes());
         Ok(bytes)
@@ -208,7 +225,7 @@ impl BlockReader {
     ///
     /// # Errors
     /// When its bytes contradict themselves, which takes a writer other than [`BlockBuilder`].
-    pub fn open(&mut self, block: &Block<'_>) -> Result<Columns<'_>, CodecError> {
+    pub fn open<'a>(&'a mut self, block: &Block<'a>) -> Result<Columns<'a>, CodecError> {
         let error = |what: &str| CodecError::new("a block", what);
         self.plain.clear();
         self.plain.reserve_exact(block.plain);
@@ -217,7 +234,9 @@ impl BlockReader {
             return Err(error("it does not decompress to the length written"));
         }
         let (rows, count) = (block.rows, block.summaries.len());
-        let columns = planes::read(&self.plain, count, rows).map_err(|Malformed(what)| error(what))?;
+        let layout = block.streams.map_or(Layout::Planes, |streams| Layout::Streams(streams.len()));
+        let columns =
+            planes::read(&self.plain, count, rows, layout).map_err(|Malformed(what)| error(what))?;
         let mut needed = vec![false; count];
         for (at, column) in columns.iter().enumerate() {
             if let Some(distance) = column.neighbour() {
@@ -227,7 +246,7 @@ impl BlockReader {
         let ints = vec![Vec::new(); count];
         Ok(Columns {
             rows,
-            plain: &self.plain,
+            bytes: block.streams.unwrap_or(&self.plain),
             columns,
             needed,
             ints,
@@ -240,14 +259,15 @@ impl BlockReader {
 /// The columns of a decompressed block. Reading them in order is fastest.
 pub struct Columns<'a> {
     rows: usize,
-    plain: &'a [u8],
+    /// Where the residuals are.
+    bytes: &'a [u8],
     columns: Vec<Column>,
     /// Whether another column is predicted from this one.
     needed: Vec<bool>,
     /// Integers of the columns that were read and are needed.
     ints: Vec<Vec<i64>>,
     spare: Vec<i64>,
-    residuals: Vec<u64>,
+    residuals: Vec<i64>,
 }
 
 impl Columns<'_> {
@@ -302,7 +322,7 @@ impl Columns<'_> {
             let mut ints = std::mem::take(&mut self.spare);
             ints.clear();
             let other = column.neighbour().map_or(&[][..], |distance| &self.ints[place - distance]);
-            column.ints(self.plain, other, &mut self.residuals, &mut ints)?;
+            column.ints(self.bytes, other, &mut self.residuals, &mut ints)?;
             self.ints[place] = ints;
         }
         Ok(())
@@ -312,6 +332,70 @@ impl Columns<'_> {
     fn unload(&mut self, at: usize) {
         if !self.needed[at] {
             self.spare = std::mem::take(&mut self.ints[at]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use storage::Number;
+
+    use super::planes::version_1;
+    use super::*;
+    use crate::codec::cell_bits;
+
+    /// A block as version 1 had it.
+    fn old_block(columns: &[Vec<Cell>]) -> Vec<u8> {
+        let (mut splits, mut scratch) = (Vec::new(), Scratch::default());
+        let (mut plain, mut residuals, mut summaries) = (Vec::new(), Vec::new(), Vec::new());
+        for cells in columns {
+            let mut split = Split::default();
+            split.set(cells);
+            splits.push(split);
+            residuals.push(version_1::put(&splits, &mut scratch, &mut plain));
+            Summary::of(cells).put(cells.len(), &mut summaries);
+        }
+        version_1::put_planes(&residuals, &mut plain);
+        let mut bytes = vec![VERSION_PLANES, columns.len() as u8];
+        bytes.extend_from_slice(&(columns[0].len() as u16).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&(plain.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&(summaries.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&summaries);
+        bytes.extend_from_slice(&zstd::bulk::compress(&plain, ZSTD_LEVEL).expect("compresses"));
+        let check = checksum(&bytes);
+        bytes[CHECK].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    fn any_cell() -> impl Strategy<Value = Cell> {
+        prop_oneof![
+            4 => (-9i64..9).prop_map(|number| Cell::Value(Number::from_f64(number as f64 / 4.0))),
+            2 => any::<u64>().prop_map(|bits| Cell::Value(Number::from_f64(f64::from_bits(bits)))),
+            2 => (0i64..1 << 40).prop_map(|number| Cell::Value(Number::from_f64(number as f64 * 0.001))),
+            1 => Just(Cell::Absent),
+            1 => Just(Cell::Stale),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_of_version_1_are_still_read(
+            columns in (1usize..150).prop_flat_map(|rows| {
+                prop::collection::vec(prop::collection::vec(any_cell(), rows), 1..9)
+            }),
+        ) {
+            let bytes = old_block(&columns);
+            let block = Block::parse(&bytes).expect("whole");
+            let mut reader = BlockReader::new().expect("memory");
+            let mut read = reader.open(&block).expect("opens");
+            for (at, column) in columns.iter().enumerate().rev() {
+                let mut cells = Vec::new();
+                read.cells(at, &mut cells).expect("cells");
+                let bits = |cells: &[Cell]| cells.iter().map(|cell| (*cell == Cell::Absent, cell_bits(*cell))).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&cells), bits(column));
+            }
         }
     }
 }

@@ -20,7 +20,9 @@ mod form;
 mod ints;
 mod packing;
 mod planes;
+mod rans;
 mod rest;
+mod summaries;
 mod summary;
 mod tile;
 mod times;
@@ -29,6 +31,7 @@ use model::STALE_NAN_BITS;
 use storage::Cell;
 
 pub use block::{Block, BlockBuilder, BlockReader, Columns};
+pub use summaries::{Stretch, Summaries, decode_summaries, encode_summaries};
 pub use summary::Summary;
 pub(crate) use tile::Part;
 pub use tile::{Tile, TileBuilder};

@@ -1,17 +1,17 @@
-//! Columns of a block as residuals, and residuals as planes of bytes.
+//! Columns of a block as descriptions and residuals.
 //!
 //! A column of integers is predicted from nothing, from its own past, or from the increments of a
-//! column just before it: histogram buckets and mirrored counters move together. What remains is as
-//! many bytes wide as the column's largest residual, its class. All lowest bytes of a class stand
-//! together, then all second bytes, and so on: bytes of one kind side by side are what a compressor
-//! needs.
+//! column just before it: histogram buckets and mirrored counters move together. What remains is coded by
+//! itself (`rans`). Blocks of version 1 have it as planes instead, which are read here: all lowest bytes of
+//! columns of one width together, then all second bytes, and so on.
 
 use storage::Number;
 
 use super::form::Form;
 use super::packing::length;
+use super::rans::{self, Coder};
 use super::rest::{Rest, Split};
-use crate::bytes::{Malformed, Reader, put_zigzag};
+use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
 /// Bits 0 to 2 of a column's head.
 const HEAD_PREDICTOR: u8 = 7;
@@ -30,14 +30,6 @@ const HEAD_UNKNOWN: u8 = 1 << 5 | 1 << 7;
 /// Integers of which the middle of a column's residuals is estimated.
 const SAMPLE: usize = 63;
 
-/// The residuals of one column.
-#[derive(Debug, Default)]
-pub(super) struct Residuals {
-    /// Bytes of the widest; 0 where there are none or all are 0.
-    class: u8,
-    values: Vec<u64>,
-}
-
 /// How a column is predicted, and what that costs.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
@@ -45,7 +37,7 @@ struct Plan {
     /// Subtracted from every residual.
     centre: i64,
     shift: u32,
-    /// In bits.
+    /// In sixteenths of a bit.
     cost: u64,
 }
 
@@ -55,24 +47,34 @@ pub(super) struct Scratch {
     best: Vec<i64>,
     tried: Vec<i64>,
     sample: Vec<i64>,
+    coder: Coder,
 }
 
-/// Appends what describes the last of `columns`, and gives its residuals.
-pub(super) fn put(columns: &[Split], scratch: &mut Scratch, meta: &mut Vec<u8>, out: &mut Residuals) {
-    out.class = 0;
-    out.values.clear();
-    let Some((column, before)) = columns.split_last() else { return };
+/// Appends what describes the last of `columns`, and its residuals.
+pub(super) fn put(columns: &[Split], scratch: &mut Scratch, meta: &mut Vec<u8>, streams: &mut Vec<u8>) {
+    let Some(plan) = describe(columns, scratch, meta) else { return };
+    scratch.tried.clear();
+    scratch.tried.extend(scratch.best.iter().map(|residual| plan.distance(*residual)));
+    let start = streams.len();
+    scratch.coder.put(&scratch.tried, streams);
+    put_varint(meta, (streams.len() - start) as u64);
+}
+
+/// Appends what stands before a column's residuals; these are `scratch.best`, where there are any.
+fn describe(columns: &[Split], scratch: &mut Scratch, meta: &mut Vec<u8>) -> Option<Plan> {
+    let (column, before) = columns.split_last()?;
     let start = meta.len();
     meta.extend_from_slice(&[column.form.code(), 0]);
     let rest = column.put_rest(meta);
     let ints = column.ints.as_slice();
     let Some((&first, later)) = ints.split_first() else {
         meta[start + 1] = rest | CONSTANT;
-        return;
+        return None;
     };
     if later.iter().all(|int| *int == first) {
         meta[start + 1] = rest | CONSTANT;
-        return put_zigzag(meta, first);
+        put_zigzag(meta, first);
+        return None;
     }
     let plan = choose(column, before, scratch);
     let shift = if plan.shift > 0 { HEAD_SHIFT } else { 0 };
@@ -89,16 +91,18 @@ pub(super) fn put(columns: &[Split], scratch: &mut Scratch, meta: &mut Vec<u8>, 
     if plan.shift > 0 {
         meta.push(plan.shift as u8);
     }
-    out.values.extend(scratch.best.iter().map(|residual| plan.folded(*residual)));
-    let all = out.values.iter().fold(0, |all, value| all | value);
-    out.class = (64 - all.leading_zeros()).div_ceil(8) as u8;
-    meta.push(out.class);
+    Some(plan)
 }
 
 impl Plan {
-    /// A residual as a small number where it is near the centre.
+    /// How far a residual is from the centre.
+    fn distance(self, residual: i64) -> i64 {
+        residual.wrapping_sub(self.centre) >> self.shift
+    }
+
+    /// The same as a small number where it is near.
     fn folded(self, residual: i64) -> u64 {
-        let distance = residual.wrapping_sub(self.centre) >> self.shift;
+        let distance = self.distance(residual);
         ((distance << 1) ^ (distance >> 63)) as u64
     }
 }
@@ -150,19 +154,18 @@ fn plan(predictor: u8, residuals: &[i64], sample: &mut Vec<i64>) -> Plan {
     let middle = sample.len() / 2;
     let centre = *sample.select_nth_unstable(middle).1;
     let plan = Plan { predictor, centre, shift, cost: 0 };
-    let bits = |residual: &i64| u64::from(length(plan.folded(*residual)));
-    Plan { cost: residuals.iter().map(bits).sum(), ..plan }
-}
-
-/// Appends the planes of all columns, class after class.
-pub(super) fn put_planes(columns: &[Residuals], out: &mut Vec<u8>) {
-    for class in 1..=8 {
-        for plane in 0..class {
-            for column in columns.iter().filter(|column| column.class == class) {
-                out.extend(column.values.iter().map(|value| (value >> (plane * 8)) as u8));
-            }
-        }
+    // What their lengths cost by how often each occurs, and the bits below the highest one.
+    let mut lengths = [0u32; 65];
+    for residual in residuals {
+        lengths[length(plan.folded(*residual)) as usize] += 1;
     }
+    let total = residuals.len() as f64;
+    let used = (0u32..).zip(lengths).filter(|(_, count)| *count > 0);
+    let bits = used.map(|(long, count)| {
+        let own = (total / f64::from(count)).log2() + f64::from(long.saturating_sub(1));
+        f64::from(count) * own
+    });
+    Plan { cost: (bits.sum::<f64>() * 16.0) as u64, ..plan }
 }
 
 /// A column of a block as its description says.
@@ -175,14 +178,19 @@ pub(super) struct Column {
     starts: [i64; 2],
     centre: i64,
     shift: u32,
-    class: usize,
-    /// Where its part of the lowest plane is, and how far it is from plane to plane.
-    place: usize,
-    stride: usize,
+    coded: Coded,
+}
+
+/// How a column's residuals are told, and where.
+#[derive(Clone, Debug)]
+enum Coded {
+    /// So many bytes each, from this place on, so far from plane to plane.
+    Planes { class: usize, place: usize, stride: usize },
+    Stream(std::ops::Range<usize>),
 }
 
 impl Column {
-    fn read(reader: &mut Reader<'_>, rows: usize) -> Result<Self, Malformed> {
+    fn read(reader: &mut Reader<'_>, rows: usize, layout: Layout) -> Result<Self, Malformed> {
         let form = Form::from_code(reader.byte()?)?;
         let head = reader.byte()?;
         if head & HEAD_UNKNOWN != 0 {
@@ -197,9 +205,7 @@ impl Column {
             starts: [0; 2],
             centre: 0,
             shift: 0,
-            class: 0,
-            place: 0,
-            stride: 0,
+            coded: Coded::Planes { class: 0, place: 0, stride: 0 },
         };
         if column.rest.ints == 0 {
             return Ok(Self { predictor: CONSTANT, ..column });
@@ -215,7 +221,18 @@ impl Column {
         }
         column.centre = reader.zigzag()?;
         column.shift = if head & HEAD_SHIFT == 0 { 0 } else { u32::from(reader.byte()?) };
-        column.class = usize::from(reader.byte()?);
+        let mut class = 0;
+        column.coded = match layout {
+            Layout::Planes => {
+                class = usize::from(reader.byte()?);
+                Coded::Planes { class, place: 0, stride: 0 }
+            }
+            // The length; where it begins is found later.
+            Layout::Streams(all) => {
+                let length = usize::try_from(reader.varint()?).ok().filter(|&length| length <= all);
+                Coded::Stream(0..length.ok_or(Malformed("a column over its block's end"))?)
+            }
+        };
         let order = if predictor == ORDER_0 {
             0
         } else if predictor == DELTA_OF_DELTA {
@@ -223,7 +240,7 @@ impl Column {
         } else {
             1
         };
-        if column.shift > 63 || column.class > 8 || column.rest.ints <= order {
+        if column.shift > 63 || class > 8 || column.rest.ints <= order {
             return Err(Malformed("a column description out of range"));
         }
         Ok(column)
@@ -253,20 +270,25 @@ impl Column {
     /// Appends the column's integers. `other` are those of its neighbour, if it has one.
     pub(super) fn ints(
         &self,
-        plain: &[u8],
+        bytes: &[u8],
         other: &[i64],
-        scratch: &mut Vec<u64>,
+        scratch: &mut Vec<i64>,
         out: &mut Vec<i64>,
     ) -> Result<(), Malformed> {
         if self.predictor == CONSTANT {
             out.resize(self.rest.ints, self.starts[0]);
             return Ok(());
         }
-        self.gather(plain, scratch)?;
-        let residuals = scratch.iter().map(|&folded| {
-            let distance = ((folded >> 1) as i64) ^ -((folded & 1) as i64);
-            self.centre.wrapping_add(distance << self.shift)
-        });
+        match &self.coded {
+            Coded::Planes { class, place, stride } => {
+                gather(bytes, self.residuals(), (*class, *place, *stride), scratch)?;
+            }
+            Coded::Stream(range) => {
+                let own = bytes.get(range.clone()).ok_or(Malformed("a column ends too early"))?;
+                rans::read(own, self.residuals(), scratch)?;
+            }
+        }
+        let residuals = scratch.iter().map(|&distance| self.centre.wrapping_add(distance << self.shift));
         let [mut int, mut delta] = self.starts;
         match self.predictor {
             ORDER_0 => out.extend(residuals),
@@ -298,50 +320,120 @@ impl Column {
         }
         if self.form.admits(out) { Ok(()) } else { Err(Malformed("a decimal out of range")) }
     }
-
-    /// Puts the residuals together from their planes.
-    fn gather(&self, plain: &[u8], out: &mut Vec<u64>) -> Result<(), Malformed> {
-        let count = self.residuals();
-        let plane = |plane: usize| {
-            let start = self.place + plane * self.stride;
-            plain.get(start..start + count).ok_or(Malformed("a plane ends too early"))
-        };
-        out.clear();
-        if self.class == 0 {
-            out.resize(count, 0);
-            return Ok(());
-        }
-        out.extend(plane(0)?.iter().map(|byte| u64::from(*byte)));
-        for at in 1..self.class {
-            for (value, byte) in out.iter_mut().zip(plane(at)?) {
-                *value |= u64::from(*byte) << (at * 8);
-            }
-        }
-        Ok(())
-    }
 }
 
-/// The descriptions of all columns of a block, and where in it their planes are.
-pub(super) fn read(plain: &[u8], columns: usize, rows: usize) -> Result<Vec<Column>, Malformed> {
+/// Puts residuals together from their planes.
+fn gather(
+    plain: &[u8],
+    count: usize,
+    (class, place, stride): (usize, usize, usize),
+    out: &mut Vec<i64>,
+) -> Result<(), Malformed> {
+    let plane = |plane: usize| {
+        let start = place + plane * stride;
+        plain.get(start..start + count).ok_or(Malformed("a plane ends too early"))
+    };
+    out.clear();
+    out.resize(count, 0);
+    for at in 0..class {
+        for (value, byte) in out.iter_mut().zip(plane(at)?) {
+            *value |= (u64::from(*byte) << (at * 8)) as i64;
+        }
+    }
+    for value in out {
+        let folded = *value as u64;
+        *value = ((folded >> 1) as i64) ^ -((folded & 1) as i64);
+    }
+    Ok(())
+}
+
+/// How a block tells its residuals.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Layout {
+    /// As planes behind the descriptions.
+    Planes,
+    /// As streams of so many bytes together, apart from the descriptions.
+    Streams(usize),
+}
+
+/// The descriptions of all columns of a block, and where their residuals are.
+pub(super) fn read(
+    plain: &[u8],
+    columns: usize,
+    rows: usize,
+    layout: Layout,
+) -> Result<Vec<Column>, Malformed> {
     let mut reader = Reader::new(plain);
     let mut read = Vec::with_capacity(columns);
     for at in 0..columns {
-        let column = Column::read(&mut reader, rows)?;
+        let column = Column::read(&mut reader, rows, layout)?;
         if column.neighbour().is_some_and(|distance| distance > at) {
             return Err(Malformed("a neighbour before the first column"));
         }
         read.push(column);
     }
-    let mut place = plain.len() - reader.rest().len();
+    let place = plain.len() - reader.rest().len();
+    let is_whole = match layout {
+        Layout::Planes => place_planes(&mut read, place) == plain.len(),
+        Layout::Streams(all) => place == plain.len() && place_streams(&mut read) == all,
+    };
+    if is_whole { Ok(read) } else { Err(Malformed("the residuals have another length")) }
+}
+
+/// Where the planes of each column are; they begin at `place`. Gives their end.
+fn place_planes(columns: &mut [Column], mut place: usize) -> usize {
+    let class_of = |column: &Column| if let Coded::Planes { class, .. } = column.coded { class } else { 0 };
     for class in 1..=8 {
-        let of_class = |column: &&mut Column| column.class == class;
-        let stride: usize = read.iter().filter(|column| column.class == class).map(Column::residuals).sum();
+        let of_class = columns.iter().filter(|column| class_of(column) == class);
+        let stride: usize = of_class.map(Column::residuals).sum();
         let mut start = place;
-        for column in read.iter_mut().filter(of_class) {
-            (column.place, column.stride) = (start, stride);
+        for column in columns.iter_mut().filter(|column| class_of(column) == class) {
+            column.coded = Coded::Planes { class, place: start, stride };
             start += column.residuals();
         }
         place += class * stride;
     }
-    if place == plain.len() { Ok(read) } else { Err(Malformed("the planes have another length")) }
+    place
+}
+
+/// Where the stream of each column is. Gives their end.
+fn place_streams(columns: &mut [Column]) -> usize {
+    let mut end = 0usize;
+    for column in columns {
+        if let Coded::Stream(range) = &mut column.coded {
+            let start = end;
+            end = end.saturating_add(range.end);
+            *range = start..end;
+        }
+    }
+    end
+}
+
+/// Blocks of version 1 as they were written, for those who must still read them.
+#[cfg(test)]
+pub(super) mod version_1 {
+    use super::*;
+
+    /// The folded residuals of a column, and bytes of the widest.
+    pub(crate) type Residuals = (u8, Vec<u64>);
+
+    pub(crate) fn put(columns: &[Split], scratch: &mut Scratch, meta: &mut Vec<u8>) -> Residuals {
+        let Some(plan) = describe(columns, scratch, meta) else { return Residuals::default() };
+        let values: Vec<u64> = scratch.best.iter().map(|residual| plan.folded(*residual)).collect();
+        let all = values.iter().fold(0, |all, value| all | value);
+        let class = (64 - all.leading_zeros()).div_ceil(8) as u8;
+        meta.push(class);
+        (class, values)
+    }
+
+    /// Appends the planes of all columns, class after class.
+    pub(crate) fn put_planes(columns: &[Residuals], out: &mut Vec<u8>) {
+        for class in 1..=8u8 {
+            for plane in 0..class {
+                for (_, values) in columns.iter().filter(|(own, _)| *own == class) {
+                    out.extend(values.iter().map(|value| (value >> (plane * 8)) as u8));
+                }
+            }
+        }
+    }
 }

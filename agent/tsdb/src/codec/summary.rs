@@ -93,6 +93,12 @@ impl Summary {
         summary
     }
 
+    /// Whether it is the summary of these cells.
+    #[must_use]
+    pub fn says(&self, cells: &[Cell]) -> bool {
+        self.bits() == Self::of(cells).bits()
+    }
+
     /// Of a column that repeats one value.
     fn uniform(value: f64, count: u32, stale: u32) -> Self {
         let sum = value * f64::from(count);

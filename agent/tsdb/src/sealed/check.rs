@@ -8,8 +8,8 @@ use super::db::{IDENTITY, MANIFEST};
 use super::error::SealedError;
 use super::identity::name_of;
 use super::index::Entry;
-use super::keys::{BlockKey, TAILS, TIMES};
-use super::manifest::{Generation, SealedWindow};
+use super::keys::{BlockKey, SUMMARIES, TAILS, TIMES};
+use super::manifest::Generation;
 use super::store::SealedStore;
 use super::tombstones;
 use crate::archive::{Place, Report};
@@ -18,7 +18,7 @@ use crate::group::Group;
 use crate::layouts::Layouts;
 use crate::run::At;
 use crate::streams::Streams;
-use crate::window::WINDOW_MS;
+use crate::window::{DAY_MS, WINDOW_MS};
 
 impl SealedStore {
     /// Reads everything and tells what is damaged.
@@ -32,11 +32,9 @@ impl SealedStore {
             Ok(reader) => reader,
             Err(error) => return report.fault(Place::Sealed(String::new()), error.to_string()),
         };
-        for window in self.windows() {
-            report.checked.windows += 1;
-            for generation in &window.generations {
-                self.check_generation(&window, generation, &streams, &mut reader, report);
-            }
+        report.checked.windows += self.windows().len() as u64;
+        for (start, generation) in self.generations() {
+            self.check_generation(start, &generation, &streams, &mut reader, report);
         }
     }
 
@@ -80,13 +78,13 @@ impl SealedStore {
 
     fn check_generation(
         &self,
-        window: &SealedWindow,
+        start: i64,
         generation: &Generation,
         streams: &Streams,
         reader: &mut BlockReader,
         report: &mut Report<'_>,
     ) {
-        let (start, number) = (window.start, generation.number);
+        let number = generation.number;
         let before = (report.checked.faults, report.checked.samples);
         report.checked.values += 1;
         let index = match self.index(start, generation) {
@@ -131,7 +129,8 @@ impl SealedStore {
         for part in 0..entry.parts {
             report.checked.values += 1;
             let rows = self.rows_of(key.window, generation, key.group, part, group);
-            let rows = rows.and_then(|rows| in_order(&rows, key.window).map(|()| rows.len()));
+            let long = if key.is_day() { DAY_MS } else { WINDOW_MS };
+            let rows = rows.and_then(|rows| in_order(&rows, key.window, long).map(|()| rows.len()));
             match &rows {
                 Ok(rows) => count += *rows as u64,
                 Err(error) => report.fault(BlockKey { sub: TIMES, part, ..key }.place(), error.to_string()),
@@ -144,11 +143,22 @@ impl SealedStore {
                     Ok(samples) => report.checked.samples += samples,
                     Err(error) => report.fault(key.place(), error.to_string()),
                 }
+                if key.is_day() {
+                    report.checked.values += 1;
+                    if let Err(error) = self.check_summaries(&key, group, columns, reader) {
+                        report.fault(BlockKey { sub: SUMMARIES + sub, ..key }.place(), error.to_string());
+                    }
+                }
             }
         }
         if entry.tails {
             report.checked.values += 1;
-            if let Err(error) = self.tails_of(key.window, generation, key.group, group) {
+            let tails = if key.is_day() {
+                self.day_tails(key.window, generation, key.group, group).map(drop)
+            } else {
+                self.tails_of(key.window, generation, key.group, group).map(drop)
+            };
+            if let Err(error) = tails {
                 report.fault(BlockKey { sub: TAILS, ..key }.place(), error.to_string());
             }
         }
@@ -184,6 +194,40 @@ impl SealedStore {
     }
 }
 
+impl SealedStore {
+    /// That the summaries of a day's block say what its columns are, window by window.
+    fn check_summaries(
+        &self,
+        key: &BlockKey,
+        group: &Group,
+        count: usize,
+        reader: &mut BlockReader,
+    ) -> Result<(), SealedError> {
+        let found = self.summaries_of(key, group)?;
+        let value = self.value(key, name_of(group, key))?;
+        let block = Block::parse(&value)?;
+        let rows: usize = found.stretches.iter().map(|stretch| stretch.rows).sum();
+        if found.columns.len() != count || rows != block.rows() {
+            return Err(SealedError::Malformed("summaries of another size"));
+        }
+        let mut columns = reader.open(&block)?;
+        let mut cells = Vec::new();
+        for (column, summaries) in found.columns.iter().enumerate() {
+            cells.clear();
+            columns.cells(column, &mut cells)?;
+            let mut from = 0;
+            for (stretch, summary) in found.stretches.iter().zip(summaries) {
+                let own = cells.get(from..from + stretch.rows).unwrap_or_default();
+                from += stretch.rows;
+                if !summary.says(own) {
+                    return Err(SealedError::Malformed("a summary of other samples"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl BlockKey {
     fn place(self) -> Place {
         let Self { window, generation, group, sub, part } = self;
@@ -192,8 +236,8 @@ impl BlockKey {
 }
 
 /// Rows are in order of time, then of sequence, and inside their window.
-fn in_order(rows: &[At], window: i64) -> Result<(), SealedError> {
-    let is_inside = |at: &At| (window..window.saturating_add(WINDOW_MS)).contains(&at.timestamp);
+fn in_order(rows: &[At], window: i64, long: i64) -> Result<(), SealedError> {
+    let is_inside = |at: &At| (window..window.saturating_add(long)).contains(&at.timestamp);
     if !rows.iter().all(is_inside) {
         return Err(SealedError::Malformed("a row outside of its window"));
     }

@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) last: i64,
     /// Whether rows may still build on some of it.
     pub(crate) tails: bool,
+    /// In a day's index: which of the day's windows it has rows in, from the lowest bit on.
+    pub(crate) windows: u16,
 }
 
 impl Index {
@@ -31,7 +33,8 @@ impl Index {
         self.0.binary_search_by_key(&group, |entry| entry.group).ok().map(|at| &self.0[at])
     }
 
-    pub(crate) fn put(&self, window: i64) -> Vec<u8> {
+    /// Of a generation of the window, or of the day, that starts at `window`.
+    pub(crate) fn put(&self, window: i64, is_day: bool) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, self.0.len() as u64);
         let mut before = 0;
@@ -39,13 +42,17 @@ impl Index {
             put_varint(&mut out, u64::from(entry.group - before));
             before = entry.group;
             put_varint(&mut out, u64::from(entry.parts) << 1 | u64::from(entry.tails));
+            if is_day {
+                put_varint(&mut out, u64::from(entry.windows));
+            }
             put_zigzag(&mut out, entry.first.wrapping_sub(window));
             put_zigzag(&mut out, entry.last.wrapping_sub(entry.first));
         }
         checked(out)
     }
 
-    pub(crate) fn read(window: i64, bytes: &[u8]) -> Result<Self, Malformed> {
+    /// What `put` wrote for the same.
+    pub(crate) fn read(window: i64, is_day: bool, bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(unchecked(bytes)?);
         let mut entries: Vec<Entry> = Vec::new();
         for _ in 0..reader.count()? {
@@ -56,9 +63,11 @@ impl Index {
             let parts = reader.varint()?;
             let tails = parts & 1 == 1;
             let parts = u16::try_from(parts >> 1).map_err(|_| Malformed("too many parts"))?;
+            let windows = if is_day { reader.varint()? } else { 0 };
+            let windows = u16::try_from(windows).map_err(|_| Malformed("more windows than a day has"))?;
             let first = window.wrapping_add(reader.zigzag()?);
             let last = first.wrapping_add(reader.zigzag()?);
-            entries.push(Entry { group, parts, first, last, tails });
+            entries.push(Entry { group, parts, first, last, tails, windows });
         }
         if reader.is_empty() { Ok(Self(entries)) } else { Err(Malformed("bytes after the last group")) }
     }
@@ -136,6 +145,30 @@ pub(crate) fn read_tails(bytes: &[u8], slots: usize) -> Result<Vec<Tail>, Malfor
     if reader.is_empty() { Ok(tails) } else { Err(Malformed("bytes after the last row")) }
 }
 
+/// The same of each of a day's windows that has any: which window, and its rows.
+pub(crate) fn put_day_tails(windows: &[(u8, Vec<Tail>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, windows.len() as u64);
+    for (window, tails) in windows {
+        let tails = put_tails(tails);
+        out.push(*window);
+        put_varint(&mut out, tails.len() as u64);
+        out.extend_from_slice(&tails);
+    }
+    checked(out)
+}
+
+pub(crate) fn read_day_tails(bytes: &[u8], slots: usize) -> Result<Vec<(u8, Vec<Tail>)>, Malformed> {
+    let mut reader = Reader::new(unchecked(bytes)?);
+    let mut windows = Vec::new();
+    for _ in 0..reader.count()? {
+        let window = reader.byte()?;
+        let length = reader.count()?;
+        windows.push((window, read_tails(reader.take(length)?, slots)?));
+    }
+    if reader.is_empty() { Ok(windows) } else { Err(Malformed("bytes after the last window")) }
+}
+
 /// Bytes with their CRC32C behind them.
 fn checked(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
@@ -167,16 +200,22 @@ mod tests {
 
         #[test]
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = (Index::read(0, &checked(bytes.clone())), read_tails(&checked(bytes.clone()), 3), read_rows(&bytes));
+            let whole = checked(bytes.clone());
+            let _ = (Index::read(0, false, &whole), Index::read(0, true, &whole));
+            let _ = (read_tails(&whole, 3), read_day_tails(&whole, 3), read_rows(&bytes));
         }
     }
 
     #[test]
     fn an_index_and_tails_come_back() {
-        let entry = |group, parts, tails| Entry { group, parts, first: 7_200_001, last: 9_000_000, tails };
-        let index = Index(vec![entry(1, 1, false), entry(2, 3, true), entry(u32::MAX - 1, 1, true)]);
-        assert_eq!(Index::read(7_200_000, &index.put(7_200_000)), Ok(index.clone()));
-        assert_eq!(index.find(2), Some(&index.0[1]));
+        for is_day in [false, true] {
+            let windows = if is_day { 0x803 } else { 0 };
+            let entry =
+                |group, parts, tails| Entry { group, parts, first: 7_200_001, last: 9_000_000, tails, windows };
+            let index = Index(vec![entry(1, 1, false), entry(2, 3, true), entry(u32::MAX - 1, 1, true)]);
+            assert_eq!(Index::read(7_200_000, is_day, &index.put(7_200_000, is_day)), Ok(index.clone()));
+            assert_eq!(index.find(2), Some(&index.0[1]));
+        }
         let mut row = RowState::empty(4);
         let value = |mantissa| Cell::Value(Number::Decimal { mantissa, exponent: 2 });
         row.encode_next(true, 0, 1_000, &[value(5), value(7), Cell::Stale, Cell::Absent], &mut Vec::new());
@@ -189,6 +228,10 @@ mod tests {
         );
         let tail = Tail { row, sequence: (77, 3) };
         let read = read_tails(&put_tails(std::slice::from_ref(&tail)), 4).expect("whole");
-        assert_eq!((read[0].row.clone(), read[0].sequence), (tail.row, tail.sequence));
+        assert_eq!((read[0].row.clone(), read[0].sequence), (tail.row.clone(), tail.sequence));
+        let day = [(0, vec![tail]), (11, Vec::new())];
+        let read = read_day_tails(&put_day_tails(&day), 4).expect("whole");
+        assert_eq!(read.iter().map(|(window, tails)| (*window, tails.len())).collect::<Vec<_>>(), [(0, 1), (11, 0)]);
+        assert_eq!(read[0].1[0].row, day[0].1[0].row);
     }
 }

@@ -1,10 +1,14 @@
 //! Keys of sealed data in RocksDB (FORMAT.md). Numbers are big-endian, so that a window's, a generation's and a
 //! group's keys each lie side by side, in the order in which they are written.
 
-use crate::window::WINDOW_MS;
+use crate::window::{WINDOW_MS, day_of};
 
 /// Stands for a generation's index, which is no group's.
 pub(crate) const INDEX: u32 = u32::MAX;
+/// Set in the number of a generation that holds a day: its keys begin with the day's first window.
+pub(crate) const DAY: u32 = 1 << 31;
+/// From here on sub-blocks are summaries: of columns from 64 × what is above it on.
+pub(crate) const SUMMARIES: u16 = 1 << 15;
 /// Stands for the rows that others may still build on.
 pub(crate) const TAILS: u16 = u16::MAX - 1;
 /// Stands for when the rows were, and where they came from.
@@ -26,14 +30,20 @@ pub(crate) struct BlockKey {
 impl BlockKey {
     pub(crate) const LEN: usize = 20;
 
-    /// The first of a generation's keys.
+    /// The first of a generation's keys; of one that holds a day `window` may be any window of it.
     pub(crate) fn first(window: i64, generation: u32) -> Self {
+        let window = if generation & DAY == 0 { window } else { day_of(window) };
         Self { window, generation, group: 0, sub: 0, part: 0 }
     }
 
     /// The key of a generation's index, its last.
     pub(crate) fn index(window: i64, generation: u32) -> Self {
         Self { group: INDEX, ..Self::first(window, generation) }
+    }
+
+    /// Whether it names a value of a day.
+    pub(crate) fn is_day(&self) -> bool {
+        self.generation & DAY != 0
     }
 
     pub(crate) fn bytes(&self) -> [u8; Self::LEN] {

@@ -8,8 +8,10 @@ use parking_lot::Mutex;
 use storage::{IntervalSet, StreamId};
 
 use super::index::Index;
+use super::keys::DAY;
 use crate::bytes::{Malformed, Reader, put_varint};
 use crate::record;
+use crate::window::day_of;
 
 /// One set of blocks of a window, written at once.
 #[derive(Debug, Default)]
@@ -29,14 +31,45 @@ pub(crate) struct SealedWindow {
     pub(crate) start: i64,
     /// In order of number: later ones hold frames that came later.
     pub(crate) generations: Vec<Arc<Generation>>,
+    /// What holds the other rows, those of the whole day among them; the day's other windows have the same.
+    pub(crate) day: Option<Arc<Generation>>,
     /// The frames whose rows are all in the blocks.
     pub(crate) frames: HashMap<StreamId, IntervalSet>,
 }
 
+impl Generation {
+    /// Its place among all generations, windows' and days' alike.
+    pub(crate) fn order(&self) -> u32 {
+        self.number & !DAY
+    }
+
+    /// Whether it holds a day.
+    pub(crate) fn is_day(&self) -> bool {
+        self.number & DAY != 0
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, u64::from(self.order()));
+        put_varint(out, self.rows);
+        put_varint(out, self.samples);
+        put_varint(out, self.bytes);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let number = small(reader)?;
+        if number & DAY != 0 {
+            return Err(Malformed("a generation's number out of range"));
+        }
+        let (rows, samples, bytes) = (reader.varint()?, reader.varint()?, reader.varint()?);
+        Ok(Self { number, rows, samples, bytes, index: Mutex::default() })
+    }
+}
+
 impl SealedWindow {
-    /// Number of its newest generation; 0 when it has none.
+    /// Number of its newest generation, its day's among them; 0 when it has none.
     pub(crate) fn newest(&self) -> u64 {
-        self.generations.iter().map(|generation| u64::from(generation.number)).max().unwrap_or(0)
+        let all = self.generations.iter().chain(&self.day);
+        all.map(|generation| u64::from(generation.order())).max().unwrap_or(0)
     }
 
     /// Whether a frame is in the blocks.
@@ -52,20 +85,26 @@ impl SealedWindow {
         }
     }
 
-    /// Bytes of its files.
+    /// Number of its day, where it has one.
+    pub(crate) fn day_number(&self) -> Option<u32> {
+        self.day.as_ref().map(|day| day.number)
+    }
+
+    /// Its day as one that is read by itself: of the day's start, with the day's rows and no others.
+    pub(crate) fn as_day(&self) -> Option<Self> {
+        let day = self.day.as_ref()?;
+        Some(Self { start: day_of(self.start), generations: vec![Arc::clone(day)], ..Self::default() })
+    }
+
+    /// Bytes of its own files, which its day is not.
     pub(crate) fn bytes(&self) -> u64 {
         self.generations.iter().map(|generation| generation.bytes).sum()
     }
 
     pub(crate) fn put(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        let mut out = vec![if self.day.is_some() { VERSION_DAY } else { VERSION }];
         put_varint(&mut out, self.generations.len() as u64);
-        for generation in &self.generations {
-            put_varint(&mut out, u64::from(generation.number));
-            put_varint(&mut out, generation.rows);
-            put_varint(&mut out, generation.samples);
-            put_varint(&mut out, generation.bytes);
-        }
+        self.generations.iter().chain(&self.day).for_each(|generation| generation.put(&mut out));
         let mut frames: Vec<_> = self.frames.iter().collect();
         frames.sort_by_key(|(stream, _)| *stream);
         put_varint(&mut out, frames.len() as u64);
@@ -78,15 +117,17 @@ impl SealedWindow {
 
     pub(crate) fn read(start: i64, bytes: &[u8]) -> Result<Self, Malformed> {
         record::whole(bytes, |reader| {
-            if reader.byte()? != VERSION {
+            let version = reader.byte()?;
+            if version != VERSION && version != VERSION_DAY {
                 return Err(Malformed("a manifest of a version that is not known here"));
             }
             let mut window = Self { start, ..Self::default() };
             for _ in 0..reader.count()? {
-                let number = small(reader)?;
-                let (rows, samples, bytes) = (reader.varint()?, reader.varint()?, reader.varint()?);
-                let index = Mutex::default();
-                window.generations.push(Arc::new(Generation { number, rows, samples, bytes, index }));
+                window.generations.push(Arc::new(Generation::read(reader)?));
+            }
+            if version == VERSION_DAY {
+                let day = Generation::read(reader)?;
+                window.day = Some(Arc::new(Generation { number: day.number | DAY, ..day }));
             }
             for _ in 0..reader.count()? {
                 let stream = record::id(reader)?;
@@ -98,6 +139,8 @@ impl SealedWindow {
 }
 
 const VERSION: u8 = 1;
+/// Of one whose rows are in a day.
+const VERSION_DAY: u8 = 2;
 
 /// A number of 32 bits.
 pub(crate) fn small(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
@@ -116,9 +159,10 @@ mod tests {
         let stream = |epoch| StreamId { agent: "n".into(), epoch: Epoch(epoch) };
         let generation =
             |number| Generation { number, rows: 480, samples: 1 << 33, bytes: 77, ..Default::default() };
-        let window = SealedWindow {
+        let mut window = SealedWindow {
             start: 7_200_000,
             generations: vec![Arc::new(generation(1)), Arc::new(generation(7))],
+            day: None,
             frames: [(stream(1), IntervalSet::from_iter([1..=9, 12..=12])), (stream(2), IntervalSet::new())]
                 .into(),
         };
@@ -128,6 +172,12 @@ mod tests {
         assert!(read.has(&stream(1), 12) && !read.has(&stream(1), 10) && !read.has(&stream(3), 1));
         assert!(read.has_all(&stream(1), &IntervalSet::from_iter([2..=9])));
         assert!(!read.has_all(&stream(2), &IntervalSet::from_iter([2..=2])));
+        assert_eq!(read.newest(), 7);
+        window.day = Some(Arc::new(generation(9 | DAY)));
+        let read = SealedWindow::read(window.start, &window.put()).expect("whole");
+        assert_eq!(read.put(), window.put());
+        assert!(read.newest() == 9 && read.day.as_ref().is_some_and(|day| day.is_day()));
+        assert_eq!(read.as_day().map(|day| (day.start, day.generations.len())), Some((0, 1)));
     }
 
     proptest! {

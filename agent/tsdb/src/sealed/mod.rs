@@ -1,11 +1,14 @@
 //! Sealed windows: what left the head, as blocks in RocksDB. Nothing here knows the log; the store decides what
 //! is sealed and when (`seal`), and merges what it reads here with what only the log has (`query`).
 //!
+//! The windows of a day that is past become one: a generation of the day, which takes the place of theirs.
+//!
 //! A window's blocks come in generations, one file each: frames that arrive late make another one, and several
 //! are folded into one. Readers see what the manifest lists. A window, or a generation, leaves the manifest
 //! first; its file goes when the last reader has.
 
 mod check;
+mod day;
 mod db;
 mod error;
 mod identity;
@@ -18,7 +21,7 @@ mod tombstones;
 mod write;
 
 pub(crate) use error::SealedError;
-pub(crate) use manifest::SealedWindow;
+pub(crate) use manifest::{Generation, SealedWindow};
 pub(crate) use read::SealedReader;
 pub(crate) use store::{Loss, SealedStore, Vault};
 pub(crate) use tombstones::Deletion;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use storage::TimeRange;
 
+use super::day::has_rows_in;
 use super::error::SealedError;
 use super::identity::name_of;
 use super::index::Entry;
@@ -20,7 +21,7 @@ use crate::state::State;
 
 /// Reads one window, keeping its memory from block to block.
 pub(crate) struct SealedReader<'a> {
-    store: &'a SealedStore,
+    pub(super) store: &'a SealedStore,
     window: &'a SealedWindow,
     blocks: BlockReader,
     values: Values,
@@ -30,7 +31,7 @@ pub(crate) struct SealedReader<'a> {
 pub(crate) struct Place {
     pub(crate) group: Arc<Group>,
     generation: Arc<Generation>,
-    entry: Entry,
+    pub(super) entry: Entry,
 }
 
 impl<'a> SealedReader<'a> {
@@ -56,7 +57,9 @@ impl<'a> SealedReader<'a> {
                 }
             };
             for entry in &index.0 {
-                if !range.overlaps(&TimeRange { start: entry.first, end: entry.last }) {
+                if !range.overlaps(&TimeRange { start: entry.first, end: entry.last })
+                    || (generation.is_day() && !has_rows_in(entry, start, range))
+                {
                     continue;
                 }
                 let group = self.store.group(entry.group, &state.read());
@@ -134,7 +137,7 @@ impl<'a> SealedReader<'a> {
         Ok(())
     }
 
-    /// Tells how many samples slots of a group, in order, have in the window: nothing is decompressed.
+    /// Tells how many samples slots of a group, in order, have in the window or day: nothing is decompressed.
     pub(crate) fn counts(&self, place: &Place, slots: &[u32], mut give: impl FnMut(u32, u64)) {
         for part in 0..place.entry.parts {
             for wanted in slots.chunk_by(|a, b| a / COLUMNS == b / COLUMNS) {
@@ -192,18 +195,19 @@ impl<'a> SealedReader<'a> {
         Ok(found)
     }
 
-    fn key(&self, place: &Place, sub: u16, part: u16) -> BlockKey {
+    pub(super) fn key(&self, place: &Place, sub: u16, part: u16) -> BlockKey {
         let Generation { number, .. } = *place.generation;
-        BlockKey { window: self.window.start, generation: number, group: place.entry.group, sub, part }
+        let first = BlockKey::first(self.window.start, number);
+        BlockKey { group: place.entry.group, sub, part, ..first }
     }
 
-    fn note(&self, key: BlockKey, error: &SealedError) {
+    pub(super) fn note(&self, key: BlockKey, error: &SealedError) {
         self.store.note_damage(key, self.window.start, &error.to_string());
     }
 }
 
 /// Columns of a block.
-const COLUMNS: u32 = Block::COLUMNS_MAX as u32;
+pub(super) const COLUMNS: u32 = Block::COLUMNS_MAX as u32;
 
 impl SealedStore {
     /// A group by its number.
@@ -242,6 +246,6 @@ impl SealedStore {
                 }
             }
         }
-        Vec::new()
+        self.tails_in_day(window, number, group)
     }
 }

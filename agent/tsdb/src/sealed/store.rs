@@ -13,11 +13,11 @@ use super::db::{self, BLOCKS, MANIFEST};
 use super::error::SealedError;
 use super::identity::{self, Identity};
 use super::index::Index;
-use super::keys::{BlockKey, window_key, window_start};
+use super::keys::{BlockKey, DAY, window_key, window_start};
 use super::manifest::{Generation, SealedWindow};
 use super::tombstones::Deletion;
 use crate::metrics::Metrics;
-use crate::window::WINDOW_MS;
+use crate::window::{DAY_MS, WINDOW_MS};
 
 /// Damaged places that are remembered, at most.
 const DAMAGE_MAX: usize = 1_000;
@@ -49,11 +49,13 @@ pub(crate) struct SealedStore {
     /// Where files are written before they are ingested.
     pub(super) staging: PathBuf,
     pub(super) identity: Identity,
-    windows: RwLock<BTreeMap<i64, Arc<SealedWindow>>>,
+    pub(super) windows: RwLock<BTreeMap<i64, Arc<SealedWindow>>>,
     floor: Mutex<i64>,
     next_generation: Mutex<u32>,
+    /// Held by whoever changes the manifest's windows.
+    pub(super) changing: Mutex<()>,
     /// Out of the manifest; their files go when nobody reads them.
-    gone: Mutex<Vec<(i64, Arc<Generation>)>>,
+    pub(super) gone: Mutex<Vec<(i64, Arc<Generation>)>>,
     damage: Mutex<BTreeMap<BlockKey, Gap>>,
     pub(super) deletions: RwLock<Arc<Vec<Deletion>>>,
     metrics: Metrics,
@@ -181,6 +183,7 @@ impl SealedStore {
             staging,
             identity,
             windows: RwLock::default(),
+            changing: Mutex::default(),
             floor: Mutex::new(i64::MIN),
             next_generation: Mutex::new(1),
             gone: Mutex::default(),
@@ -192,6 +195,7 @@ impl SealedStore {
 
     fn read_manifest(&self) -> Result<(), SealedError> {
         let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
+        let mut days: BTreeMap<u32, Arc<Generation>> = BTreeMap::new();
         for entry in self.db.iterator_cf(&family, IteratorMode::Start) {
             let (key, value) = entry?;
             if *key == *FLOOR {
@@ -200,10 +204,12 @@ impl SealedStore {
             let Some((&WINDOW, number)) = key.split_first() else { continue };
             let Some(start) = window_start(number) else { continue };
             match SealedWindow::read(start, &value) {
-                Ok(window) => {
-                    let last = window.generations.iter().map(|generation| generation.number).max();
+                Ok(mut window) => {
+                    // All windows of a day have the same one.
+                    window.day = window.day.map(|day| Arc::clone(days.entry(day.number).or_insert(day)));
+                    let last = u32::try_from(window.newest()).unwrap_or(0);
                     let mut next = self.next_generation.lock();
-                    *next = (*next).max(last.unwrap_or(0).saturating_add(1));
+                    *next = (*next).max(last.saturating_add(1));
                     self.windows.write().insert(start, Arc::new(window));
                 }
                 Err(error) => self.note_damage(BlockKey::first(start, 0), start, &error.to_string()),
@@ -214,13 +220,8 @@ impl SealedStore {
 
     /// Removes files that no manifest names: those of a sealing that was not finished.
     fn drop_strangers(&self) {
-        let known: BTreeSet<(i64, u32)> = {
-            let windows = self.windows.read();
-            let all = windows.values().flat_map(|window| {
-                window.generations.iter().map(|generation| (window.start, generation.number))
-            });
-            all.collect()
-        };
+        let known: BTreeSet<(i64, u32)> =
+            self.generations().iter().map(|(start, generation)| (*start, generation.number)).collect();
         let unreadable: BTreeSet<i64> = self.damage.lock().keys().map(|key| key.window).collect();
         let files = match self.db.live_files() {
             Ok(files) => files,
@@ -229,16 +230,17 @@ impl SealedStore {
         for file in files.iter().filter(|file| file.column_family_name == BLOCKS) {
             let Some(first) = file.start_key.as_deref().and_then(BlockKey::read) else { continue };
             let mut next = self.next_generation.lock();
-            *next = (*next).max(first.generation.saturating_add(1));
+            *next = (*next).max((first.generation & !DAY).saturating_add(1));
             drop(next);
-            if !known.contains(&(first.window, first.generation)) && !unreadable.contains(&first.window) {
+            let is_of = |start: &i64| BlockKey::first(*start, first.generation).window == first.window;
+            if !known.contains(&(first.window, first.generation)) && !unreadable.iter().any(is_of) {
                 self.delete_files(first.window, first.generation);
             }
         }
     }
 
     /// Its windows in order.
-    pub(super) fn windows(&self) -> Vec<Arc<SealedWindow>> {
+    pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.windows.read().values().cloned().collect()
     }
 
@@ -276,16 +278,30 @@ impl SealedStore {
 
     /// Puts a window into the manifest, synced, in place of what was there.
     pub(crate) fn publish(&self, window: SealedWindow) -> Result<(), SealedError> {
+        let _one = self.changing.lock();
+        self.publish_all(vec![window])
+    }
+
+    /// The same for several windows: all of them, or none. The caller holds `changing`.
+    pub(super) fn publish_all(&self, windows: Vec<SealedWindow>) -> Result<(), SealedError> {
         let mut batch = WriteBatch::default();
-        self.put_window(&mut batch, window.start, Some(&window))?;
+        for window in &windows {
+            self.put_window(&mut batch, window.start, Some(window))?;
+        }
         self.write(batch)?;
-        let start = window.start;
-        let kept: BTreeSet<u32> = window.generations.iter().map(|generation| generation.number).collect();
-        let before = self.windows.write().insert(start, Arc::new(window));
-        let before = before.iter().flat_map(|window| &window.generations);
-        let left = before.filter(|generation| !kept.contains(&generation.number));
-        self.gone.lock().extend(left.map(|generation| (start, Arc::clone(generation))));
+        let before = self.generations();
+        let mut all = self.windows.write();
+        all.extend(windows.into_iter().map(|window| (window.start, Arc::new(window))));
+        drop(all);
+        self.let_go(before);
         Ok(())
+    }
+
+    /// Those of some generations that the manifest does not name any more go when their last reader has.
+    fn let_go(&self, before: Vec<(i64, Arc<Generation>)>) {
+        let kept: BTreeSet<u32> = self.generations().iter().map(|(_, generation)| generation.number).collect();
+        let left = before.into_iter().filter(|(_, generation)| !kept.contains(&generation.number));
+        self.gone.lock().extend(left);
     }
 
     /// Takes windows out of the manifest, synced, and raises the floor above them.
@@ -296,6 +312,7 @@ impl SealedStore {
 
     /// The same for a floor below which there may be no window at all.
     pub(crate) fn raise_floor(&self, floor: i64, starts: &[i64]) -> Result<(), SealedError> {
+        let _one = self.changing.lock();
         let floor = floor.max(*self.floor.lock());
         let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
         let mut batch = WriteBatch::default();
@@ -305,13 +322,10 @@ impl SealedStore {
         }
         self.write(batch)?;
         *self.floor.lock() = floor;
-        for start in starts {
-            let Some(window) = self.windows.write().remove(start) else { continue };
-            self.gone
-                .lock()
-                .extend(window.generations.iter().map(|generation| (*start, Arc::clone(generation))));
-        }
-        self.damage.lock().retain(|key, _| key.window >= floor);
+        let before = self.generations();
+        self.windows.write().retain(|start, _| !starts.contains(start));
+        self.let_go(before);
+        self.damage.lock().retain(|key, gap| key.window >= floor || (key.is_day() && gap.end >= floor));
         Ok(())
     }
 
@@ -352,12 +366,12 @@ impl SealedStore {
         for (start, generation) in free {
             self.delete_files(start, generation.number);
         }
-        let windows: Vec<_> = self.windows.read().values().cloned().collect();
-        for generation in windows.iter().flat_map(|window| &window.generations) {
-            *generation.index.lock() = None;
-        }
-        self.metrics.sealed_windows.set(windows.len() as i64);
-        self.metrics.sealed_bytes.set(windows.iter().map(|window| window.bytes()).sum::<u64>() as i64);
+        let all = self.generations();
+        all.iter().for_each(|(_, generation)| *generation.index.lock() = None);
+        self.metrics.sealed_windows.set(self.windows.read().len() as i64);
+        let days = all.iter().filter(|(_, generation)| generation.is_day());
+        self.metrics.compactions.days.set(days.count() as i64);
+        self.metrics.sealed_bytes.set(all.iter().map(|(_, generation)| generation.bytes).sum::<u64>() as i64);
         self.metrics.sealed_cache_bytes.set(self.cache.get_usage() as i64);
     }
 
@@ -371,7 +385,7 @@ impl SealedStore {
             let mut keys = files
                 .filter(|file| file.column_family_name == BLOCKS)
                 .filter_map(|file| BlockKey::read(file.start_key.as_deref()?));
-            keys.any(|key| (key.window, key.generation) == (window, generation))
+            keys.any(|key| (key.window, key.generation) == (first.window, generation))
         };
         let deleted = self.db.delete_file_in_range_cf(&family, first.bytes(), last.bytes()).and_then(|()| {
             // After a repair files may be where they are not dropped whole.
@@ -407,7 +421,7 @@ impl SealedStore {
         }
         let key = BlockKey::index(window, generation.number);
         let value = self.value(&key, identity::name_of_index(&key))?;
-        let index = Arc::new(Index::read(window, &value)?);
+        let index = Arc::new(Index::read(key.window, key.is_day(), &value)?);
         *kept = Some(Arc::clone(&index));
         Ok(index)
     }
@@ -422,12 +436,18 @@ impl SealedStore {
         let BlockKey { generation, group, sub, part, .. } = key;
         tracing::error!(window = start, generation, group, sub, part, why, "sealed data is damaged");
         let why = format!("sealed data of group {group}, generation {generation}, is damaged: {why}");
-        damage.insert(key, Gap { start, end: start.saturating_add(WINDOW_MS - 1), why });
+        let (start, long) = if key.is_day() { (key.window, DAY_MS) } else { (start, WINDOW_MS) };
+        damage.insert(key, Gap { start, end: start.saturating_add(long - 1), why });
     }
 
-    /// Whether a window has damage that is known.
+    /// Whether a window, or its day, has damage that is known.
     pub(crate) fn is_damaged(&self, start: i64) -> bool {
-        let (first, last) = (BlockKey::first(start, 0), BlockKey::first(start.saturating_add(WINDOW_MS), 0));
-        self.damage.lock().range(first..last).next().is_some()
+        let damage = self.damage.lock();
+        let any = |first, window: i64| {
+            let behind = BlockKey::first(window.saturating_add(WINDOW_MS), 0);
+            damage.range(first..behind).next().is_some()
+        };
+        let day = BlockKey::first(start, DAY);
+        any(BlockKey::first(start, 0), start) || any(day, day.window)
     }
 }

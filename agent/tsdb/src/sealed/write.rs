@@ -1,4 +1,4 @@
-//! Sealing one window: its groups, one after the other, are turned from rows into blocks in one file, which is
+//! Sealing one window, or the windows of a day as one: the groups, one after the other, are turned from rows into blocks in one file, which is
 //! then ingested. Memory holds one group's columns, 64 at a time, and never a window.
 
 use std::collections::BTreeMap;
@@ -11,15 +11,16 @@ use storage::{Cell, TimeRange};
 use super::error::SealedError;
 use super::identity::{name_of, name_of_index};
 use super::index::{Entry, Index, put_rows, put_tails, read_rows, read_tails};
-use super::keys::{BlockKey, TAILS, TIMES};
-use super::manifest::{Generation, SealedWindow};
+use super::day::Day;
+use super::keys::{BlockKey, DAY, TAILS, TIMES};
+use super::manifest::Generation;
 use super::store::SealedStore;
 use crate::codec::{Block, BlockBuilder, BlockReader};
 use crate::group::Group;
 use crate::rows::Tail;
 use crate::run::At;
 use crate::spill::Sealed;
-use crate::window::{SharedRows, WINDOW_MS};
+use crate::window::{DAY_MS, SharedRows, WINDOW_MS};
 
 /// Rows of a block, at most: a group of more has several parts.
 const PART_ROWS: usize = 8_192;
@@ -35,22 +36,35 @@ pub(crate) struct GroupInput {
 /// One sealing.
 pub(crate) struct Sealing<'a> {
     pub(crate) store: &'a SealedStore,
-    /// Start of the window.
+    /// Start of the window, or of the day.
     pub(crate) start: i64,
-    /// Its generations, to become one with what is new.
-    pub(crate) fold: Option<&'a SealedWindow>,
+    /// Whether what is written is a day.
+    pub(crate) is_day: bool,
+    /// Generations that become one with what is new, each with the start of its window; of one window in order of
+    /// number, a day first.
+    pub(crate) fold: Vec<(i64, Arc<Generation>)>,
     /// The group of a number.
     pub(crate) resolve: &'a dyn Fn(u32) -> Result<Arc<Group>, SealedError>,
-    /// Whether the store is being closed.
+    /// Whether the store is being closed; asked before each block.
     pub(crate) stopped: &'a dyn Fn() -> bool,
 }
 
 /// A group on its way into the file.
+#[derive(Default)]
 struct Job {
-    group: Arc<Group>,
+    /// Where it has something new.
+    group: Option<Arc<Group>>,
     rows: Option<SharedRows>,
     tails: Option<Vec<Tail>>,
-    old: Vec<(Arc<Generation>, Entry)>,
+    old: Vec<Old>,
+}
+
+/// What a generation has of a group.
+pub(super) struct Old {
+    /// Start of the generation's window.
+    pub(super) start: i64,
+    pub(super) generation: Arc<Generation>,
+    pub(super) entry: Entry,
 }
 
 /// Some rows, and where their cells are.
@@ -61,11 +75,12 @@ struct Piece {
 
 enum Cells {
     Tile(Arc<Sealed>),
-    Block(Arc<Generation>, u16),
+    /// Under such keys, of each group and sub-block.
+    Block(BlockKey),
 }
 
 /// A row's time and sequence, its piece, and its place there.
-type Row = (i64, (u64, u32), u32, u32);
+pub(super) type Row = (i64, (u64, u32), u32, u32);
 
 /// A row's place in the block, and in its piece.
 type Move = (u32, u32);
@@ -74,7 +89,7 @@ impl Sealing<'_> {
     /// Writes a generation of these groups, and ingests it; none where there is no row.
     pub(crate) fn write(&self, groups: Vec<GroupInput>) -> Result<Option<Generation>, SealedError> {
         let jobs = self.jobs(groups)?;
-        let number = self.store.new_generation();
+        let number = self.store.new_generation() | if self.is_day { DAY } else { 0 };
         let file = self.store.staging.join(format!("{number:08}.sst"));
         let written = self.write_file(number, jobs, &file);
         let ingested = match written {
@@ -90,22 +105,16 @@ impl Sealing<'_> {
         let names: Vec<_> = groups.iter().map(|input| Arc::clone(&input.group)).collect();
         let numbers = self.store.identity.numbers(&self.store.db, &names)?;
         let job = |input: GroupInput| Job {
-            group: input.group,
+            group: Some(input.group),
             rows: Some(input.rows),
             tails: Some(input.tails),
             old: Vec::new(),
         };
         let mut jobs: BTreeMap<u32, Job> = numbers.into_iter().zip(groups.into_iter().map(job)).collect();
-        for generation in self.fold.iter().flat_map(|window| &window.generations) {
-            for entry in &self.store.index(self.start, generation)?.0 {
-                let job = match jobs.entry(entry.group) {
-                    std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(new) => {
-                        let group = (self.resolve)(entry.group)?;
-                        new.insert(Job { group, rows: None, tails: None, old: Vec::new() })
-                    }
-                };
-                job.old.push((Arc::clone(generation), *entry));
+        for (start, generation) in &self.fold {
+            for entry in &self.store.index(*start, generation)?.0 {
+                let generation = Arc::clone(generation);
+                jobs.entry(entry.group).or_default().old.push(Old { start: *start, generation, entry: *entry });
             }
         }
         Ok(jobs)
@@ -123,6 +132,7 @@ impl Sealing<'_> {
             sst,
             key: BlockKey::first(self.start, number),
             builder: BlockBuilder::new()?,
+            reader: BlockReader::new()?,
             generation: Generation { number, ..Generation::default() },
         };
         let mut index = Index::default();
@@ -136,7 +146,7 @@ impl Sealing<'_> {
             return Ok(None);
         }
         let key = BlockKey::index(self.start, file.generation.number);
-        file.put(&key, name_of_index(&key), &index.put(self.start))?;
+        file.put(&key, name_of_index(&key), &index.put(self.start, self.is_day))?;
         file.sst.finish()?;
         file.generation.bytes = file.sst.file_size();
         file.generation.index = Mutex::new(Some(Arc::new(index)));
@@ -144,8 +154,11 @@ impl Sealing<'_> {
     }
 
     fn put_group(&self, file: &mut File<'_>, number: u32, job: Job) -> Result<Option<Entry>, SealedError> {
-        let group = &job.group;
-        let pieces = self.pieces(&job)?;
+        let group = &match &job.group {
+            Some(group) => Arc::clone(group),
+            None => (self.resolve)(number)?,
+        };
+        let pieces = self.pieces(&job, group)?;
         let mut order: Vec<Row> = Vec::new();
         for (piece, rows) in (0..).zip(pieces.iter().map(|piece| &piece.rows)) {
             order.extend((0..).zip(rows).map(|(row, at)| (at.timestamp, at.sequence, piece, row)));
@@ -170,24 +183,39 @@ impl Sealing<'_> {
             })
             .collect();
         let hidden = self.hidden(group);
+        let mut day = self.is_day.then(|| Day::new(self.start, &parts));
         for (sub, from) in (0..).zip((0..group.slots()).step_by(Block::COLUMNS_MAX)) {
             let slots: Vec<u32> =
                 (from..group.slots().min(from + Block::COLUMNS_MAX)).map(|slot| slot as u32).collect();
             for ((part, moves), rows) in (0..).zip(&moves).zip(&parts) {
+                if (self.stopped)() {
+                    return Err(SealedError::Stopped);
+                }
                 let mut columns = vec![vec![Cell::Absent; rows.len()]; slots.len()];
                 for (piece, moves) in pieces.iter().zip(moves).filter(|(_, moves)| !moves.is_empty()) {
-                    self.gather(number, group, piece, &slots, sub, moves, &mut columns)?;
+                    let key = BlockKey { group: number, sub, ..file.key };
+                    self.gather(key, group, piece, &slots, moves, &mut file.reader, &mut columns)?;
                 }
                 for (touched, range) in &hidden {
                     hide(touched, *range, &slots, rows, &mut columns);
                 }
-                file.put_block(BlockKey { group: number, sub, part, ..file.key }, group, &columns)?;
+                let key = BlockKey { group: number, sub, part, ..file.key };
+                file.put_block(key, group, &columns)?;
+                if let Some(day) = &mut day {
+                    day.summarise(key, &columns)?;
+                }
             }
         }
-        let tails = self.tails(number, &job)?;
-        if !tails.is_empty() {
+        for (key, summaries) in day.iter_mut().flat_map(Day::summaries) {
+            file.put(&key, name_of(group, &key), &summaries)?;
+        }
+        let tails = match &day {
+            Some(_) => self.store.tails_of_day(number, group, &job.old)?,
+            None => self.tails(number, group, &job)?.filter(|tails| !tails.is_empty()).map(|tails| put_tails(&tails)),
+        };
+        if let Some(tails) = &tails {
             let key = BlockKey { group: number, sub: TAILS, ..file.key };
-            file.put(&key, name_of(group, &key), &put_tails(&tails))?;
+            file.put(&key, name_of(group, &key), tails)?;
         }
         for (part, rows) in (0..).zip(&parts) {
             let rows: Vec<At> =
@@ -196,23 +224,26 @@ impl Sealing<'_> {
             file.put(&key, name_of(group, &key), &put_rows(&rows)?)?;
         }
         file.generation.rows += order.len() as u64;
-        Ok(Some(Entry { group: number, parts: count, first, last, tails: !tails.is_empty() }))
+        let windows = day.map_or(0, |day| day.windows());
+        Ok(Some(Entry { group: number, parts: count, first, last, tails: tails.is_some(), windows }))
     }
 
     /// What deletions hide of a group.
     fn hidden(&self, group: &Group) -> Vec<(Arc<[u32]>, TimeRange)> {
-        let window = TimeRange { start: self.start, end: self.start.saturating_add(WINDOW_MS - 1) };
+        let long = if self.is_day { DAY_MS } else { WINDOW_MS };
+        let window = TimeRange { start: self.start, end: self.start.saturating_add(long - 1) };
         let deletions = self.store.deletions.read().clone();
         let touching = deletions.iter().filter(|deletion| deletion.range.overlaps(&window));
         touching.map(|deletion| (deletion.slots(group), deletion.range)).collect()
     }
 
-    fn pieces(&self, job: &Job) -> Result<Vec<Piece>, SealedError> {
+    fn pieces(&self, job: &Job, group: &Group) -> Result<Vec<Piece>, SealedError> {
         let mut pieces = Vec::new();
-        for (generation, entry) in &job.old {
+        for Old { start, generation, entry } in &job.old {
             for part in 0..entry.parts {
-                let rows = self.store.rows_of(self.start, generation, entry.group, part, &job.group)?;
-                pieces.push(Piece { rows, cells: Cells::Block(Arc::clone(generation), part) });
+                let rows = self.store.rows_of(*start, generation, entry.group, part, group)?;
+                let first = BlockKey::first(*start, generation.number);
+                pieces.push(Piece { rows, cells: Cells::Block(BlockKey { part, ..first }) });
             }
         }
         if let Some(rows) = &job.rows {
@@ -225,15 +256,15 @@ impl Sealing<'_> {
     }
 
     /// What rows may still build on: the newest word on a group counts.
-    fn tails(&self, number: u32, job: &Job) -> Result<Vec<Tail>, SealedError> {
+    fn tails(&self, number: u32, group: &Group, job: &Job) -> Result<Option<Vec<Tail>>, SealedError> {
         if let Some(tails) = &job.tails {
-            return Ok(tails.clone());
+            return Ok(Some(tails.clone()));
         }
         match job.old.last() {
-            Some((generation, entry)) if entry.tails => {
-                self.store.tails_of(self.start, generation, number, &job.group)
+            Some(Old { start, generation, entry }) if entry.tails => {
+                self.store.tails_of(*start, generation, number, group).map(Some)
             }
-            _ => Ok(Vec::new()),
+            _ => Ok(None),
         }
     }
 
@@ -241,12 +272,12 @@ impl Sealing<'_> {
     #[allow(clippy::too_many_arguments, reason = "one step of put_group, split off to be read alone")]
     fn gather(
         &self,
-        number: u32,
+        to: BlockKey,
         group: &Group,
         piece: &Piece,
         slots: &[u32],
-        sub: u16,
         moves: &[Move],
+        reader: &mut BlockReader,
         columns: &mut [Vec<Cell>],
     ) -> Result<(), SealedError> {
         let mut place = |column: usize, cells: &[Cell]| {
@@ -259,20 +290,13 @@ impl Sealing<'_> {
         };
         match &piece.cells {
             Cells::Tile(tile) => tile.cells(slots, place)?,
-            Cells::Block(generation, part) => {
-                let key = BlockKey {
-                    window: self.start,
-                    generation: generation.number,
-                    group: number,
-                    sub,
-                    part: *part,
-                };
+            Cells::Block(first) => {
+                let key = BlockKey { group: to.group, sub: to.sub, ..*first };
                 let value = self.store.value(&key, name_of(group, &key))?;
                 let block = Block::parse(&value)?;
                 if block.rows() != piece.rows.len() || block.summaries().len() != slots.len() {
                     return Err(SealedError::Malformed("a block of another size"));
                 }
-                let mut reader = BlockReader::new()?;
                 let mut read = reader.open(&block)?;
                 let mut cells = Vec::new();
                 for column in 0..slots.len() {
@@ -306,6 +330,7 @@ struct File<'a> {
     /// Of the generation.
     key: BlockKey,
     builder: BlockBuilder,
+    reader: BlockReader,
     generation: Generation,
 }
 
@@ -337,7 +362,8 @@ impl SealedStore {
         part: u16,
         group: &Group,
     ) -> Result<Vec<At>, SealedError> {
-        let key = BlockKey { window, generation: generation.number, group: number, sub: TIMES, part };
+        let first = BlockKey::first(window, generation.number);
+        let key = BlockKey { group: number, sub: TIMES, part, ..first };
         read_rows(&self.value(&key, name_of(group, &key))?)
     }
 
