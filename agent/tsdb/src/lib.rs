@@ -9,6 +9,7 @@ mod archive;
 mod ballast;
 mod bytes;
 pub mod codec;
+mod copies;
 mod delete;
 mod exemplars;
 mod found;

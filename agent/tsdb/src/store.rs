@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) sealing: Mutex<i64>,
     /// Those who need frames: each tells which of a stream's it needs no more.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
+    /// Windows were copied here of which no checkpoint knows; so it is at a start, too.
+    pub(crate) copied: AtomicBool,
     pub(crate) announcer: Announcer,
     wake: Mutex<Wake>,
     woken: Condvar,
@@ -223,6 +226,7 @@ impl Inner {
             vault,
             sealing: Mutex::new(i64::MIN),
             keepers: RwLock::default(),
+            copied: AtomicBool::new(true),
             announcer,
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),

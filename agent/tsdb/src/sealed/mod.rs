@@ -6,6 +6,7 @@
 //! first; its file goes when the last reader has.
 
 mod check;
+mod copy;
 mod db;
 mod error;
 mod identity;
@@ -17,8 +18,9 @@ mod store;
 mod tombstones;
 mod write;
 
+pub(crate) use copy::Incoming;
 pub(crate) use error::SealedError;
-pub(crate) use manifest::SealedWindow;
+pub(crate) use manifest::{Generation, SealedWindow};
 pub(crate) use read::SealedReader;
 pub(crate) use store::{Loss, SealedStore, Vault};
 pub(crate) use tombstones::Deletion;

@@ -362,7 +362,7 @@ impl SealedStore {
     }
 
     /// Removes the file of a generation.
-    pub(super) fn delete_files(&self, window: i64, generation: u32) {
+    pub(crate) fn delete_files(&self, window: i64, generation: u32) {
         let Some(family) = self.db.cf_handle(BLOCKS) else { return };
         let (first, last) =
             (BlockKey::first(window, generation), BlockKey::first(window, generation.saturating_add(1)));
