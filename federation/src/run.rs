@@ -42,6 +42,10 @@ const STOP: Duration = Duration::from_secs(4);
 /// Between two rounds of the store's housekeeping.
 const MAINTAIN: Duration = Duration::from_secs(10);
 
+/// What is sealed stays in a replica's log for so long besides: a twin that was away for less is repaired frame by
+/// frame, and one that was away for longer, or lost its disk, by whole sealed windows behind it.
+const LOG_TAIL: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// What every part is given.
 pub(crate) struct Node {
     pub(crate) flags: RunFlags,
@@ -175,11 +179,10 @@ impl Node {
         let options = StoreOptions {
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
+            log_tail: LOG_TAIL,
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
-        // A twin that was away, or lost its disk, is repaired from the frames: none goes before its time.
-        store.keep_frames(|_| storage::IntervalSet::new());
         let agents = Arc::new(Agents::load(
             &self.flags.common.storage.path,
             ReceiveOptions::HEARTBEAT,
@@ -206,6 +209,7 @@ impl Node {
                 endpoint,
                 interval: PairOptions::INTERVAL,
                 silence_max: PairOptions::SILENCE_MAX,
+                copy_rate: PairOptions::COPY_RATE,
                 tls: tls.map(uplink_tls),
             };
             let hash = Arc::clone(config_hash);
