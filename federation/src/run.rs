@@ -8,6 +8,7 @@ use agent::cli::WrongConfig;
 use agent::lifecycle::{Life, ReloadState, serve_reloads};
 use agent::process::Process;
 use agent::signals;
+use agent::store_admin::StoreAdmin;
 use agent::store_status::ShownStore;
 use alertmanager::{Alertmanager, Options, Parts, SharedState};
 use anyhow::{Context as _, Result};
@@ -336,7 +337,10 @@ impl Node {
             alertmanagers: None,
             store: replica
                 .map(|replica| Arc::new(ShownStore(replica.store.clone())) as Arc<dyn api::StoreStatus>),
-            admin: None,
+            admin: replica.filter(|_| self.flags.admin_api).map(|replica| {
+                let (store, clock, random) = (replica.store.clone(), self.clock.clone(), self.random.clone());
+                Arc::new(StoreAdmin { store, clock, random }) as Arc<dyn api::StoreAdmin>
+            }),
             options: ApiOptions {
                 app_name: "Vedette federation".to_owned(),
                 ..self.flags.common.api_options()

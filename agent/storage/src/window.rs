@@ -73,6 +73,12 @@ pub trait WindowSource: Send + Sync {
     /// Samples before this time are gone here, or go next, and are taken no more.
     fn floor_ms(&self) -> i64;
 
+    /// Changes whenever the deletions in force do; equal where they are equal.
+    fn deletions_version(&self) -> u64;
+
+    /// The deletions in force, in the store's own words: samples that they hide must be hidden wherever windows go.
+    fn deletions(&self) -> Vec<Vec<u8>>;
+
     /// The newest windows that hold frames of these, at most `max`; windows with known damage are left out.
     fn windows_holding(&self, lacking: &[(StreamId, IntervalSet)], max: usize) -> Vec<WindowInfo>;
 
@@ -99,6 +105,15 @@ pub trait WindowSource: Send + Sync {
 pub trait WindowSink: Send + Sync {
     /// Whether a window may be copied here: it has left memory and is above the floor.
     fn takes_window(&self, start: i64) -> bool;
+
+    /// What the twin still has, `floor_ms` being its floor: answers over what is gone here and not there say so.
+    fn twin_floor(&self, floor_ms: i64);
+
+    /// Puts another store's deletion in force here; one that is in force is that already.
+    ///
+    /// # Errors
+    /// When it is none, or the store cannot take it now.
+    fn take_deletion(&self, deletion: &[u8]) -> Result<(), WindowError>;
 
     /// Begins to take a window in. Its streams must have been opened.
     ///

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use storage::{
-    IntervalSet, StreamId, WindowCopy, WindowError, WindowGroup, WindowInfo, WindowSink, WindowSource,
+    Gap, IntervalSet, StreamId, WindowCopy, WindowError, WindowGroup, WindowInfo, WindowSink, WindowSource,
     WindowValue,
 };
 
+use crate::bytes::Malformed;
 use crate::group::Group;
-use crate::sealed::{Generation, Incoming, SealedError, SealedStore, SealedWindow, Sealing};
+use crate::sealed::{Deletion, Generation, Incoming, SealedError, SealedStore, SealedWindow, Sealing};
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::window::{WINDOW_MS, window_of};
@@ -29,6 +30,16 @@ impl WindowSource for Store {
 
     fn floor_ms(&self) -> i64 {
         self.inner.floor_ms().max(self.inner.vault.floor())
+    }
+
+    fn deletions_version(&self) -> u64 {
+        let deletions = self.inner.vault.deletions();
+        // In whatever order they came.
+        deletions.iter().fold(0, |sum, one| sum.wrapping_add(xxhash_rust::xxh3::xxh3_64(&one.put())))
+    }
+
+    fn deletions(&self) -> Vec<Vec<u8>> {
+        self.inner.vault.deletions().iter().map(Deletion::put).collect()
     }
 
     fn windows_holding(&self, lacking: &[(StreamId, IntervalSet)], max: usize) -> Vec<WindowInfo> {
@@ -75,6 +86,15 @@ impl WindowSink for Store {
     fn takes_window(&self, start: i64) -> bool {
         self.inner.turn_if_due();
         self.inner.takes_window(start)
+    }
+
+    fn twin_floor(&self, floor_ms: i64) {
+        self.inner.twin_floor.store(floor_ms, Ordering::Relaxed);
+    }
+
+    fn take_deletion(&self, deletion: &[u8]) -> Result<(), WindowError> {
+        let deletion = Deletion::read(deletion).map_err(|Malformed(what)| damaged(i64::MIN, what))?;
+        self.inner.take_deletion(deletion, None).map_err(WindowError::Unavailable)
     }
 
     fn copy_window(&self, info: WindowInfo) -> Result<Box<dyn WindowCopy>, WindowError> {
@@ -133,6 +153,19 @@ impl Inner {
         start == window_of(start)
             && (floor..first).contains(&start)
             && start.saturating_add(WINDOW_MS) > self.floor_ms()
+    }
+
+    /// What is gone here and not at the twin.
+    pub(crate) fn gone_here(&self) -> Option<Gap> {
+        let (ours, theirs) =
+            (self.floor_ms().max(self.vault.floor()), self.twin_floor.load(Ordering::Relaxed));
+        // Whole windows go, and not at the same moment at both.
+        let (ours, theirs) = (window_of(ours), window_of(theirs));
+        (theirs.saturating_add(WINDOW_MS) < ours).then(|| Gap {
+            start: theirs,
+            end: ours - 1,
+            why: format!("{} keeps nothing that old any more, its twin does", self.options.node_name),
+        })
     }
 
     /// A generation that the manifest names.

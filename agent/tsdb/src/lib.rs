@@ -18,6 +18,7 @@ mod group;
 mod head;
 mod layouts;
 mod metrics;
+mod notes;
 mod open;
 mod options;
 mod order;

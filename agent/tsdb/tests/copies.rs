@@ -10,8 +10,8 @@ use common::*;
 use env::{Clock as _, SimulatedClock};
 use proptest::prelude::*;
 use storage::{
-    Appender, Cell, Frame, FrameSink, FrameSource, IntervalSet, StreamId, WindowError, WindowInfo, WindowSink,
-    WindowSource,
+    Appender, Cell, Frame, FrameSink, FrameSource, IntervalSet, Querier as _, Select, StreamId, TimeRange,
+    WindowError, WindowInfo, WindowSink, WindowSource,
 };
 use vedette_tsdb::Store;
 
@@ -135,6 +135,16 @@ fn an_empty_twin_gets_windows_that_left_the_log() {
     let b = open_with(short.clone(), &clock, 5);
     b.maintain();
     assert!(named(everything(&b)).is_empty());
+    // Where the twin has it still, an answer says so.
+    let gaps = |store: &Store| {
+        let select = Select { matchers: Vec::new(), range: TimeRange { start: T0, end: i64::MAX }, samples_max: 9 };
+        wait(store.select(select)).expect("answers").coverage.gaps
+    };
+    assert!(gaps(&b).is_empty());
+    b.twin_floor(b.floor_ms() - WINDOW);
+    assert!(gaps(&b).is_empty());
+    b.twin_floor(T0);
+    assert_eq!((gaps(&b)[0].start, gaps(&b).len()), (T0, 1), "{:?}", gaps(&b));
     let again = folder();
     copy_dir(copy.path(), again.path());
     short.dir = again.path().to_owned();

@@ -38,6 +38,8 @@ pub(crate) struct Digest {
     pub(crate) floor_ms: i64,
     /// Changes with its sealed windows.
     pub(crate) windows_version: u64,
+    /// Equal where deletions are.
+    pub(crate) deletions_version: u64,
 }
 
 /// The hash of each stream's last kept frame, read once for each new last frame.

@@ -78,6 +78,7 @@ impl Pair {
                 None => behind.push((info.id, not_given)),
             }
         }
+        self.copy_deletions(twin, &theirs, copies).await?;
         self.copy_some(twin, &theirs, behind, copies).await
     }
 
@@ -91,6 +92,7 @@ impl Pair {
             config_hash: self.local.config_hash(),
             floor_ms: self.store.floor_ms(),
             windows_version: self.store.windows_version(),
+            deletions_version: self.store.deletions_version(),
         }
     }
 
@@ -105,6 +107,7 @@ impl Pair {
             tracing::warn!(twin = %theirs.replica, "the twin has other rules or external labels: make both files alike");
         }
         self.local.learn(&theirs.agents);
+        self.store.twin_floor(theirs.floor_ms);
         self.view.update(TwinView {
             replica: theirs.replica.clone(),
             agents: theirs.agents.clone(),

@@ -119,6 +119,17 @@ impl PairService for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
+    type DeletionsStream = Pin<Box<dyn Stream<Item = Result<v1::PairDeletion, Status>> + Send>>;
+
+    async fn deletions(
+        &self,
+        _: Request<v1::PairDeletions>,
+    ) -> Result<Response<Self::DeletionsStream>, Status> {
+        let all = self.0.store.deletions().into_iter();
+        let all = all.map(|deletion| Ok(v1::PairDeletion { deletion: deletion.into() }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(all))))
+    }
+
     type CopyStream = Pin<Box<dyn Stream<Item = Result<v1::PairCopied, Status>> + Send>>;
 
     async fn copy(&self, request: Request<v1::PairCopy>) -> Result<Response<Self::CopyStream>, Status> {
@@ -199,6 +210,7 @@ fn digest_out(digest: &Digest) -> v1::PairDigest {
         config_hash: digest.config_hash.to_be_bytes().to_vec().into(),
         floor_ms: digest.floor_ms,
         windows_version: digest.windows_version,
+        deletions_version: digest.deletions_version,
     }
 }
 
@@ -211,6 +223,7 @@ fn digest_in(digest: v1::PairDigest) -> Result<Digest, String> {
         config_hash: u128_in(&digest.config_hash)?,
         floor_ms: digest.floor_ms,
         windows_version: digest.windows_version,
+        deletions_version: digest.deletions_version,
     })
 }
 

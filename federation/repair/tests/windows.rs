@@ -143,6 +143,10 @@ async fn an_empty_replica_gets_what_left_the_log_of_its_twin_through_cuts() {
     let a = store(folders[0].path(), "a", &clock);
     fill(&a, &clock, "m", 8);
     let b = store(folders[1].path(), "b", &clock);
+    // Some of it is hidden by a deletion that left the log, too.
+    let hidden = vec![model::Matcher::equal("instance", "1"), model::Matcher::equal(METRIC_NAME, "m3")];
+    a.delete_series(hidden, TimeRange { start: T0, end: T0 + 3 * 7_200_000 }).expect("deleted");
+    fill(&a, &clock, "m", 5);
     let before = all(&a).await;
     let own = a.own_stream().id;
     let held = a.held(&own);

@@ -62,6 +62,8 @@ pub(crate) struct Copies {
     /// Windows that were damaged, and the twin's version then.
     damaged: BTreeMap<i64, u64>,
     paused_until: Option<Instant>,
+    /// The twin's deletions and ours, when they were last compared.
+    deletions: Option<(u64, u64)>,
 }
 
 /// The window that is being copied.
@@ -85,6 +87,30 @@ pub(crate) fn behind(ours: &[StreamDigest], theirs: &[StreamDigest]) -> Vec<(Str
 }
 
 impl Pair {
+    /// Puts the twin's deletions in force here, before windows come that they hide some of.
+    pub(crate) async fn copy_deletions(
+        &self,
+        twin: &mut Twin,
+        theirs: &Digest,
+        copies: &mut Copies,
+    ) -> Result<(), String> {
+        let compared = (theirs.deletions_version, self.store.deletions_version());
+        // Where both were compared as they are, what differs is past retention at one, or too much.
+        if compared.0 == compared.1 || copies.deletions == Some(compared) {
+            return Ok(());
+        }
+        let told = timeout(ANSWER_TIMEOUT, twin.deletions()).await;
+        let told = told.map_err(|_| "no answer to which deletions there are".to_owned())?;
+        for deletion in told.map_err(|failure| format!("{failure:?}"))? {
+            if let Err(error) = self.store.take_deletion(&deletion) {
+                tracing::warn!(%error, "a deletion of the twin's is not in force here");
+                return Ok(());
+            }
+        }
+        copies.deletions = Some((theirs.deletions_version, self.store.deletions_version()));
+        Ok(())
+    }
+
     /// Copies some of what is lacking, for at most the time between two digests.
     pub(crate) async fn copy_some(
         &self,

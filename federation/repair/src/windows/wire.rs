@@ -44,6 +44,16 @@ impl Twin {
         Ok(windows)
     }
 
+    /// The deletions in force there.
+    pub(crate) async fn deletions(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
+        let mut answer = self.client().deletions(v1::PairDeletions {}).await.map_err(failure)?.into_inner();
+        let mut deletions = Vec::new();
+        while let Some(deletion) = answer.message().await.map_err(failure)? {
+            deletions.push(deletion.deletion.into());
+        }
+        Ok(deletions)
+    }
+
     /// The groups of a generation after one of them.
     pub(crate) async fn copy(
         &mut self,
