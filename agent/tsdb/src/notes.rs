@@ -20,7 +20,7 @@ pub(crate) enum Note {
     Deletion(Deletion),
     /// Exemplars by series, in the order in which they were taken.
     Exemplars(Vec<(Labels, Vec<Exemplar>)>),
-    /// A later version's: kept and passed on as it is.
+    /// A later version's, or nothing: kept and passed on as it is.
     Other,
 }
 
@@ -45,9 +45,9 @@ impl Note {
     }
 
     fn read(body: &[u8]) -> Result<Self, Malformed> {
-        match body.split_first().ok_or(Malformed("a note that says nothing"))? {
-            (&DELETION, deletion) => Deletion::read(deletion).map(Self::Deletion),
-            (&EXEMPLARS, payload) => record::exemplars(payload).map(Self::Exemplars),
+        match body.split_first() {
+            Some((&DELETION, deletion)) => Deletion::read(deletion).map(Self::Deletion),
+            Some((&EXEMPLARS, payload)) => record::exemplars(payload).map(Self::Exemplars),
             _ => Ok(Self::Other),
         }
     }
