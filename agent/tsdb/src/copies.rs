@@ -195,6 +195,15 @@ impl Inner {
         let mut window = ours.as_deref().cloned().unwrap_or_default();
         window.start = start;
         let theirs: Vec<u32> = written.iter().map(|generation| generation.number).collect();
+        // What is damaged here makes way for the same frames that are whole.
+        let given = |(stream, frames): (&StreamId, &IntervalSet)| {
+            let theirs = info.frames.iter().find(|(known, _)| known == stream);
+            theirs.is_some_and(|(_, theirs)| frames.difference(theirs).is_empty())
+        };
+        let replaced = store.is_damaged(start) && window.frames.iter().all(given);
+        if replaced {
+            window.generations.clear();
+        }
         let had = window.generations.len();
         window.generations.extend(written.into_iter().map(Arc::new));
         for (stream, frames) in &info.frames {
@@ -215,6 +224,9 @@ impl Inner {
         }
         self.copied.store(true, Ordering::Release);
         store.publish(window)?;
+        if replaced {
+            store.forget_damage(start);
+        }
         unused.into_iter().for_each(|number| store.delete_files(start, number));
         self.count_copied(&info);
         store.tidy();

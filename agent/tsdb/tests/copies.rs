@@ -253,6 +253,54 @@ proptest! {
     }
 }
 
+/// Blocks that are damaged make way for those of a twin that has at least the same frames.
+#[test]
+fn a_copied_window_takes_the_place_of_a_damaged_one() {
+    let clock = SimulatedClock::at(T0);
+    let (_dir, agent) = agent(&clock, 100);
+    let frames = agent.frames(&agent.own_stream().id, 1, usize::MAX).expect("reads");
+    let dirs = [folder(), folder()];
+    let [a, b] = [0, 1].map(|at| open(dirs[at].path(), ["a", "b"][at], &clock, 2 + at as u64));
+    for store in [&a, &b] {
+        take(store, &agent, &frames, |_| true);
+    }
+    let before = everything(&a);
+    clock.advance(Duration::from_millis(4 * WINDOW as u64));
+    for store in [&a, &b] {
+        store.maintain();
+    }
+    b.close().expect("closes");
+    drop(b);
+    for file in sealed_blocks(dirs[1].path()) {
+        let mut bytes = std::fs::read(&file).expect("reads");
+        let at = bytes.len() / 3;
+        bytes[at..at + 64].iter_mut().for_each(|byte| *byte ^= 0x55);
+        std::fs::write(&file, bytes).expect("writes");
+    }
+    // The log of before is gone, too.
+    for segment in segments(dirs[1].path()) {
+        std::fs::remove_file(segment).expect("removes");
+    }
+    let mut b = open(dirs[1].path(), "b", &clock, 9);
+    let gaps = |store: &Store| {
+        let select = Select { matchers: Vec::new(), range: TimeRange::ALL, samples_max: usize::MAX };
+        let gaps = wait(store.select(select)).expect("answers").coverage.gaps;
+        gaps.into_iter().filter(|gap| gap.why.contains("sealed data")).count()
+    };
+    assert!(everything(&b) != before && gaps(&b) > 0);
+    let all: Vec<_> = a.streams().into_iter().map(|info| (info.id.clone(), a.received(&info.id))).collect();
+    for info in a.windows_holding(&all, 9) {
+        copy(&a, &b, &info).expect("copied");
+    }
+    for life in 10..12 {
+        assert_eq!(everything(&b), before);
+        assert_eq!(gaps(&b), 0);
+        b.close().expect("closes");
+        drop(b);
+        b = open(dirs[1].path(), "b", &clock, life);
+    }
+}
+
 /// A store with a tail keeps its windows in the log for so long, and no longer.
 #[test]
 fn a_tail_of_the_log_stays_behind_what_is_sealed() {

@@ -425,6 +425,11 @@ impl SealedStore {
         damage.insert(key, Gap { start, end: start.saturating_add(WINDOW_MS - 1), why });
     }
 
+    /// What was damaged of a window is not in the manifest any more.
+    pub(crate) fn forget_damage(&self, start: i64) {
+        self.damage.lock().retain(|key, _| key.window != start);
+    }
+
     /// Whether a window has damage that is known.
     pub(crate) fn is_damaged(&self, start: i64) -> bool {
         let (first, last) = (BlockKey::first(start, 0), BlockKey::first(start.saturating_add(WINDOW_MS), 0));

@@ -100,8 +100,12 @@ impl Pair {
             return Ok(());
         }
         let told = timeout(ANSWER_TIMEOUT, twin.deletions()).await;
-        let told = told.map_err(|_| "no answer to which deletions there are".to_owned())?;
-        for deletion in told.map_err(|failure| format!("{failure:?}"))? {
+        let told = match told.map_err(|_| "no answer to which deletions there are".to_owned())? {
+            Ok(told) => told,
+            Err(Failure::Link(why)) => return Err(why),
+            Err(_) => Vec::new(),
+        };
+        for deletion in told {
             if let Err(error) = self.store.take_deletion(&deletion) {
                 tracing::warn!(%error, "a deletion of the twin's is not in force here");
                 return Ok(());
@@ -128,7 +132,7 @@ impl Pair {
         let until = now + self.options.interval;
         let mut left = self.options.copy_rate.saturating_mul(self.options.interval.as_millis() as u64) / 1000;
         while left > 0 && Instant::now() < until {
-            if !self.finished(theirs, copies).await {
+            if !self.finished(theirs, copies, until).await {
                 return Ok(());
             }
             if copies.current.is_none() {
@@ -154,12 +158,13 @@ impl Pair {
         Ok(())
     }
 
-    /// Whether no window is being written any more.
-    async fn finished(&self, theirs: &Digest, copies: &mut Copies) -> bool {
-        let Some((start, handle)) = copies.finishing.take_if(|(_, handle)| handle.is_finished()) else {
-            return copies.finishing.is_none();
-        };
-        match handle.await {
+    /// Whether no window is being written any more; it is waited for as long as there is time.
+    async fn finished(&self, theirs: &Digest, copies: &mut Copies, until: Instant) -> bool {
+        let Some((start, handle)) = copies.finishing.as_mut() else { return true };
+        let start = *start;
+        let Ok(written) = timeout_at(until, handle).await else { return false };
+        copies.finishing = None;
+        match written {
             Ok(Ok(())) => {
                 self.metrics.windows.inc();
             }

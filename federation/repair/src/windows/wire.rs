@@ -111,7 +111,8 @@ fn wrong(what: String) -> Failure {
 
 fn failure(status: Status) -> Failure {
     match status.code() {
-        Code::NotFound => Failure::Changed,
+        // An older build at the twin has none of this.
+        Code::NotFound | Code::Unimplemented => Failure::Changed,
         Code::DataLoss => Failure::Damaged(status.message().to_owned()),
         _ => Failure::Link(status.message().to_owned()),
     }
