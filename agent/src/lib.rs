@@ -9,6 +9,7 @@ mod maintain;
 pub mod process;
 pub mod rules_status;
 pub mod signals;
+pub mod store_admin;
 pub mod store_status;
 pub mod targets;
 

@@ -4,7 +4,6 @@
 mod cmd;
 mod reload;
 mod run;
-mod store_admin;
 
 use std::process::ExitCode;
 

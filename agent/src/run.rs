@@ -212,7 +212,7 @@ impl Agent {
 
     fn admin(&self, store: &Arc<Store>) -> Arc<dyn api::StoreAdmin> {
         let (store, clock, random) = (store.clone(), self.clock.clone(), self.random.clone());
-        Arc::new(crate::store_admin::Admin { store, clock, random })
+        Arc::new(vedette_agent::store_admin::StoreAdmin { store, clock, random })
     }
 
     /// Where others push to.

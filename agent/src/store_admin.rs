@@ -8,13 +8,16 @@ use storage::{BoxFuture, TimeRange};
 use tsdb::{AdminError, Store};
 
 /// Lets the API delete series and make snapshots.
-pub(crate) struct Admin {
-    pub(crate) store: Arc<Store>,
-    pub(crate) clock: SharedClock,
-    pub(crate) random: SharedRandom,
+pub struct StoreAdmin {
+    /// What it is done to.
+    pub store: Arc<Store>,
+    /// Names snapshots.
+    pub clock: SharedClock,
+    /// Makes their names unlike any other.
+    pub random: SharedRandom,
 }
 
-impl Admin {
+impl StoreAdmin {
     /// Does it on a thread for work with files.
     fn run<T: Send + 'static>(
         &self,
@@ -28,7 +31,7 @@ impl Admin {
     }
 }
 
-impl api::StoreAdmin for Admin {
+impl api::StoreAdmin for StoreAdmin {
     fn delete(&self, matchers: Vec<Matcher>, range: TimeRange) -> BoxFuture<'_, Result<(), String>> {
         self.run(move |store| store.delete_series(matchers, range))
     }

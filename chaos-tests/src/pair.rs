@@ -206,6 +206,8 @@ impl Node {
         ];
         if self.name == "w" {
             arguments.push("--role=witness".to_owned());
+        } else {
+            arguments.push("--web.enable-admin-api".to_owned());
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let process = Process::start(&program("vedette-federation"), &arguments, &self.log);

@@ -8,6 +8,7 @@ use agent::cli::WrongConfig;
 use agent::lifecycle::{Life, ReloadState, serve_reloads};
 use agent::process::Process;
 use agent::signals;
+use agent::store_admin::StoreAdmin;
 use agent::store_status::ShownStore;
 use alertmanager::{Alertmanager, Options, Parts, SharedState};
 use anyhow::{Context as _, Result};
@@ -43,6 +44,10 @@ const STOP: Duration = Duration::from_secs(4);
 const MAINTAIN: Duration = Duration::from_secs(10);
 /// How often days that may be put together are looked for.
 const COMPACT: Duration = Duration::from_secs(60);
+
+/// What is sealed stays in a replica's log for so long besides: a twin that was away for less is repaired frame by
+/// frame, and one that was away for longer, or lost its disk, by whole sealed windows behind it.
+const LOG_TAIL: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What every part is given.
 pub(crate) struct Node {
@@ -182,11 +187,10 @@ impl Node {
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
             sealed_memory: self.flags.common.storage.sealed_memory(),
+            log_tail: LOG_TAIL,
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
-        // A twin that was away, or lost its disk, is repaired from the frames: none goes before its time.
-        store.keep_frames(|_| storage::IntervalSet::new());
         let agents = Arc::new(Agents::load(
             &self.flags.common.storage.path,
             ReceiveOptions::HEARTBEAT,
@@ -213,6 +217,7 @@ impl Node {
                 endpoint,
                 interval: PairOptions::INTERVAL,
                 silence_max: PairOptions::SILENCE_MAX,
+                copy_rate: PairOptions::COPY_RATE,
                 tls: tls.map(uplink_tls),
             };
             let hash = Arc::clone(config_hash);
@@ -339,7 +344,10 @@ impl Node {
             alertmanagers: None,
             store: replica
                 .map(|replica| Arc::new(ShownStore(replica.store.clone())) as Arc<dyn api::StoreStatus>),
-            admin: None,
+            admin: replica.filter(|_| self.flags.admin_api).map(|replica| {
+                let (store, clock, random) = (replica.store.clone(), self.clock.clone(), self.random.clone());
+                Arc::new(StoreAdmin { store, clock, random }) as Arc<dyn api::StoreAdmin>
+            }),
             options: ApiOptions {
                 app_name: "Vedette federation".to_owned(),
                 ..self.flags.common.api_options()

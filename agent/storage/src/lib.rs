@@ -3,6 +3,7 @@
 //! A few traits and the types they speak of. Knows `model`; never knows files, sockets or PromQL.
 //! - [`Appender`] takes rows: all numbers of one target at one time.
 //! - [`FrameSource`] gives the frames that a store holds; [`FrameSink`] takes frames from elsewhere, once each.
+//! - [`WindowSource`] gives sealed windows, [`WindowSink`] takes them: what is behind the log.
 //! - [`Querier`] gives series, and with them says how complete they are ([`Coverage`]); [`ExemplarQuerier`]
 //!   gives exemplars.
 
@@ -18,6 +19,7 @@ mod layout;
 mod number;
 mod query;
 mod stream;
+mod window;
 
 pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef, Row, commit_channel};
 pub use conflict::{Rank, wins};
@@ -31,3 +33,4 @@ pub use layout::{Layout, LayoutId, ShapeId, Slot};
 pub use number::Number;
 pub use query::{BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, StartSeries, TimeRange};
 pub use stream::{Epoch, StreamId, StreamInfo};
+pub use window::{WindowCopy, WindowError, WindowGroup, WindowInfo, WindowSink, WindowSource, WindowValue};

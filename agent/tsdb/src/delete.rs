@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use model::Matcher;
+use model::{Labels, Matcher};
 use storage::{SeriesSet, TimeRange};
 
+use crate::notes::Note;
 use crate::sealed::{Deletion, SealedError, SealedStore, Sealing};
 use crate::store::{Inner, Store};
 use crate::window::{DAY_MS, WINDOW_MS, day_of};
@@ -37,13 +38,24 @@ impl Store {
         let inner = &self.inner;
         let newest = inner.state.read().head.times().map_or(i64::MIN, |(_, newest)| newest);
         let end = range.end.min(newest.max(inner.clock.now_ms()));
-        let deletion = Deletion { matchers, range: TimeRange { start: range.start, end } };
+        let range = TimeRange { start: range.start, end };
+        let deletion = Deletion { matchers, range, external: Labels::empty() };
         if deletion.range.start > deletion.range.end {
             return Ok(());
         }
+        let failed = AdminError::new("deleting series");
+        let note = Note::deletion(&deletion);
         let store = inner.vault.get_or_create();
         let done = store.and_then(|store| store.delete(deletion));
-        done.map_err(|error| AdminError::new("deleting series")(error.to_string()))
+        done.map_err(|error| failed(error.to_string()))?;
+        // As a frame it goes to whoever gets the samples; said twice it is the same.
+        let told = {
+            let mut state = inner.state.write();
+            let open = inner.check_open(&state);
+            open.map(|()| state.put_note(note, inner.clock.now_ms()))
+        };
+        let told = told.and_then(|()| inner.write_all(true).map_err(|error| error.to_string()));
+        told.map_err(|why| failed(format!("it is done here and will not reach others, repeat it: {why}")))
     }
 
     /// Takes what deletions hide out of sealed windows, and so off the disk. Deletions stay in force: what is in

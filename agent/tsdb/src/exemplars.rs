@@ -9,8 +9,8 @@ use model::{Exemplar, Labels, Matcher};
 use storage::{ExemplarCounts, ExemplarQuerier, SeriesExemplars, TimeRange};
 
 use crate::metrics::ExemplarMetrics;
+use crate::notes::Note;
 use crate::record;
-use crate::state::Queued;
 use crate::store::{Inner, Store};
 
 /// Bytes that an exemplar takes up beside its labels.
@@ -223,7 +223,7 @@ impl Inner {
         metrics.out_of_order.inc_by(counts.out_of_order as u64);
         let urgent = full.is_some();
         if let Some(full) = full {
-            self.state.write().queue_exemplars(full);
+            self.state.write().note_exemplars(&full, self.clock.now_ms());
         }
         if counts.appended > 0 {
             self.wake(urgent);
@@ -237,19 +237,17 @@ impl Inner {
         let mut state = self.state.write();
         state.seal();
         if let Some(pending) = pending {
-            state.queue_exemplars(pending);
+            state.note_exemplars(&pending, self.clock.now_ms());
         }
     }
 }
 
 impl crate::state::State {
-    fn queue_exemplars(&mut self, payload: Vec<u8>) {
+    fn note_exemplars(&mut self, payload: &[u8], now_ms: i64) {
         // The room that is left is for samples: these stay in memory only.
-        if self.outage.is_some() {
-            return;
+        if self.outage.is_none() {
+            self.put_note(Note::exemplars(payload), now_ms);
         }
-        self.queue_bytes += payload.len();
-        self.queue.push_back(Queued::Exemplars(payload.into()));
     }
 }
 

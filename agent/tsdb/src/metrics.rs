@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) sealed_bytes: Gauge,
     pub(crate) sealed_cache_bytes: Gauge,
     pub(crate) sealed_damage: Counter,
+    pub(crate) deletions_refused: Counter,
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
     pub(crate) trimmed: Counter,
@@ -90,7 +91,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 24] = [
+        let counters: [(&str, &str, &Counter); 25] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -111,6 +112,11 @@ impl Metrics {
             ("vedette_tsdb_seals", "Windows sealed, late frames of one that is among them.", &new.seals),
             ("vedette_tsdb_seal_failures", "Windows that could not be sealed.", &new.seal_failures),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
+            (
+                "vedette_tsdb_deletions_refused",
+                "Deletions of other stores that are not in force here: there are too many.",
+                &new.deletions_refused,
+            ),
             ("vedette_log_trimmed_segments", "Segments dropped because all of them is sealed.", &new.trimmed),
             ("vedette_tsdb_duplicate_samples", "Own samples with a second value.", &new.duplicates),
             ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),

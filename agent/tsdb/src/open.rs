@@ -13,6 +13,7 @@ use crate::exemplars::Exemplars;
 use crate::head::Head;
 use crate::layouts::Layouts;
 use crate::metrics::Metrics;
+use crate::notes::Said;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
 use crate::record::{self, Kept};
@@ -41,7 +42,7 @@ struct Replay {
     /// The first frame of each own stream that is there, and when it begins.
     first: HashMap<StreamNo, (u64, i64)>,
     gaps: Vec<Gap>,
-    exemplars: Exemplars,
+    said: Said,
     bad_records: u64,
     /// When segments were dropped last: the segment that tells of it, and what was to stay.
     kept: Option<(u64, Kept)>,
@@ -73,8 +74,8 @@ pub(crate) fn open(
     };
     let (log, recovery) = Log::open(log_options, &mut |record| replay.take(record))?;
     let files = FrameFiles::new(log.dir().to_owned());
-    let none = Exemplars::new(0, 0);
-    let exemplars = std::mem::replace(&mut replay.exemplars, none);
+    let said = std::mem::replace(&mut replay.said, Said::new(Exemplars::new(0, 0)));
+    let exemplars = said.obey(&vault);
     let (mut state, unusable) = replay.finish(options, now_ms, epoch, &log, &vault, metrics);
     if let Some(loss) = loss {
         state.take_loss(loss, options, now_ms);
@@ -172,7 +173,7 @@ impl Replay {
             last: HashMap::new(),
             first: HashMap::new(),
             gaps: Vec::new(),
-            exemplars: Exemplars::new(options.exemplars_max, options.exemplar_bytes_max),
+            said: Said::new(Exemplars::new(options.exemplars_max, options.exemplar_bytes_max)),
             bad_records: 0,
             kept: None,
         }
@@ -230,7 +231,7 @@ impl Replay {
             }
             record::EXEMPLARS => {
                 for (series, exemplars) in record::exemplars(payload)? {
-                    self.exemplars.add(&series, &exemplars);
+                    self.said.exemplars.add(&series, &exemplars);
                 }
             }
             record::KEPT => self.kept = Some((found.at.segment, record::kept(payload)?)),
@@ -268,6 +269,7 @@ impl Replay {
         self.segments.entry(at.segment).or_default().add(no, seq, range, frame.layouts());
         self.find_hole(no, seq, range);
         let stream = self.streams.get_mut(no);
+        self.said.take(frame, &stream.info, stream.own);
         stream.received.insert(seq);
         stream.newest = stream.newest.max(range.end);
         if range.end >= self.head_from

@@ -31,6 +31,9 @@ pub struct StoreOptions {
     /// of the own ones the oldest are dropped, a part at a time. As many again may be written and wait for
     /// a sync, and as many for rows that they build on.
     pub waiting_bytes_max: usize,
+    /// Windows stay in the log for so long after their end, also when they are sealed: so far back twins repair each
+    /// other frame by frame, and behind it by whole windows.
+    pub log_tail: Duration,
     /// Bytes that caches and write buffers of sealed data may take up.
     pub sealed_memory: usize,
     /// Exemplars that are kept, at most; zero keeps none.
@@ -48,7 +51,7 @@ impl StoreOptions {
     pub const EXEMPLARS_MAX: usize = 100_000;
 
     /// A store in `dir` with the defaults: 15 days, no size limit, 200 ms to a write, 1 s to a sync,
-    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting, 16 MiB for sealed data, 100,000 exemplars in
+    /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting, no tail of the log, 16 MiB for sealed data, 100,000 exemplars in
     /// 64 MiB.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, node_name: &str) -> Self {
@@ -63,6 +66,7 @@ impl StoreOptions {
             ahead_max: Duration::from_secs(10 * 60),
             segment_bytes_max: 128 << 20,
             waiting_bytes_max: 64 << 20,
+            log_tail: Duration::ZERO,
             sealed_memory: 16 << 20,
             exemplars_max: Self::EXEMPLARS_MAX,
             exemplar_bytes_max: 64 << 20,

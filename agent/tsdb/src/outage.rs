@@ -124,7 +124,9 @@ impl State {
             seqs.insert(seq);
             range = Some(join(range, times));
             shed.frames += 1;
-            shed.rows += row::rows(frame.body()).count() as u64;
+            if !frame.layouts().is_empty() {
+                shed.rows += row::rows(frame.body()).count() as u64;
+            }
             shed.bytes += frame.body().len();
             shed.positions = Some((shed.positions.map_or(position, |(first, _)| first), position));
             false
@@ -156,7 +158,7 @@ impl Queued {
                 Ticket::Own(position) => Some((queued.stream, position, &queued.frame)),
                 Ticket::Received(_) => None,
             },
-            Self::Adopt { .. } | Self::Gap(_) | Self::Exemplars(_) => None,
+            Self::Adopt { .. } | Self::Gap(_) => None,
         }
     }
 }

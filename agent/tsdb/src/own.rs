@@ -310,17 +310,27 @@ impl State {
 
     /// Closes the open frame and queues it.
     pub(crate) fn seal(&mut self) {
+        let Some(open) = self.own.open.take() else { return };
+        self.queue_own(open.range, open.layouts, open.body);
+    }
+
+    /// Queues a frame of the own stream that has no rows and says something else.
+    pub(crate) fn put_note(&mut self, body: Vec<u8>, now_ms: i64) {
+        self.seal();
+        self.queue_own(TimeRange { start: now_ms, end: now_ms }, Vec::new(), body);
+    }
+
+    fn queue_own(&mut self, range: TimeRange, layouts: Vec<Arc<Layout>>, body: Vec<u8>) {
         let own = &mut self.own;
-        let Some(open) = own.open.take() else { return };
         let stream = own.stream;
         let key = FrameKey { stream: self.streams.get(stream).info.id.clone(), seq: own.next_seq };
-        let ids = open.layouts.iter().map(|layout| layout.id()).collect();
-        let frame = Frame::new(key, own.prev, open.range, ids, Bytes::from(open.body));
+        let ids = layouts.iter().map(|layout| layout.id()).collect();
+        let frame = Frame::new(key, own.prev, range, ids, Bytes::from(body));
         own.prev = frame.hash();
         own.next_seq += 1;
         let ticket = Ticket::Own(own.position);
         own.position += 1;
-        self.take_frame(stream, frame, open.layouts, ticket);
+        self.take_frame(stream, frame, layouts, ticket);
     }
 }
 

@@ -130,7 +130,7 @@ impl Inner {
 
     /// Says which damage is known in a range.
     pub(crate) fn cover_damage(&self, range: TimeRange, coverage: &mut Coverage) {
-        let damage = self.vault.damage().into_iter();
+        let damage = self.vault.damage().into_iter().chain(self.gone_here());
         coverage
             .gaps
             .extend(damage.filter(|gap| range.overlaps(&TimeRange { start: gap.start, end: gap.end })));

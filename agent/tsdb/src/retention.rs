@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use storage::IntervalSet;
 
@@ -36,6 +37,9 @@ impl Inner {
     /// elsewhere.
     pub(crate) fn retain(&self) {
         let going = self.going();
+        if going.windows.iter().any(|windows| !windows.is_empty()) && !self.record_copied() {
+            return;
+        }
         self.drop_windows(&going);
         let metrics = &self.metrics;
         let [expired, oversized] = &going.segments;
@@ -78,6 +82,24 @@ impl Inner {
         let mut state = self.state.write();
         state.gaps.retain(|gap| gap.end >= floor);
         state.drop_unused_layouts();
+    }
+
+    /// Records what was received with copied windows, of which the log has nothing: with a window the manifest
+    /// forgets its frames. Whether windows may go.
+    fn record_copied(&self) -> bool {
+        if !self.copied.load(Ordering::Acquire) {
+            return true;
+        }
+        let windows = self.vault.windows().iter().map(|window| (window.start, window.newest())).collect();
+        let now = self.clock.monotonic();
+        match self.writer.lock().checkpoint(&self.shared(now), &[], windows) {
+            Ok(()) => self.copied.store(false, Ordering::Release),
+            Err(error) => {
+                tracing::warn!(%error, "sealed windows past retention stay: what was received cannot be recorded");
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes sealed windows out of the manifest; their files follow.
@@ -164,11 +186,18 @@ impl Inner {
         let keepers = self.keepers.read();
         let mut released: HashMap<StreamNo, Vec<IntervalSet>> = HashMap::new();
         let mut needed: HashSet<i64> = HashSet::new();
+        let tail = i64::try_from(self.options.log_tail.as_millis()).unwrap_or(i64::MAX);
+        let tail = self.clock.now_ms().saturating_sub(tail);
         for (_, stream) in state.streams.iter() {
             needed.extend(stream.in_memory().map(|(_, entry)| window_of(entry.range.start)));
         }
         for segment in state.segments.values() {
             for (&start, streams) in &segment.windows {
+                // Whoever was away for less is repaired from the log.
+                if start.saturating_add(WINDOW_MS) > tail {
+                    needed.insert(start);
+                    continue;
+                }
                 // What is damaged in blocks may be whole here.
                 let answers = start >= floor
                     && (store.as_ref().is_some_and(|store| store.is_damaged(start))

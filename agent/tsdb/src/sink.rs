@@ -6,6 +6,8 @@ use storage::{
     Frame, FrameError, FrameHash, FrameSink, IntervalSet, Layout, LayoutId, Receipt, StreamId, StreamInfo,
 };
 
+use crate::bytes::Malformed;
+use crate::notes::Note;
 use crate::row;
 use crate::state::{Queued, State, Ticket};
 use crate::store::{Inner, Store};
@@ -40,8 +42,20 @@ impl FrameSink for Store {
             Known::All(stream, layouts) => (stream, layouts),
             Known::Without(layout) => return Ok(Receipt::NeedLayout(layout)),
         };
+        let note = Note::of(&frame).transpose();
+        let note = note.map_err(|Malformed(what)| corrupt(&frame, what.to_owned()))?;
         check_rows(&frame, &layouts)?;
         let older = inner.older_hash(stream, &frame)?;
+        if let Some(note) = note {
+            let (info, own, known) = {
+                let state = inner.state.read();
+                let stream = state.streams.get(stream);
+                (Arc::clone(&stream.info), stream.own, stream.received.contains(frame.key().seq))
+            };
+            if !known {
+                inner.obey(note, &info, own)?;
+            }
+        }
         let mut state = inner.state.write();
         inner.check_open(&state).map_err(FrameError::Unavailable)?;
         match judge(&state, stream, &frame, older) {
@@ -166,15 +180,23 @@ fn judge(state: &State, stream: StreamNo, frame: &Frame, older: Option<FrameHash
     if forked || stream == state.own.stream { Judgement::Clone(common) } else { Judgement::New }
 }
 
+fn corrupt(frame: &Frame, what: String) -> FrameError {
+    let key = frame.key();
+    FrameError::Corrupt { stream: key.stream.to_string(), seq: key.seq, what }
+}
+
 /// Refuses what no store could ever decode.
 fn check_rows(frame: &Frame, layouts: &[Arc<Layout>]) -> Result<(), FrameError> {
     let (key, range) = (frame.key(), frame.range());
-    let corrupt = |what: String| FrameError::Corrupt { stream: key.stream.to_string(), seq: key.seq, what };
+    let corrupt = |what: String| corrupt(frame, what);
     if key.seq == 0 || key.seq == u64::MAX || (key.seq == 1 && frame.prev() != FrameHash::ROOT) {
         return Err(corrupt("its number and its predecessor do not fit".to_owned()));
     }
     if range.start > range.end || window_of(range.start) != window_of(range.end) {
         return Err(corrupt(format!("its times {} to {} are no part of a window", range.start, range.end)));
+    }
+    if layouts.is_empty() {
+        return Ok(());
     }
     for (position, row) in row::rows(frame.body()).enumerate() {
         let at = |what: &str| corrupt(format!("row {position}: {what}"));

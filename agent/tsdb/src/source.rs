@@ -153,6 +153,10 @@ impl Inner {
             let mut state = self.state.write();
             self.check_open(&state).map_err(FrameError::Unavailable)?;
             let Some((_, layouts)) = state.resolve(frame) else { continue };
+            if layouts.is_empty() && frame.key().seq > after {
+                state.put_note(frame.body().to_vec(), frame.range().start);
+                count += 1;
+            }
             for (layout, row) in rows.decode(frame, &layouts) {
                 if frame.key().seq <= after {
                     continue;

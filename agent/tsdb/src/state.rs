@@ -28,8 +28,6 @@ pub(crate) enum Queued {
         gone: IntervalSet,
     },
     Gap(Gap),
-    /// A record's payload.
-    Exemplars(Arc<[u8]>),
 }
 
 /// A frame with all that its segment must hold before it.

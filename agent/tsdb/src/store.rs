@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -58,6 +59,10 @@ pub(crate) struct Inner {
     pub(crate) sealing: Mutex<i64>,
     /// Those who need frames: each tells which of a stream's it needs no more.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
+    /// Windows were copied here of which no checkpoint knows; so it is at a start, too.
+    pub(crate) copied: AtomicBool,
+    /// The floor of the twin, where there is one.
+    pub(crate) twin_floor: AtomicI64,
     pub(crate) announcer: Announcer,
     wake: Mutex<Wake>,
     woken: Condvar,
@@ -228,6 +233,8 @@ impl Inner {
             compaction: Compaction::default(),
             sealing: Mutex::new(i64::MIN),
             keepers: RwLock::default(),
+            copied: AtomicBool::new(true),
+            twin_floor: AtomicI64::new(i64::MAX),
             announcer,
             wake: Mutex::new(Wake::default()),
             woken: Condvar::new(),

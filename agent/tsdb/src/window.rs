@@ -97,6 +97,10 @@ impl Window {
         wanted: impl Fn(&Layout) -> bool,
     ) -> Applied {
         let mut applied = Applied::default();
+        if layouts.is_empty() {
+            // A note has no rows.
+            return applied;
+        }
         let mut groups: Vec<Option<SharedRows>> = vec![None; layouts.len()];
         for (position, raw) in (0..).zip(row::rows(frame.body())) {
             let known = raw.ok().and_then(|raw| Some((raw, layouts.get(raw.layout)?)));

@@ -154,9 +154,6 @@ impl Writer {
         let mut state = shared.state.write();
         let mut frames = 0;
         for sent in &self.unwritten {
-            if let Queued::Exemplars(payload) = &sent.what {
-                state.queue_bytes = state.queue_bytes.saturating_sub(payload.len());
-            }
             if let Queued::Frame(QueuedFrame { stream, frame, .. }) = &sent.what {
                 frames += 1;
                 state.queue_bytes = state.queue_bytes.saturating_sub(frame.body().len());
@@ -201,7 +198,7 @@ impl Writer {
                     state.streams.get_mut(*stream).durable.insert(frame.key().seq);
                 }
                 Queued::Adopt { stream, gone, .. } => state.streams.get_mut(*stream).durable.union(gone),
-                Queued::Gap(_) | Queued::Exemplars(_) => {}
+                Queued::Gap(_) => {}
             }
         }
         drop(state);
@@ -263,7 +260,6 @@ impl Writer {
                 self.log.append(record::ADOPT, &record::put_adopt(&info.id, gone))
             }
             Queued::Gap(gap) => self.log.append(record::GAP, &record::put_gap(gap)),
-            Queued::Exemplars(payload) => self.log.append(record::EXEMPLARS, payload),
         }
     }
 
@@ -277,7 +273,7 @@ impl Writer {
         let (stream, info, layouts) = match what {
             Queued::Frame(queued) => (queued.stream, &queued.info, &queued.layouts[..]),
             Queued::Adopt { stream, info, .. } => (*stream, info, &[][..]),
-            Queued::Gap(_) | Queued::Exemplars(_) => return Ok(()),
+            Queued::Gap(_) => return Ok(()),
         };
         if !self.streams.contains(&stream) {
             self.log.append(record::STREAM, &record::put_stream(info))?;
@@ -359,7 +355,7 @@ impl Queued {
     fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Frame(queued) => Some(queued.ticket),
-            Self::Adopt { .. } | Self::Gap(_) | Self::Exemplars(_) => None,
+            Self::Adopt { .. } | Self::Gap(_) => None,
         }
     }
 }

@@ -34,6 +34,12 @@ pub(crate) struct Digest {
     pub(crate) agents: Vec<AgentHeard>,
     /// Over its rules and external labels.
     pub(crate) config_hash: u128,
+    /// Samples before this time are gone there.
+    pub(crate) floor_ms: i64,
+    /// Changes with its sealed windows.
+    pub(crate) windows_version: u64,
+    /// Equal where deletions are.
+    pub(crate) deletions_version: u64,
 }
 
 /// The hash of each stream's last kept frame, read once for each new last frame.

@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::Pair;
 use crate::digest::{Digest, diverged, missing};
 use crate::view::TwinView;
+use crate::windows::{Copies, behind};
 use crate::wire::{Part, Twin};
 
 /// A twin that takes longer for an answer counts as silent.
@@ -24,10 +25,11 @@ impl Pair {
         let mut ticks = interval(self.options.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut twin = None;
+        let mut copies = Copies::default();
         let mut silent = false;
         loop {
             ticks.tick().await;
-            match self.exchange(&mut twin).await {
+            match self.exchange(&mut twin, &mut copies).await {
                 Ok(()) => {
                     if std::mem::take(&mut silent) {
                         tracing::info!(twin = %self.options.twin, "the twin answers again");
@@ -47,8 +49,8 @@ impl Pair {
         }
     }
 
-    /// One digest there and back, then one round of pulls.
-    async fn exchange(&self, connection: &mut Option<Twin>) -> Result<(), String> {
+    /// One digest there and back, then one round of pulls, then some of what is behind the log.
+    async fn exchange(&self, connection: &mut Option<Twin>, copies: &mut Copies) -> Result<(), String> {
         if connection.is_none() {
             *connection = Some(Twin::connect(&self.options.endpoint, self.options.tls.as_ref()).await?);
         }
@@ -65,10 +67,19 @@ impl Pair {
         let lacking = missing(&ours.streams, &theirs.streams);
         let count: u64 = lacking.iter().map(|(_, set)| set.count()).sum();
         self.metrics.missing.set(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut behind = behind(&ours.streams, &theirs.streams);
         for (info, set) in lacking {
-            self.pull(twin, &info, &set).await?;
+            let asked = self.pull(twin, &info, &set).await?;
+            // What the twin's log should have and does not give may be in its blocks.
+            let not_given = asked.difference(&self.store.received(&info.id));
+            match behind.iter_mut().find(|(stream, _)| *stream == info.id) {
+                Some((_, frames)) => frames.union(&not_given),
+                None if not_given.is_empty() => {}
+                None => behind.push((info.id, not_given)),
+            }
         }
-        Ok(())
+        self.copy_deletions(twin, &theirs, copies).await?;
+        self.copy_some(twin, &theirs, behind, copies).await
     }
 
     /// What this replica tells now.
@@ -79,6 +90,9 @@ impl Pair {
             streams: self.hashes.streams(&*self.store),
             agents: self.local.agents(),
             config_hash: self.local.config_hash(),
+            floor_ms: self.store.floor_ms(),
+            windows_version: self.store.windows_version(),
+            deletions_version: self.store.deletions_version(),
         }
     }
 
@@ -93,17 +107,24 @@ impl Pair {
             tracing::warn!(twin = %theirs.replica, "the twin has other rules or external labels: make both files alike");
         }
         self.local.learn(&theirs.agents);
+        self.store.twin_floor(theirs.floor_ms);
         self.view.update(TwinView {
             replica: theirs.replica.clone(),
             agents: theirs.agents.clone(),
             same_config,
+            floor_ms: theirs.floor_ms,
             heard: self.clock.monotonic(),
         });
         Ok(())
     }
 
-    /// Copies frames of one stream, as many as one pull may have.
-    async fn pull(&self, twin: &mut Twin, info: &StreamInfo, lacking: &IntervalSet) -> Result<(), String> {
+    /// Copies frames of one stream, as many as one pull may have; gives those that were asked for.
+    async fn pull(
+        &self,
+        twin: &mut Twin,
+        info: &StreamInfo,
+        lacking: &IntervalSet,
+    ) -> Result<IntervalSet, String> {
         self.store.open_stream(info.clone()).map_err(|error| error.to_string())?;
         let asked = first_frames(lacking, PULL_FRAMES_MAX);
         let mut parts = timeout(ANSWER_TIMEOUT, twin.pull(&info.id, &asked))
@@ -122,7 +143,7 @@ impl Pair {
                 }
             }
         }
-        Ok(())
+        Ok(asked)
     }
 
     fn take(&self, frame: Frame) -> Result<(), String> {

@@ -2,30 +2,31 @@
 //!
 //! There is no leader: each side repairs itself, so any loss, repeat or order of messages ends in the
 //! same sets. Frames are copied verbatim and offered to the store like an agent's, which takes each
-//! once. Knows `storage`; never knows agents' connections or rules, whose news it only carries.
+//! once; what the twin's log has no more is copied as whole sealed windows. Knows `storage`; never knows agents' connections or rules, whose news it only carries.
 //! Start reading at [`Pair::start`].
 
 mod digest;
 mod exchange;
 mod metrics;
 mod view;
+mod windows;
 pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use env::{SharedClock, Tasks};
-use storage::{FrameSink, FrameSource};
+use storage::{FrameSink, FrameSource, WindowSink, WindowSource};
 use uplink::TlsFiles;
 
 pub use view::{AgentHeard, Local, PairView, TwinView};
 
 use crate::metrics::Metrics;
 
-/// A store that gives frames and takes them.
-pub trait Store: FrameSource + FrameSink {}
+/// A store that gives frames and sealed windows, and takes them.
+pub trait Store: FrameSource + FrameSink + WindowSource + WindowSink {}
 
-impl<T: FrameSource + FrameSink> Store for T {}
+impl<T: FrameSource + FrameSink + WindowSource + WindowSink> Store for T {}
 
 /// How a replica keeps in step with its twin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct PairOptions {
     pub interval: Duration,
     /// A twin that has not answered for so long is not heard.
     pub silence_max: Duration,
+    /// Bytes of sealed windows that are copied a second, at most: what is fresh goes before them.
+    pub copy_rate: u64,
     /// Mutual TLS; without it the connection is plain.
     pub tls: Option<TlsFiles>,
 }
@@ -49,6 +52,8 @@ impl PairOptions {
     pub const INTERVAL: Duration = Duration::from_secs(1);
     /// Default of [`PairOptions::silence_max`].
     pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+    /// Default of [`PairOptions::copy_rate`]: 32 MiB.
+    pub const COPY_RATE: u64 = 32 << 20;
 }
 
 /// One replica's side of the pair.

@@ -11,6 +11,10 @@ pub(crate) struct Metrics {
     pub(crate) pulled: Counter,
     pub(crate) appended: Counter,
     pub(crate) diverged: Gauge,
+    pub(crate) behind: Gauge,
+    pub(crate) windows: Counter,
+    pub(crate) window_bytes: Counter,
+    pub(crate) window_failures: Counter,
 }
 
 impl Metrics {
@@ -39,6 +43,22 @@ impl Metrics {
             &of("diverged_streams"),
             "Streams of which the twin holds other frames under the same names: a copied machine.",
             metrics.diverged.clone(),
+        );
+        registry.register(
+            &of("behind_frames"),
+            "Frames that the twin has taken and this replica lacks, and that are not in the twin's log any more.",
+            metrics.behind.clone(),
+        );
+        registry.register(&of("windows_copied"), "Sealed windows copied from the twin.", metrics.windows.clone());
+        registry.register(
+            &of("window_bytes_copied"),
+            "Bytes of sealed windows copied from the twin.",
+            metrics.window_bytes.clone(),
+        );
+        registry.register(
+            &of("window_failures"),
+            "Sealed windows that could not be copied from the twin: damaged there, or refused by this disk.",
+            metrics.window_failures.clone(),
         );
         metrics
     }

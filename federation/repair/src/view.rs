@@ -41,6 +41,8 @@ pub struct TwinView {
     pub agents: Vec<AgentHeard>,
     /// Whether its rules and external labels are ours.
     pub same_config: bool,
+    /// Samples before this time are gone there.
+    pub floor_ms: i64,
     /// When it spoke, on this replica's monotonic clock.
     pub heard: Duration,
 }
@@ -91,6 +93,7 @@ mod tests {
             replica: "b".into(),
             agents: Vec::new(),
             same_config: true,
+            floor_ms: 0,
             heard: clock.monotonic(),
         });
         clock.advance(Duration::from_secs(5));

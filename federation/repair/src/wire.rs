@@ -19,6 +19,7 @@ use uplink::wire as up;
 
 use crate::digest::{Digest, StreamDigest, silence_ms};
 use crate::view::AgentHeard;
+use crate::windows::wire::{send_copy, send_windows};
 use crate::{Pair, Store};
 
 /// Bytes of frame bodies in one part, about.
@@ -41,6 +42,10 @@ pub(crate) enum Part {
 pub(crate) struct Parts(Streaming<v1::PairPart>);
 
 impl Twin {
+    pub(crate) fn client(&mut self) -> &mut PairClient<Channel> {
+        &mut self.0
+    }
+
     pub(crate) async fn connect(endpoint: &str, tls: Option<&TlsFiles>) -> Result<Self, String> {
         let client = PairClient::new(up::channel(endpoint, tls).await?)
             .max_decoding_message_size(up::MESSAGE_BYTES_MAX)
@@ -99,6 +104,38 @@ impl PairService for Service {
         let ranges = up::ranges_in(pull.ranges.unwrap_or_default());
         let (sender, receiver) = mpsc::channel(PARTS_MAX);
         self.0.answer_pull(stream, ranges, sender);
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type WindowsStream = Pin<Box<dyn Stream<Item = Result<v1::PairWindow, Status>> + Send>>;
+
+    async fn windows(
+        &self,
+        request: Request<v1::PairWindows>,
+    ) -> Result<Response<Self::WindowsStream>, Status> {
+        let (sender, receiver) = mpsc::channel(PARTS_MAX);
+        let (store, ask) = (Arc::clone(&self.0.store), request.into_inner());
+        self.0.tasks.spawn_blocking(move || send_windows(&*store, ask, &sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type DeletionsStream = Pin<Box<dyn Stream<Item = Result<v1::PairDeletion, Status>> + Send>>;
+
+    async fn deletions(
+        &self,
+        _: Request<v1::PairDeletions>,
+    ) -> Result<Response<Self::DeletionsStream>, Status> {
+        let all = self.0.store.deletions().into_iter();
+        let all = all.map(|deletion| Ok(v1::PairDeletion { deletion: deletion.into() }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(all))))
+    }
+
+    type CopyStream = Pin<Box<dyn Stream<Item = Result<v1::PairCopied, Status>> + Send>>;
+
+    async fn copy(&self, request: Request<v1::PairCopy>) -> Result<Response<Self::CopyStream>, Status> {
+        let (sender, receiver) = mpsc::channel(PARTS_MAX);
+        let (store, tasks, ask) = (Arc::clone(&self.0.store), self.0.tasks.clone(), request.into_inner());
+        self.0.tasks.spawn_blocking(move || send_copy(&*store, ask, &sender, &|| tasks.is_stopping()));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
@@ -171,6 +208,9 @@ fn digest_out(digest: &Digest) -> v1::PairDigest {
         streams: digest.streams.iter().map(stream_out).collect(),
         agents: digest.agents.iter().map(agent_out).collect(),
         config_hash: digest.config_hash.to_be_bytes().to_vec().into(),
+        floor_ms: digest.floor_ms,
+        windows_version: digest.windows_version,
+        deletions_version: digest.deletions_version,
     }
 }
 
@@ -181,6 +221,9 @@ fn digest_in(digest: v1::PairDigest) -> Result<Digest, String> {
         streams: digest.streams.into_iter().map(stream_in).collect::<Result<_, _>>()?,
         agents: digest.agents.into_iter().map(agent_in).collect(),
         config_hash: u128_in(&digest.config_hash)?,
+        floor_ms: digest.floor_ms,
+        windows_version: digest.windows_version,
+        deletions_version: digest.deletions_version,
     })
 }
 
@@ -225,7 +268,7 @@ fn agent_in(agent: v1::AgentHeard) -> AgentHeard {
     }
 }
 
-fn u128_in(bytes: &[u8]) -> Result<u128, String> {
+pub(crate) fn u128_in(bytes: &[u8]) -> Result<u128, String> {
     let bytes: [u8; 16] = bytes.try_into().map_err(|_| format!("{} bytes where 16 are due", bytes.len()))?;
     Ok(u128::from_be_bytes(bytes))
 }

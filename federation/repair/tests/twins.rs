@@ -77,6 +77,7 @@ fn pair(
         endpoint: endpoint.to_string(),
         interval: Duration::from_millis(50),
         silence_max: Duration::from_secs(1),
+        copy_rate: PairOptions::COPY_RATE,
         tls: None,
     };
     let registry = telemetry::Registry::new();

@@ -48,6 +48,10 @@ pub(crate) struct RunFlags {
     /// How long an announced notification of a leader that is gone is waited for before it is sent again.
     #[arg(long = "cluster.peer-timeout", default_value = "15s", value_parser = duration)]
     pub(crate) peer_timeout: Duration,
+    /// Allow deleting series and making snapshots over HTTP, at /api/v1/admin/tsdb/. What one replica is told to delete
+    /// is hidden at its twin, too.
+    #[arg(long = "web.enable-admin-api")]
+    pub(crate) admin_api: bool,
     #[command(flatten)]
     pub(crate) common: CommonFlags,
 }

@@ -9,6 +9,7 @@ use storage::{Frame, FrameHash, FrameKey, IntervalSet, LayoutId, StreamId};
 
 use super::verify::{Place, Report};
 use crate::bytes::Malformed;
+use crate::notes::Note;
 use crate::open::missing_segments;
 use crate::record::Kept;
 use crate::window::window_of;
@@ -105,7 +106,10 @@ impl LogCheck {
         if window_of(range.start) != window_of(range.end) {
             return Err(Malformed("a frame that straddles two windows"));
         }
-        for raw in row::rows(frame.body()) {
+        if let Some(note) = Note::of(frame) {
+            note?;
+        }
+        for raw in row::rows(frame.body()).take_while(|_| !frame.layouts().is_empty()) {
             if raw?.layout >= frame.layouts().len() {
                 return Err(Malformed("a row of a layout that the frame does not name"));
             }

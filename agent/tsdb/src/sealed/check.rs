@@ -236,7 +236,7 @@ impl BlockKey {
 }
 
 /// Rows are in order of time, then of sequence, and inside their window.
-fn in_order(rows: &[At], window: i64, long: i64) -> Result<(), SealedError> {
+pub(super) fn in_order(rows: &[At], window: i64, long: i64) -> Result<(), SealedError> {
     let is_inside = |at: &At| (window..window.saturating_add(long)).contains(&at.timestamp);
     if !rows.iter().all(is_inside) {
         return Err(SealedError::Malformed("a row outside of its window"));

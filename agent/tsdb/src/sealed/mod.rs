@@ -9,6 +9,8 @@
 
 mod check;
 mod day;
+mod copy;
+mod copy_day;
 mod db;
 mod error;
 mod identity;
@@ -20,6 +22,7 @@ mod store;
 mod tombstones;
 mod write;
 
+pub(crate) use copy::Incoming;
 pub(crate) use error::SealedError;
 pub(crate) use manifest::{Generation, SealedWindow};
 pub(crate) use read::SealedReader;

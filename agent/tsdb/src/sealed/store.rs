@@ -376,7 +376,7 @@ impl SealedStore {
     }
 
     /// Removes the file of a generation.
-    pub(super) fn delete_files(&self, window: i64, generation: u32) {
+    pub(crate) fn delete_files(&self, window: i64, generation: u32) {
         let Some(family) = self.db.cf_handle(BLOCKS) else { return };
         let (first, last) =
             (BlockKey::first(window, generation), BlockKey::first(window, generation.saturating_add(1)));
@@ -440,14 +440,20 @@ impl SealedStore {
         damage.insert(key, Gap { start, end: start.saturating_add(long - 1), why });
     }
 
+    /// What was damaged of a window is not in the manifest any more.
+    pub(crate) fn forget_damage(&self, start: i64) {
+        self.damage.lock().retain(|key, _| key.is_day() || key.window != start);
+    }
+
     /// Whether a window, or its day, has damage that is known.
     pub(crate) fn is_damaged(&self, start: i64) -> bool {
+        let has_day = self.windows.read().get(&start).is_some_and(|window| window.day.is_some());
         let damage = self.damage.lock();
         let any = |first, window: i64| {
             let behind = BlockKey::first(window.saturating_add(WINDOW_MS), 0);
             damage.range(first..behind).next().is_some()
         };
         let day = BlockKey::first(start, DAY);
-        any(BlockKey::first(start, 0), start) || any(day, day.window)
+        any(BlockKey::first(start, 0), start) || has_day && any(day, day.window)
     }
 }

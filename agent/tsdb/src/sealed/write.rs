@@ -23,7 +23,7 @@ use crate::spill::Sealed;
 use crate::window::{DAY_MS, SharedRows, WINDOW_MS};
 
 /// Rows of a block, at most: a group of more has several parts.
-const PART_ROWS: usize = 8_192;
+pub(super) const PART_ROWS: usize = 8_192;
 
 /// What a group has to be sealed.
 pub(crate) struct GroupInput {
