@@ -38,6 +38,7 @@ mod source;
 mod spill;
 mod state;
 mod status;
+mod steps;
 mod store;
 mod streams;
 mod view;

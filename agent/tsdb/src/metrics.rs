@@ -39,7 +39,9 @@ pub(crate) struct Metrics {
     pub(crate) sealed_damage: Counter,
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
+    pub(crate) unsealable: Gauge,
     pub(crate) trimmed: Counter,
+    pub(crate) clock_steps: Counter,
     pub(crate) exemplars: ExemplarMetrics,
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct ExemplarMetrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let new = Self::default();
-        let gauges: [(&str, &str, &Gauge); 11] = [
+        let gauges: [(&str, &str, &Gauge); 12] = [
             ("prometheus_tsdb_head_series", "Series in the head.", &new.series),
             ("prometheus_tsdb_head_min_time", "Oldest time in the head, in milliseconds.", &new.min_time),
             ("prometheus_tsdb_head_max_time", "Newest time in the head, in milliseconds.", &new.max_time),
@@ -71,6 +73,11 @@ impl Metrics {
                 "Memory that caches and write buffers of sealed data take up.",
                 &new.sealed_cache_bytes,
             ),
+            (
+                "vedette_tsdb_unsealable_windows",
+                "Windows of two hours of which no frame can be sealed as yet.",
+                &new.unsealable,
+            ),
             ("vedette_log_segments", "Segments of the log.", &new.segments),
             ("vedette_log_waiting_bytes", "Bytes that wait for the disk.", &new.waiting_bytes),
             ("vedette_log_failing", "1 while the log takes nothing.", &new.failing),
@@ -78,7 +85,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 24] = [
+        let counters: [(&str, &str, &Counter); 25] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -100,6 +107,11 @@ impl Metrics {
             ("vedette_tsdb_seal_failures", "Windows that could not be sealed.", &new.seal_failures),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
             ("vedette_log_trimmed_segments", "Segments dropped because all of them is sealed.", &new.trimmed),
+            (
+                "vedette_tsdb_clock_set_back",
+                "Times that the clock was set back by a second or more.",
+                &new.clock_steps,
+            ),
             ("vedette_tsdb_duplicate_samples", "Own samples with a second value.", &new.duplicates),
             ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),
             ("vedette_log_corrupt_bytes", "Damaged bytes.", &new.bytes_corrupt),

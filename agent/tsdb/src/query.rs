@@ -86,7 +86,7 @@ impl Store {
             let in_memory = |window: i64| {
                 let spilled =
                     state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
-                state.head.answers(window) && !spilled
+                state.head.answers(window) && !state.head.is_sealed(window) && !spilled
             };
             windows.into_iter().all(in_memory)
         };
@@ -119,7 +119,7 @@ impl Inner {
     /// Starts of the windows that may have samples in a range, in order.
     pub(crate) fn windows_in(&self, range: TimeRange) -> BTreeSet<i64> {
         let mut starts: BTreeSet<i64> = self.state.read().windows_in(range).into_iter().collect();
-        let floor = self.vault.floor();
+        let floor = self.floor();
         starts.retain(|start| *start >= floor);
         let within = window_of(range.start)..=range.end;
         starts.extend(
@@ -140,8 +140,11 @@ impl Inner {
         for _ in 0..TRIES {
             let sealed = self.vault.window(start);
             match &sealed {
-                None => self.read_unsealed(select, start, found)?,
-                Some(window) => self.read_sealed(select, window, found)?,
+                None => self.read_unsealed(select, start, None, found)?,
+                Some(window) => {
+                    self.read_unsealed(select, start, Some(window), found)?;
+                    self.read_sealed(select, window, found)?;
+                }
             }
             // Where it was sealed meanwhile, the log may have lost what was looked for there.
             if self.vault.window(start).as_ref().map(Arc::as_ptr) == sealed.as_ref().map(Arc::as_ptr) {
@@ -152,7 +155,7 @@ impl Inner {
         Err(QueryError::Unavailable("a window was sealed again and again while it was read".to_owned()))
     }
 
-    /// A window's blocks, and frames that are in none.
+    /// A window's blocks.
     fn read_sealed(
         &self,
         select: &Select,
@@ -181,10 +184,17 @@ impl Inner {
             }
             reader.points(&place, &slots, select.range, |slot, points| found.add(group, slot, points))?;
         }
-        self.read_log(select, window.start, Some(window), found)
+        Ok(())
     }
 
-    fn read_unsealed(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+    /// What a window has beside its blocks; nothing else of it was read yet.
+    fn read_unsealed(
+        &self,
+        select: &Select,
+        start: i64,
+        sealed: Option<&Arc<SealedWindow>>,
+        found: &mut Found,
+    ) -> Result<(), QueryError> {
         {
             let sources = self.state.read().head_sources(select, start);
             let read = sources.map(|sources| found.read(&sources, select.range));
@@ -195,9 +205,9 @@ impl Inner {
                     tracing::error!(%error, window = start, "the head's file cannot be read: the log is, from now on");
                     found.drop_window();
                     self.state.write().head.give_up(start);
-                    self.read_log(select, start, None, found)?;
+                    self.read_log(select, start, sealed, found)?;
                 }
-                None => self.read_log(select, start, None, found)?,
+                None => self.read_log(select, start, sealed, found)?,
             }
         }
         Ok(())

@@ -1,10 +1,16 @@
 //! Dropping what is past its time or over its size, oldest first: sealed windows, and closed segments of the log.
 //! Segments go early, too: once all of them is sealed, and nobody needs their frames.
+//!
+//! Ages are measured by a clock that is believed only as far as time that passed explains it. Each window with
+//! samples stands for two hours; where the next one is further away than a tenth of the retention time (and four
+//! hours), the clock jumped, or nothing ran. For ages it then goes on as if it had not, until a quarter of the
+//! retention time has passed since. So whatever the clock shows for less than that, and on however many starts,
+//! costs nothing that is not old once it is right; and a machine whose clock began in 1970 gets rid of that.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use storage::IntervalSet;
+use storage::{IntervalSet, TimeRange};
 
 use crate::sealed::SealedWindow;
 use crate::state::State;
@@ -34,6 +40,7 @@ impl Inner {
     /// Drops what is past retention and what is in the log and in blocks, after what was received is recorded
     /// elsewhere.
     pub(crate) fn retain(&self) {
+        self.lower_floor();
         let going = self.going();
         self.drop_windows(&going);
         let metrics = &self.metrics;
@@ -154,7 +161,7 @@ impl Inner {
     fn trimmable(&self, state: &State, closed: &[u64], sealed: &[Arc<SealedWindow>]) -> Vec<u64> {
         let sealed: HashMap<i64, &SealedWindow> =
             sealed.iter().map(|window| (window.start, &**window)).collect();
-        let floor = self.vault.floor();
+        let floor = self.vault.floor().min(state.head.takes_from());
         let store = self.vault.get();
         let keepers = self.keepers.read();
         let mut released: HashMap<StreamNo, Vec<IntervalSet>> = HashMap::new();
@@ -193,6 +200,46 @@ impl Inner {
     /// Samples before this time are past retention.
     pub(crate) fn floor_ms(&self) -> i64 {
         let retention = i64::try_from(self.options.retention_time.as_millis()).unwrap_or(i64::MAX);
-        if retention == 0 { i64::MIN } else { self.clock.now_ms().saturating_sub(retention) }
+        if retention == 0 {
+            return i64::MIN;
+        }
+        let now_ms = self.clock.now_ms();
+        let mut starts: BTreeSet<i64> = self.vault.windows().iter().map(|window| window.start).collect();
+        starts.extend(self.state.read().windows_in(TimeRange { start: i64::MIN, end: now_ms }));
+        now_ms.saturating_sub(unexplained(&starts, now_ms, retention)).saturating_sub(retention)
     }
+
+    /// Sets the floor of sealed windows down where a clock that was ahead has raised it above what is written now.
+    fn lower_floor(&self) {
+        let (Some(store), floor) = (self.vault.get(), self.floor()) else { return };
+        if floor < self.vault.floor()
+            && let Err(error) = store.lower_floor(floor)
+        {
+            tracing::warn!(%error, "the floor of sealed windows stays where a wrong clock has put it");
+        }
+    }
+}
+
+/// How far the clock is from what the time that passed explains; `starts` are those of the windows with samples.
+fn unexplained(starts: &BTreeSet<i64>, now_ms: i64, retention: i64) -> i64 {
+    let (jump, probation) = ((retention / 10).max(2 * WINDOW_MS), (retention / 4).max(2 * WINDOW_MS));
+    let (mut behind, mut passed, mut end) = (0i64, 0i64, None);
+    let mut come_to = |start: i64| {
+        let gap = end.map_or(0, |end| start.saturating_sub(end));
+        if gap > jump {
+            behind = behind.saturating_add(gap);
+            passed = 0;
+        }
+        end = Some(start.saturating_add(WINDOW_MS));
+        // The first window and the last one may be short.
+        if passed >= probation.saturating_add(WINDOW_MS) {
+            behind = 0;
+        }
+        passed = passed.saturating_add(WINDOW_MS);
+        behind
+    };
+    starts.iter().filter(|start| **start <= now_ms).for_each(|start| {
+        come_to(*start);
+    });
+    come_to(now_ms)
 }

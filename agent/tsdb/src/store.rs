@@ -23,9 +23,11 @@ use crate::exemplars::Exemplars;
 use crate::metrics::Metrics;
 use crate::open::{self, Opened};
 use crate::options::{OpenError, StoreOptions};
+use crate::seal::Turn;
 use crate::sealed::Vault;
 use crate::segments::FrameFiles;
 use crate::state::{Queued, State};
+use crate::steps::Now;
 use crate::writer::{Announcer, Shared, Writer};
 
 /// The local store: an [`Appender`], [`storage::FrameSink`], [`storage::FrameSource`] and
@@ -51,8 +53,8 @@ pub(crate) struct Inner {
     pub(crate) ballast: Ballast,
     /// Sealed windows.
     pub(crate) vault: Vault,
-    /// Held by whoever seals: the head's window when late frames were last sealed.
-    pub(crate) sealing: Mutex<i64>,
+    /// Held by whoever seals.
+    pub(crate) sealing: Mutex<Turn>,
     /// Those who need frames: each tells which of a stream's it needs no more.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
     pub(crate) announcer: Announcer,
@@ -87,7 +89,9 @@ impl Store {
         let lock = lock(&options.dir)?;
         let metrics = Metrics::new(registry);
         let epoch = Epoch(random.next_u128());
-        let opened = open::open(&options, clock.now_ms(), epoch, &metrics)?;
+        let now = Now::of(&*clock);
+        let opened = open::open(&options, now.wall, epoch, &metrics)?;
+        opened.state.head.steps.note(now);
         let inner = Arc::new(Inner::new(options, clock, random, metrics, opened));
         inner.update_metrics();
         let worker = Arc::clone(&inner);
@@ -221,7 +225,7 @@ impl Inner {
             files,
             ballast: Ballast::new(&options.dir),
             vault,
-            sealing: Mutex::new(i64::MIN),
+            sealing: Mutex::default(),
             keepers: RwLock::default(),
             announcer,
             wake: Mutex::new(Wake::default()),
@@ -316,15 +320,6 @@ impl Inner {
         }
     }
 
-    pub(crate) fn turn_if_due(&self) {
-        let now_ms = self.clock.now_ms();
-        if self.state.read().head.is_outdated(now_ms) {
-            let mut state = self.state.write();
-            if state.head.is_outdated(now_ms) {
-                state.turn(now_ms, &self.files);
-            }
-        }
-    }
 }
 
 /// Makes the folder and locks it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use log::Location;
-use storage::{Frame, FrameHash, IntervalSet, StreamId, StreamInfo, TimeRange};
+use storage::{Epoch, Frame, FrameHash, IntervalSet, StreamId, StreamInfo, TimeRange};
 
 /// A stream's number in this process.
 pub(crate) type StreamNo = u32;
@@ -89,6 +89,25 @@ impl Streams {
 
     pub(crate) fn get_mut(&mut self, no: StreamNo) -> &mut Stream {
         &mut self.all[no as usize]
+    }
+
+    /// When the next own stream is minted: after all others, also where the clock was set back.
+    pub(crate) fn next_minted(&self, now_ms: i64) -> i64 {
+        let own = self.all.iter().filter(|stream| stream.own).map(|stream| stream.info.minted_ms);
+        own.max().map_or(now_ms, |last| last.saturating_add(1).max(now_ms))
+    }
+
+    /// Own streams with rows after a time: the newest of those, and an epoch before theirs, made of what was drawn.
+    /// Of two samples of one series and time the one of the smaller epoch is shown.
+    pub(crate) fn before(&self, drawn: Epoch, after: i64) -> (Option<i64>, Epoch) {
+        let own = || self.all.iter().filter(|stream| stream.own && stream.newest > after);
+        let lowest = own().map(|stream| stream.info.id.epoch.0).min();
+        // After some sixty of them there is too little left to draw from.
+        let epoch = match lowest.filter(|lowest| lowest >> 64 != 0) {
+            Some(lowest) => Epoch(drawn.0 % lowest),
+            None => drawn,
+        };
+        (own().map(|stream| stream.newest).max(), epoch)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamNo, &Stream)> {

@@ -123,14 +123,6 @@ impl Vault {
         self.get().map_or(i64::MIN, |store| *store.floor.lock())
     }
 
-    /// The end of the last sealed window: what is before it takes no own samples any more.
-    pub(crate) fn sealed_to(&self) -> i64 {
-        let Some(store) = self.get() else { return i64::MIN };
-        let last =
-            store.windows.read().keys().next_back().map_or(i64::MIN, |start| start.saturating_add(WINDOW_MS));
-        last.max(*store.floor.lock())
-    }
-
     /// All sealed windows in order.
     pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
@@ -312,6 +304,16 @@ impl SealedStore {
                 .extend(window.generations.iter().map(|generation| (*start, Arc::clone(generation))));
         }
         self.damage.lock().retain(|key, _| key.window >= floor);
+        Ok(())
+    }
+
+    /// Sets the floor down, synced: it was raised by a clock that was ahead.
+    pub(crate) fn lower_floor(&self, floor: i64) -> Result<(), SealedError> {
+        let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(&family, FLOOR, window_key(floor));
+        self.write(batch)?;
+        *self.floor.lock() = floor;
         Ok(())
     }
 
