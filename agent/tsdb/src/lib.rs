@@ -41,6 +41,7 @@ mod status;
 mod steps;
 mod store;
 mod streams;
+mod unshipped;
 mod view;
 mod window;
 mod writer;

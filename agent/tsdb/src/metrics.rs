@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) unsealable: Gauge,
     pub(crate) trimmed: Counter,
     pub(crate) clock_steps: Counter,
+    pub(crate) unshipped_dropped: Counter,
+    pub(crate) outliving_bytes: Gauge,
     pub(crate) exemplars: ExemplarMetrics,
 }
 
@@ -60,7 +62,7 @@ pub(crate) struct ExemplarMetrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let new = Self::default();
-        let gauges: [(&str, &str, &Gauge); 12] = [
+        let gauges: [(&str, &str, &Gauge); 13] = [
             ("prometheus_tsdb_head_series", "Series in the head.", &new.series),
             ("prometheus_tsdb_head_min_time", "Oldest time in the head, in milliseconds.", &new.min_time),
             ("prometheus_tsdb_head_max_time", "Newest time in the head, in milliseconds.", &new.max_time),
@@ -79,13 +81,18 @@ impl Metrics {
                 &new.unsealable,
             ),
             ("vedette_log_segments", "Segments of the log.", &new.segments),
+            (
+                "vedette_log_outliving_bytes",
+                "Bytes past retention that stay because a replica does not have them.",
+                &new.outliving_bytes,
+            ),
             ("vedette_log_waiting_bytes", "Bytes that wait for the disk.", &new.waiting_bytes),
             ("vedette_log_failing", "1 while the log takes nothing.", &new.failing),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 25] = [
+        let counters: [(&str, &str, &Counter); 26] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -107,6 +114,11 @@ impl Metrics {
             ("vedette_tsdb_seal_failures", "Windows that could not be sealed.", &new.seal_failures),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
             ("vedette_log_trimmed_segments", "Segments dropped because all of them is sealed.", &new.trimmed),
+            (
+                "vedette_log_unshipped_dropped_frames",
+                "Frames dropped that a replica does not have.",
+                &new.unshipped_dropped,
+            ),
             (
                 "vedette_tsdb_clock_set_back",
                 "Times that the clock was set back by a second or more.",

@@ -10,12 +10,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use storage::{IntervalSet, TimeRange};
+use log::SegmentStat;
+use storage::TimeRange;
 
 use crate::sealed::SealedWindow;
 use crate::state::State;
 use crate::store::Inner;
-use crate::streams::StreamNo;
+use crate::unshipped::Unshipped;
 use crate::window::{WINDOW_MS, window_of};
 
 /// What goes.
@@ -27,13 +28,17 @@ struct Going {
     segments: [Vec<u64>; 2],
     /// Closed segments of which all is sealed.
     trimmed: Vec<u64>,
+    /// Bytes past retention that stay for those who ship.
+    outliving: u64,
+    /// What of the segments somebody has still to ship.
+    unshipped: Unshipped,
 }
 
 /// Something that may go for its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
-    Window(i64),
     Segment(u64),
+    Window(i64),
 }
 
 impl Inner {
@@ -42,6 +47,7 @@ impl Inner {
     pub(crate) fn retain(&self) {
         self.lower_floor();
         let going = self.going();
+        self.metrics.outliving_bytes.set(i64::try_from(going.outliving).unwrap_or(i64::MAX));
         self.drop_windows(&going);
         let metrics = &self.metrics;
         let [expired, oversized] = &going.segments;
@@ -53,6 +59,7 @@ impl Inner {
         if all.iter().all(|(segments, _)| segments.is_empty()) {
             return;
         }
+        self.tell_unshipped(&going.unshipped);
         let mut writer = self.writer.lock();
         let now = self.clock.monotonic();
         let gone = all.map(|(segments, _)| segments.as_slice()).concat();
@@ -115,10 +122,23 @@ impl Inner {
         let mut going = Going::default();
         let old = |newest: i64| window_of(newest).saturating_add(WINDOW_MS) <= floor;
         going.windows[0] = sealed.iter().map(|window| window.start).filter(|&start| old(start)).collect();
+        let unshipped = self.needed_windows(&state, true);
+        let is_unshipped = |index| is_unshipped(&state, index, &unshipped);
+        let outlives = |stat: &SegmentStat| {
+            let newest = state.segments.get(&stat.index).and_then(|segment| segment.newest);
+            newest.is_some_and(old) && is_unshipped(stat.index)
+        };
+        going.outliving = closed.iter().filter(|stat| outlives(stat)).map(|stat| stat.bytes).sum();
         for stat in closed {
             // All segments of a window go together, as later ones build on the keyframes of earlier ones.
             match state.segments.get(&stat.index).and_then(|segment| segment.newest) {
-                Some(newest) if old(newest) => going.segments[0].push(stat.index),
+                Some(_) if outlives(stat) && going.outliving <= self.options.unshipped_bytes_max => {}
+                Some(newest) if old(newest) => {
+                    if is_unshipped(stat.index) {
+                        going.outliving = going.outliving.saturating_sub(stat.bytes);
+                    }
+                    going.segments[0].push(stat.index);
+                }
                 // Without frames it matters only while older ones are there.
                 None if stats.first().is_some_and(|first| first.index == stat.index) && floor > i64::MIN => {
                     going.segments[0].push(stat.index);
@@ -129,22 +149,50 @@ impl Inner {
         let rest: Vec<u64> =
             closed.iter().map(|stat| stat.index).filter(|index| !going.segments[0].contains(index)).collect();
         going.trimmed = self.trimmable(&state, &rest, &sealed);
+        self.oversized(&mut going, &state, &stats, &rest, &sealed, &unshipped);
+        going.unshipped = self.unshipped(&state, &going.segments);
+        going
+    }
+
+    /// Adds what is too much: first what the replicas have, then the oldest.
+    fn oversized(
+        &self,
+        going: &mut Going,
+        state: &State,
+        stats: &[SegmentStat],
+        rest: &[u64],
+        sealed: &[Arc<SealedWindow>],
+        unshipped: &HashSet<i64>,
+    ) {
+        if self.options.retention_size == 0 {
+            return;
+        }
+        let is_unshipped = |index| is_unshipped(state, index, unshipped);
+        let closed = &stats[..stats.len().saturating_sub(1)];
         let is_left = |piece: &Piece| match piece {
             Piece::Window(start) => !going.windows[0].contains(start),
             Piece::Segment(index) => rest.contains(index) && !going.trimmed.contains(index),
         };
-        let mut pieces: Vec<(i64, Piece, u64)> =
-            sealed.iter().map(|window| (window.start, Piece::Window(window.start), window.bytes())).collect();
+        // What the clock comes to yet is not old.
+        let first = state.head.takes_from();
+        let past = sealed.iter().filter(|window| window.start < first);
+        let mut pieces: Vec<(bool, i64, Piece, u64)> = past
+            .map(|window| {
+                let start = window.start;
+                (unshipped.contains(&start), start, Piece::Window(start), window.bytes())
+            })
+            .collect();
         pieces.extend(closed.iter().map(|stat| {
             let newest = state.segments.get(&stat.index).and_then(|segment| segment.newest);
-            (newest.map_or(i64::MIN, window_of), Piece::Segment(stat.index), stat.bytes)
+            let start = newest.map_or(i64::MIN, window_of);
+            (is_unshipped(stat.index), start, Piece::Segment(stat.index), stat.bytes)
         }));
-        pieces.retain(|(_, piece, _)| is_left(piece));
+        pieces.retain(|(.., piece, _)| is_left(piece));
         pieces.sort_unstable();
         let open = stats.last().map_or(0, |stat| stat.bytes);
         let mut bytes = open + pieces.iter().map(|(.., bytes)| bytes).sum::<u64>();
-        for (_, piece, size) in pieces {
-            if self.options.retention_size == 0 || bytes <= self.options.retention_size {
+        for (.., piece, size) in pieces {
+            if bytes <= self.options.retention_size {
                 break;
             }
             bytes -= size;
@@ -153,7 +201,6 @@ impl Inner {
                 Piece::Segment(index) => going.segments[1].push(index),
             }
         }
-        going
     }
 
     /// Closed segments that nobody needs: of each of their windows every frame, wherever it is, is in blocks, and
@@ -163,27 +210,19 @@ impl Inner {
             sealed.iter().map(|window| (window.start, &**window)).collect();
         let floor = self.vault.floor().min(state.head.takes_from());
         let store = self.vault.get();
-        let keepers = self.keepers.read();
-        let mut released: HashMap<StreamNo, Vec<IntervalSet>> = HashMap::new();
-        let mut needed: HashSet<i64> = HashSet::new();
+        let mut needed = self.needed_windows(state, false);
         for (_, stream) in state.streams.iter() {
             needed.extend(stream.in_memory().map(|(_, entry)| window_of(entry.range.start)));
         }
         for segment in state.segments.values() {
-            for (&start, streams) in &segment.windows {
+            for &start in segment.windows.keys() {
                 // What is damaged in blocks may be whole here.
                 let answers = start >= floor
                     && (store.as_ref().is_some_and(|store| store.is_damaged(start))
                         || sealed
                             .get(&start)
                             .is_none_or(|window| state.has_unsealed(segment, start, Some(window))));
-                let mut kept = |no: &StreamNo, frames: &IntervalSet| {
-                    let id = &state.streams.get(*no).info.id;
-                    let ask = || keepers.iter().map(|keeper| keeper(id)).collect();
-                    let released = released.entry(*no).or_insert_with(ask);
-                    released.iter().any(|released| !frames.difference(released).is_empty())
-                };
-                if answers || streams.iter().any(|(no, frames)| kept(no, frames)) {
+                if answers {
                     needed.insert(start);
                 }
             }
@@ -218,6 +257,11 @@ impl Inner {
             tracing::warn!(%error, "the floor of sealed windows stays where a wrong clock has put it");
         }
     }
+}
+
+fn is_unshipped(state: &State, segment: u64, unshipped: &HashSet<i64>) -> bool {
+    let segment = state.segments.get(&segment);
+    segment.is_some_and(|segment| segment.windows.keys().any(|start| unshipped.contains(start)))
 }
 
 /// How far the clock is from what the time that passed explains; `starts` are those of the windows with samples.

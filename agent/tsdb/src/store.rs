@@ -28,6 +28,7 @@ use crate::sealed::Vault;
 use crate::segments::FrameFiles;
 use crate::state::{Queued, State};
 use crate::steps::Now;
+use crate::unshipped::Keeper;
 use crate::writer::{Announcer, Shared, Writer};
 
 /// The local store: an [`Appender`], [`storage::FrameSink`], [`storage::FrameSource`] and
@@ -55,15 +56,12 @@ pub(crate) struct Inner {
     pub(crate) vault: Vault,
     /// Held by whoever seals.
     pub(crate) sealing: Mutex<Turn>,
-    /// Those who need frames: each tells which of a stream's it needs no more.
+    /// Those who need frames.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
     pub(crate) announcer: Announcer,
     wake: Mutex<Wake>,
     woken: Condvar,
 }
-
-/// Tells which frames of a stream somebody needs no more.
-pub(crate) type Keeper = Box<dyn Fn(&StreamId) -> IntervalSet + Send + Sync>;
 
 /// What the writing thread is told.
 #[derive(Debug, Default)]
@@ -115,10 +113,18 @@ impl Store {
         inner.update_metrics();
     }
 
-    /// Frames stay in the log, also when they are sealed, until `released` has them: whoever ships or
-    /// repairs tells so which frames of a stream it needs no more. It is asked whenever segments may go.
+    /// Frames stay in the log, also when they are sealed, until `released` has them or they are past
+    /// retention: whoever repairs tells so which frames of a stream it needs no more. It is asked whenever
+    /// segments may go.
     pub fn keep_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
-        self.inner.keepers.write().push(Box::new(released));
+        self.inner.keepers.write().push(Keeper { released: Box::new(released), ships: false });
+    }
+
+    /// The same for whoever ships: frames that it needs stay past their retention time, too, as long as all
+    /// of those take up no more than `unshipped_bytes_max`, and go after all others where the store is over
+    /// its size. Those that have to go become a gap.
+    pub fn ship_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
+        self.inner.keepers.write().push(Keeper { released: Box::new(released), ships: true });
     }
 
     /// Writes and syncs everything that was appended so far.
