@@ -215,6 +215,14 @@ impl Head {
         self.groups.values().map(|known| &known.group)
     }
 
+    /// The streams of its groups and windows.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = StreamNo> {
+        let leaving = self.leaving.values().map(|leaving| &leaving.window);
+        let windows = self.windows.values().chain(leaving);
+        let frames = windows.flat_map(|window| window.frames.keys().copied());
+        frames.chain(self.groups.keys().map(|(stream, _)| *stream))
+    }
+
     /// A group's rows in a window, where the window belongs in memory.
     pub(crate) fn rows(&mut self, start: i64, stream: StreamNo, layout: &Layout) -> Option<SharedRows> {
         let dir = self.covers(start).then_some(&self.dir)?;

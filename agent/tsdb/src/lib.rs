@@ -11,6 +11,7 @@ mod bytes;
 pub mod codec;
 mod delete;
 mod exemplars;
+mod forget;
 mod found;
 mod found_histograms;
 mod group;

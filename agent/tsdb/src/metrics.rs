@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) unsealable: Gauge,
     pub(crate) trimmed: Counter,
     pub(crate) clock_steps: Counter,
+    pub(crate) identity_removed: Counter,
     pub(crate) unshipped_dropped: Counter,
     pub(crate) outliving_bytes: Gauge,
     pub(crate) exemplars: ExemplarMetrics,
@@ -92,7 +93,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 26] = [
+        let counters: [(&str, &str, &Counter); 27] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -118,6 +119,11 @@ impl Metrics {
                 "vedette_log_unshipped_dropped_frames",
                 "Frames dropped that a replica does not have.",
                 &new.unshipped_dropped,
+            ),
+            (
+                "vedette_tsdb_identity_removed_records",
+                "Records of groups, layouts, shapes and streams removed because no window has them any more.",
+                &new.identity_removed,
             ),
             (
                 "vedette_tsdb_clock_set_back",

@@ -49,6 +49,7 @@ impl Inner {
         let going = self.going();
         self.metrics.outliving_bytes.set(i64::try_from(going.outliving).unwrap_or(i64::MAX));
         self.drop_windows(&going);
+        self.forget_unused();
         let metrics = &self.metrics;
         let [expired, oversized] = &going.segments;
         let all = [

@@ -6,6 +6,7 @@
 //! first; its file goes when the last reader has.
 
 mod check;
+mod collect;
 mod db;
 mod error;
 mod identity;
@@ -17,6 +18,7 @@ mod store;
 mod tombstones;
 mod write;
 
+pub(crate) use collect::InUse;
 pub(crate) use error::SealedError;
 pub(crate) use manifest::SealedWindow;
 pub(crate) use read::SealedReader;

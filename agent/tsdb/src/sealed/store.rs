@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rocksdb::checkpoint::Checkpoint;
@@ -57,6 +58,8 @@ pub(crate) struct SealedStore {
     damage: Mutex<BTreeMap<BlockKey, Gap>>,
     pub(super) deletions: RwLock<Arc<Vec<Deletion>>>,
     metrics: Metrics,
+    /// There may be records that nothing refers to.
+    pub(crate) collects: AtomicBool,
 }
 
 impl Vault {
@@ -179,6 +182,7 @@ impl SealedStore {
             damage: Mutex::default(),
             deletions: RwLock::default(),
             metrics,
+            collects: AtomicBool::new(true),
         })
     }
 
@@ -237,6 +241,11 @@ impl SealedStore {
     /// Damage that is known, by place.
     pub(super) fn damage(&self) -> BTreeMap<BlockKey, Gap> {
         self.damage.lock().clone()
+    }
+
+    /// Generations that left the manifest and are perhaps read still.
+    pub(super) fn gone(&self) -> Vec<(i64, Arc<Generation>)> {
+        self.gone.lock().clone()
     }
 
     /// Bytes of the files that hold blocks.
@@ -304,6 +313,7 @@ impl SealedStore {
                 .extend(window.generations.iter().map(|generation| (*start, Arc::clone(generation))));
         }
         self.damage.lock().retain(|key, _| key.window >= floor);
+        self.collects.store(true, Ordering::Relaxed);
         Ok(())
     }
 
