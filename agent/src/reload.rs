@@ -167,7 +167,7 @@ impl Shipping {
     pub(crate) fn new(agent: &Agent, store: Arc<Store>) -> Self {
         let replicas = Arc::new(Mutex::new(Replicas::Unknown));
         let asked = Arc::clone(&replicas);
-        store.keep_frames(move |stream| asked.lock().released(stream));
+        store.ship_frames(move |stream| asked.lock().released(stream));
         Self {
             name: agent.name.clone(),
             dir: agent.flags.common.storage.path.join("uplink"),

@@ -11,7 +11,6 @@ use storage::{
 use crate::bytes::Malformed;
 use crate::group::Group;
 use crate::sealed::{Deletion, Generation, Incoming, SealedError, SealedStore, SealedWindow, Sealing};
-use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::window::{DAY_MS, WINDOW_MS, window_of};
 
@@ -32,7 +31,7 @@ impl WindowSource for Store {
     }
 
     fn floor_ms(&self) -> i64 {
-        self.inner.floor_ms().max(self.inner.vault.floor())
+        self.inner.floor_ms().max(self.inner.floor())
     }
 
     fn deletions_version(&self) -> u64 {
@@ -155,7 +154,7 @@ impl WindowCopy for Copy {
 impl Inner {
     fn takes_window(&self, start: i64) -> bool {
         let first = self.state.read().head.span()[0];
-        let floor = self.vault.floor();
+        let floor = self.floor();
         start == window_of(start)
             && (floor..first).contains(&start)
             && start.saturating_add(WINDOW_MS) > self.floor_ms()
@@ -164,7 +163,7 @@ impl Inner {
     /// What is gone here and not at the twin.
     pub(crate) fn gone_here(&self) -> Option<Gap> {
         let (ours, theirs) =
-            (self.floor_ms().max(self.vault.floor()), self.twin_floor.load(Ordering::Relaxed));
+            (self.floor_ms().max(self.floor()), self.twin_floor.load(Ordering::Relaxed));
         // Whole windows go, and not at the same moment at both.
         let (ours, theirs) = (window_of(ours), window_of(theirs));
         (theirs.saturating_add(WINDOW_MS) < ours).then(|| Gap {
@@ -263,9 +262,8 @@ impl Inner {
             stream.durable.union(frames);
             stream.newest = stream.newest.max(info.start);
         }
-        state.head.seal_to(info.start.saturating_add(WINDOW_MS));
-        let State { own, head, .. } = &mut *state;
-        own.let_go(head);
+        state.head.seal(info.start);
+        state.own.sealed(info.start);
     }
 }
 

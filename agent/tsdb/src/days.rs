@@ -10,6 +10,7 @@ use std::time::Duration;
 use env::Clock;
 use parking_lot::{Condvar, Mutex};
 
+use crate::seal::Turn;
 use crate::sealed::{Generation, SealedError, SealedStore, SealedWindow, Sealing};
 use crate::store::{Inner, Store};
 use crate::window::{DAY_MS, day_of};
@@ -140,7 +141,7 @@ impl Inner {
             days.entry(day_of(window.start)).or_default().push(window);
         }
         let first = self.state.read().head.span()[0];
-        let floor = self.floor_ms().max(self.vault.floor());
+        let floor = self.floor_ms().max(self.floor());
         // What is past its time in part is gone soon.
         days.retain(|day, windows| {
             *day >= floor
@@ -152,7 +153,7 @@ impl Inner {
         // Every window of it is sealed and nothing waits to be. What never gets what it builds on does not hold a day
         // up for longer than another day, though.
         let _one = self.sealing.try_lock()?;
-        let due: BTreeSet<i64> = self.due(i64::MIN).0.into_iter().map(day_of).collect();
+        let due: BTreeSet<i64> = self.due(&Turn::default()).0.into_keys().map(day_of).collect();
         let waits = |day: i64| due.contains(&day) && first.saturating_sub(day) <= 2 * DAY_MS;
         days.into_iter().rfind(|(day, _)| !waits(*day))
     }

@@ -1,7 +1,7 @@
 //! The head: the windows before, around and after now, in memory, and the groups in them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::layouts::Layouts;
 use crate::order::{Order, Orders};
 use crate::rows::Applied;
 use crate::run::Point;
+use crate::steps::{SetBack, Steps};
 use crate::streams::{StreamNo, Streams};
 use crate::window::{SharedRows, WINDOW_MS, Window, window_of};
 
@@ -26,8 +27,10 @@ pub(crate) struct Head {
     orders: Orders,
     /// Where files of windows are made.
     dir: PathBuf,
-    /// What is before it is sealed: it does not belong in memory, whatever the clock says.
-    sealed_to: i64,
+    /// Windows that have blocks. One that the clock comes to, or back to, is in memory all the same: with the rows
+    /// that no block has, and perhaps some that one has.
+    sealed: BTreeSet<i64>,
+    pub(crate) steps: Steps,
     /// Windows that went out of memory whole and are not sealed yet.
     pub(crate) leaving: BTreeMap<i64, Leaving>,
     /// The window that holds now.
@@ -70,7 +73,8 @@ impl Head {
             groups: HashMap::new(),
             common: HashMap::new(),
             orders: Orders::default(),
-            sealed_to: i64::MIN,
+            sealed: BTreeSet::new(),
+            steps: Steps::new(now_ms),
             leaving: BTreeMap::new(),
             current: window_of(now_ms),
             waiting_left: waiting_max,
@@ -84,10 +88,15 @@ impl Head {
     }
 
     pub(crate) fn covers(&self, window: i64) -> bool {
-        self.span().contains(&window) && window >= self.sealed_to
+        self.span().contains(&window)
     }
 
-    /// Whether the window of a time belongs in memory and has all that the log has.
+    /// Whether a window has blocks.
+    pub(crate) fn is_sealed(&self, window: i64) -> bool {
+        self.sealed.contains(&window)
+    }
+
+    /// Whether the window of a time belongs in memory and has all that the log has and no block.
     pub(crate) fn answers(&self, window: i64) -> bool {
         self.covers(window) && !self.windows.get(&window).is_some_and(|window| window.incomplete)
     }
@@ -102,15 +111,34 @@ impl Head {
 
     /// The first time that own rows may have.
     pub(crate) fn takes_from(&self) -> i64 {
-        self.span()[0].max(self.sealed_to)
+        self.span()[0]
     }
 
-    /// Windows before this are sealed.
-    pub(crate) fn seal_to(&mut self, end: i64) {
-        self.sealed_to = self.sealed_to.max(end);
-        let sealed_to = self.sealed_to;
-        self.windows.retain(|start, _| *start >= sealed_to);
-        self.leaving.retain(|start, _| *start >= sealed_to);
+    /// A window has blocks from now on.
+    pub(crate) fn seal(&mut self, start: i64) {
+        self.sealed.insert(start);
+        self.leaving.remove(&start);
+    }
+
+    /// The clock was set back: what own streams below a number wrote after that time does not count for now.
+    pub(crate) fn set_back(&mut self, below: StreamNo, set_back: SetBack) {
+        self.steps.bar(below, set_back);
+        self.set_limits();
+    }
+
+    /// What did not count does again where its time has come.
+    pub(crate) fn lift(&mut self, now_ms: i64, nothing_written: bool) {
+        if self.steps.lift(now_ms, nothing_written) {
+            self.set_limits();
+        }
+    }
+
+    fn set_limits(&self) {
+        for known in self.groups.values() {
+            if let Some(order) = &known.order {
+                order.set_limit(self.steps.limit(known.group.key().0));
+            }
+        }
     }
 
     /// Whether another window holds `now_ms`.
@@ -143,7 +171,7 @@ impl Head {
         for (start, window) in all {
             if span.contains(&start) {
                 self.windows.insert(start, window);
-            } else if start < span[0] && !window.incomplete {
+            } else if start < span[0] && !window.incomplete && !self.sealed.contains(&start) {
                 let known = |key: &GroupKey| Some((*key, Arc::clone(&self.groups.get(key)?.group)));
                 let groups = window.groups.keys().filter_map(known).collect();
                 self.leaving.insert(start, Leaving { window, groups });
@@ -170,6 +198,9 @@ impl Head {
         let shape = Arc::clone(layouts.shape(layout)?);
         let group = Arc::new(Group::new(stream, streams.get(stream), Arc::clone(layout), shape));
         let order = group.is_own().then(|| self.orders.add(&group));
+        if let Some(order) = &order {
+            order.set_limit(self.steps.limit(stream));
+        }
         self.common.entry(group.common()).or_default().groups.push(Arc::clone(&group));
         Some(entry.insert(HeadGroup { group, order }).clone())
     }
@@ -182,6 +213,14 @@ impl Head {
     /// The groups of a window.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.values().map(|known| &known.group)
+    }
+
+    /// The streams of its groups and windows.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = StreamNo> {
+        let leaving = self.leaving.values().map(|leaving| &leaving.window);
+        let windows = self.windows.values().chain(leaving);
+        let frames = windows.flat_map(|window| window.frames.keys().copied());
+        frames.chain(self.groups.keys().map(|(stream, _)| *stream))
     }
 
     /// A group's rows in a window, where the window belongs in memory.
@@ -217,17 +256,21 @@ impl Head {
         let names: HashSet<_> = layouts.iter().map(|layout| layout.id()).collect();
         window.incomplete |= known.len() < names.len();
         window.took(stream, frame.key().seq);
-        window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |layout| {
+        let left = self.waiting_left;
+        let applied = window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |layout| {
             known.contains(&layout.id())
-        })
+        });
+        // What a row waits for may be in blocks.
+        window.incomplete |= self.sealed.contains(&start) && self.waiting_left < left;
+        applied
     }
 
     /// For each slot of an own group the newest sample of its series, where there is one from `timestamp` on.
     pub(crate) fn newest_since(&mut self, own: &HeadGroup, timestamp: i64) -> HashMap<u32, Point> {
         let mut newest: HashMap<u32, Point> = HashMap::new();
         let Some(order) = &own.order else { return newest };
-        let range = TimeRange { start: timestamp, end: i64::MAX };
         for other in order.since(timestamp) {
+            let range = TimeRange { start: timestamp, end: other.limit() };
             let mut shared: Vec<(u32, u32)> = own.group.shared(&other.group).collect();
             // Theirs are what is read, in order.
             shared.sort_by_key(|(_, theirs)| *theirs);

@@ -40,7 +40,12 @@ pub(crate) struct Metrics {
     pub(crate) deletions_refused: Counter,
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
+    pub(crate) unsealable: Gauge,
     pub(crate) trimmed: Counter,
+    pub(crate) clock_steps: Counter,
+    pub(crate) identity_removed: Counter,
+    pub(crate) unshipped_dropped: Counter,
+    pub(crate) outliving_bytes: Gauge,
     pub(crate) exemplars: ExemplarMetrics,
     pub(crate) compactions: CompactionMetrics,
 }
@@ -71,7 +76,7 @@ pub(crate) struct ExemplarMetrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let new = Self::default();
-        let gauges: [(&str, &str, &Gauge); 11] = [
+        let gauges: [(&str, &str, &Gauge); 13] = [
             ("prometheus_tsdb_head_series", "Series in the head.", &new.series),
             ("prometheus_tsdb_head_min_time", "Oldest time in the head, in milliseconds.", &new.min_time),
             ("prometheus_tsdb_head_max_time", "Newest time in the head, in milliseconds.", &new.max_time),
@@ -84,14 +89,24 @@ impl Metrics {
                 "Memory that caches and write buffers of sealed data take up.",
                 &new.sealed_cache_bytes,
             ),
+            (
+                "vedette_tsdb_unsealable_windows",
+                "Windows of two hours of which no frame can be sealed as yet.",
+                &new.unsealable,
+            ),
             ("vedette_log_segments", "Segments of the log.", &new.segments),
+            (
+                "vedette_log_outliving_bytes",
+                "Bytes past retention that stay because a replica does not have them.",
+                &new.outliving_bytes,
+            ),
             ("vedette_log_waiting_bytes", "Bytes that wait for the disk.", &new.waiting_bytes),
             ("vedette_log_failing", "1 while the log takes nothing.", &new.failing),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 25] = [
+        let counters: [(&str, &str, &Counter); 28] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -118,6 +133,21 @@ impl Metrics {
                 &new.deletions_refused,
             ),
             ("vedette_log_trimmed_segments", "Segments dropped because all of them is sealed.", &new.trimmed),
+            (
+                "vedette_log_unshipped_dropped_frames",
+                "Frames dropped that a replica does not have.",
+                &new.unshipped_dropped,
+            ),
+            (
+                "vedette_tsdb_identity_removed_records",
+                "Records of groups, layouts, shapes and streams removed because no window has them any more.",
+                &new.identity_removed,
+            ),
+            (
+                "vedette_tsdb_clock_set_back",
+                "Times that the clock was set back by a second or more.",
+                &new.clock_steps,
+            ),
             ("vedette_tsdb_duplicate_samples", "Own samples with a second value.", &new.duplicates),
             ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),
             ("vedette_log_corrupt_bytes", "Damaged bytes.", &new.bytes_corrupt),

@@ -21,6 +21,7 @@ use crate::record_layout;
 use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
 use crate::state::{Queued, State};
+use crate::steps::SetBack;
 use crate::streams::{Entry, Place, StreamNo, Streams};
 use crate::window::{WINDOW_MS, window_of};
 
@@ -311,11 +312,16 @@ impl Replay {
             stream.durable = stream.received.clone();
         }
         let mut head = Head::new(&options.dir, now_ms, options.waiting_bytes_max);
-        head.seal_to(vault.sealed_to());
-        let head = self.fill_head(head, metrics);
+        vault.windows().iter().for_each(|window| head.seal(window.start));
+        let mut head = self.fill_head(head, metrics);
+        let (ahead, epoch) = self.streams.before(epoch, now_ms);
         let id = StreamId { agent: Arc::clone(&options.node_name), epoch };
-        let info = StreamInfo { id, minted_ms: now_ms, external: options.external.clone() };
-        let own = Own::new(self.streams.open(info, true));
+        let minted_ms = self.streams.next_minted(now_ms);
+        let own =
+            Own::new(self.streams.open(StreamInfo { id, minted_ms, external: options.external.clone() }, true));
+        if let Some(from) = ahead {
+            head.set_back(own.stream, SetBack { from, to: now_ms });
+        }
         let state = State {
             streams: self.streams,
             layouts: self.layouts,

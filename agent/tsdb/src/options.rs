@@ -19,6 +19,9 @@ pub struct StoreOptions {
     pub retention_time: Duration,
     /// Bytes that log and sealed windows may have together before the oldest go; zero sets no limit.
     pub retention_size: u64,
+    /// Bytes of the log that may outlive the retention time because a replica does not have their frames yet;
+    /// then the oldest go, and become a gap.
+    pub unshipped_bytes_max: u64,
     /// At most so long after a write the bytes are on the disk.
     pub sync_interval: Duration,
     /// Rows of so long a time share a frame and a write.
@@ -50,7 +53,7 @@ impl StoreOptions {
     /// Exemplars that are kept where nobody says otherwise: as many as in Prometheus.
     pub const EXEMPLARS_MAX: usize = 100_000;
 
-    /// A store in `dir` with the defaults: 15 days, no size limit, 200 ms to a write, 1 s to a sync,
+    /// A store in `dir` with the defaults: 15 days, no size limit, 4 GiB unshipped, 200 ms to a write, 1 s to a sync,
     /// 10 minutes ahead, segments of 128 MiB, 64 MiB waiting, no tail of the log, 16 MiB for sealed data, 100,000 exemplars in
     /// 64 MiB.
     #[must_use]
@@ -61,6 +64,7 @@ impl StoreOptions {
             external: Labels::empty(),
             retention_time: Duration::from_secs(15 * 24 * 60 * 60),
             retention_size: 0,
+            unshipped_bytes_max: 4 << 30,
             sync_interval: Duration::from_secs(1),
             commit_interval: Duration::from_millis(200),
             ahead_max: Duration::from_secs(10 * 60),

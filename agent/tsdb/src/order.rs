@@ -16,6 +16,8 @@ pub(crate) struct Order {
     pub(crate) group: Arc<Group>,
     /// Time of its newest row.
     newest: AtomicI64,
+    /// Rows after it do not count: a clock wrote them that was ahead.
+    limit: AtomicI64,
     /// Others that have one of its series.
     sharing: Mutex<Vec<Weak<Order>>>,
 }
@@ -27,7 +29,17 @@ impl Order {
     }
 
     fn has_come_to(&self, timestamp: i64) -> bool {
-        self.newest.load(Ordering::Relaxed) >= timestamp
+        self.newest.load(Ordering::Relaxed).min(self.limit()) >= timestamp
+    }
+
+    /// The last time that counts.
+    pub(crate) fn limit(&self) -> i64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Rows after a time do not count, or all do again.
+    pub(crate) fn set_limit(&self, limit: i64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Whether a row of that time is after all rows that may hold one of its series.
@@ -60,6 +72,7 @@ impl Orders {
         let order = Arc::new(Order {
             group: Arc::clone(group),
             newest: AtomicI64::new(i64::MIN),
+            limit: AtomicI64::new(i64::MAX),
             sharing: Mutex::default(),
         });
         let target = group.layout.target();

@@ -2,9 +2,7 @@
 //! oldest of these goes whole, so that no epoch ever has a hole. What goes is a gap that answers tell of;
 //! the head still has its rows. What others send is refused instead: they keep it.
 
-use std::sync::Arc;
-
-use storage::{Epoch, Gap, IntervalSet, StreamId, StreamInfo, TimeRange};
+use storage::{Epoch, Gap, IntervalSet, TimeRange};
 
 use crate::row;
 use crate::state::{Queued, State, Ticket};
@@ -72,9 +70,8 @@ impl Inner {
 
     fn next_epoch(&self, state: &mut State) {
         let external = state.streams.get(state.own.stream).info.external.clone();
-        let id =
-            StreamId { agent: Arc::clone(&self.options.node_name), epoch: Epoch(self.random.next_u128()) };
-        state.renew(StreamInfo { id, minted_ms: self.clock.now_ms(), external });
+        let info = state.next_own(Epoch(self.random.next_u128()), external, self.clock.now_ms());
+        state.renew(info);
     }
 }
 

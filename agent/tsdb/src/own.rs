@@ -116,6 +116,18 @@ impl Own {
         }
     }
 
+    /// Of a window that was sealed the next rows begin with a keyframe.
+    pub(crate) fn sealed(&mut self, start: i64) {
+        for group in self.groups.values_mut() {
+            group.rows = group.rows.take().filter(|(window, _)| *window != start);
+        }
+    }
+
+    /// Whether no row was appended to the stream.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_none() && self.next_seq == 1
+    }
+
     /// The layouts that rows may be appended to.
     pub(crate) fn layouts(&self) -> HashSet<LayoutId> {
         self.tokens.keys().copied().collect()

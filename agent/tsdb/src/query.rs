@@ -86,7 +86,7 @@ impl Store {
             let in_memory = |window: i64| {
                 let spilled =
                     state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
-                state.head.answers(window) && !spilled
+                state.head.answers(window) && !state.head.is_sealed(window) && !spilled
             };
             windows.into_iter().all(in_memory)
         };
@@ -119,7 +119,7 @@ impl Inner {
     /// Starts of the windows that may have samples in a range, in order.
     pub(crate) fn windows_in(&self, range: TimeRange) -> BTreeSet<i64> {
         let mut starts: BTreeSet<i64> = self.state.read().windows_in(range).into_iter().collect();
-        let floor = self.vault.floor();
+        let floor = self.floor();
         starts.retain(|start| *start >= floor);
         let within = window_of(range.start)..=range.end;
         starts.extend(
@@ -151,9 +151,10 @@ impl Inner {
             self.read_days(select, windows.iter().filter_map(|(_, window)| window.as_ref()), found)?;
             let mut is_whole = true;
             for (start, window) in &windows {
-                match window {
-                    None => is_whole &= self.read_unsealed(select, *start, found)?,
-                    Some(window) => self.read_sealed(select, window, found)?,
+                // A window that is sealed may be open again, after the clock was set back.
+                is_whole &= self.read_unsealed(select, *start, window.as_ref(), found)?;
+                if let Some(window) = window.as_ref().filter(|window| !window.generations.is_empty()) {
+                    self.read_blocks(select, window, select.range, found)?;
                 }
             }
             // Where one was sealed meanwhile, the log may have lost what was looked for there.
@@ -192,19 +193,6 @@ impl Inner {
         Ok(())
     }
 
-    /// A window's own blocks, and frames that are in none.
-    fn read_sealed(
-        &self,
-        select: &Select,
-        window: &Arc<SealedWindow>,
-        found: &mut Found,
-    ) -> Result<(), QueryError> {
-        if !window.generations.is_empty() {
-            self.read_blocks(select, window, select.range, found)?;
-        }
-        self.read_log(select, window.start, Some(window), found)
-    }
-
     fn read_blocks(
         &self,
         select: &Select,
@@ -237,8 +225,14 @@ impl Inner {
         Ok(())
     }
 
-    /// A window in the head, or in the log alone; whether it could be read to its end.
-    fn read_unsealed(&self, select: &Select, start: i64, found: &mut Found) -> Result<bool, QueryError> {
+    /// What a window has beside its blocks, in the head or in the log; whether it could be read to its end.
+    fn read_unsealed(
+        &self,
+        select: &Select,
+        start: i64,
+        sealed: Option<&Arc<SealedWindow>>,
+        found: &mut Found,
+    ) -> Result<bool, QueryError> {
         {
             let sources = self.state.read().head_sources(select, start);
             let read = sources.map(|sources| found.read(&sources, select.range));
@@ -250,7 +244,7 @@ impl Inner {
                     self.state.write().head.give_up(start);
                     return Ok(false);
                 }
-                None => self.read_log(select, start, None, found)?,
+                None => self.read_log(select, start, sealed, found)?,
             }
         }
         Ok(true)

@@ -135,9 +135,9 @@ impl Rows {
         self.keyframes.contains(&number)
     }
 
-    /// Frames of rows without their base.
-    pub(crate) fn waiting_frames(&self) -> impl Iterator<Item = u64> {
-        self.waiting.values().map(|waiting| waiting.origin.seq)
+    /// Where rows without their base came from.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Origin> {
+        self.waiting.values().map(|waiting| waiting.origin)
     }
 
     /// Encodes the own node's next row, the one after number `before`, into a frame's body and keeps it. It is

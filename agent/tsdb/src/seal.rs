@@ -1,8 +1,12 @@
 //! Sealing: windows that left the head go into blocks, and frames that arrive late into further ones. It runs
 //! beside appends and queries, holds one group's columns at a time, and may be killed anywhere: what the manifest
 //! does not name is begun again from the log.
+//!
+//! A frame of which a row waits for the one that it builds on stays in the log until that is here; its other rows
+//! are sealed meanwhile. A window of which nothing can be sealed is read again when it has more, or once in a
+//! window's time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use storage::{Frame, IntervalSet};
@@ -16,6 +20,15 @@ use crate::store::Inner;
 use crate::streams::StreamNo;
 use crate::window::{WINDOW_MS, Window, window_of};
 
+/// What was sealed last.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// The head's window when late frames were last sealed.
+    window: Option<i64>,
+    /// Windows of which nothing could be sealed since, and how many frames they had.
+    barren: HashMap<i64, u64>,
+}
+
 /// Generations that a window may have before the next one takes them in.
 const GENERATIONS_MAX: usize = 3;
 
@@ -23,13 +36,19 @@ impl Inner {
     /// Seals what is due: windows that left the head at once, late frames once in a window's time.
     pub(crate) fn seal_windows(&self) {
         let mut turn = self.sealing.lock();
-        let (due, current) = self.due(*turn);
-        for start in due {
+        let (due, current) = self.due(&turn);
+        if turn.window != Some(current) {
+            turn.barren.clear();
+        }
+        for (start, frames) in due {
             match self.seal_window(start) {
                 Ok(true) => {
+                    turn.barren.remove(&start);
                     self.metrics.seals.inc();
                 }
-                Ok(false) => {}
+                Ok(false) => {
+                    turn.barren.insert(start, frames);
+                }
                 Err(SealedError::Stopped) => return,
                 Err(error) => {
                     self.metrics.seal_failures.inc();
@@ -37,24 +56,27 @@ impl Inner {
                 }
             }
         }
-        *turn = current;
+        turn.window = Some(current);
+        self.metrics.unsealable.set(turn.barren.len() as i64);
         if let Some(store) = self.vault.get() {
             store.tidy();
         }
     }
 
-    /// Windows with frames that no block has, and the window that holds now.
-    pub(crate) fn due(&self, turn: i64) -> (BTreeSet<i64>, i64) {
-        let floor = self.vault.floor();
+    /// Windows with frames that no block has, each with how many it has in all, and the window that holds now.
+    pub(crate) fn due(&self, turn: &Turn) -> (BTreeMap<i64, u64>, i64) {
+        let floor = self.floor();
         let sealed: HashMap<i64, Arc<SealedWindow>> =
             self.vault.windows().into_iter().map(|window| (window.start, window)).collect();
-        let state = self.state.read();
-        let [first, current, _] = state.head.span();
         let expired = self.floor_ms();
-        let is_past =
-            |start: i64| (floor..first).contains(&start) && start.saturating_add(WINDOW_MS) > expired;
+        let state = self.state.read();
+        let (span, current) = (state.head.span(), state.head.span()[1]);
+        // Those that a clock wrote which was ahead are past, too.
+        let is_past = |start: i64| {
+            start >= floor && !span.contains(&start) && start.saturating_add(WINDOW_MS) > expired
+        };
         // Late frames come one by one: a file for each would be too many.
-        let is_open = |start: i64| !sealed.contains_key(&start) || current != turn;
+        let is_open = |start: i64| !sealed.contains_key(&start) || turn.window != Some(current);
         let mut due: BTreeSet<i64> = state
             .head
             .leaving
@@ -78,6 +100,9 @@ impl Inner {
             });
             due.extend(unsealed.map(|(_, start)| start));
         }
+        let mut due: BTreeMap<i64, u64> =
+            due.into_iter().map(|start| (start, state.frames_in_window(start))).collect();
+        due.retain(|start, frames| turn.window != Some(current) || turn.barren.get(start) != Some(frames));
         (due, current)
     }
 
@@ -128,21 +153,22 @@ impl Inner {
         let mut frames = gathered.window.frames;
         let mut inputs = Vec::with_capacity(gathered.window.groups.len());
         for (key, rows) in gathered.window.groups {
-            let (tails, is_empty) = {
+            let group =
+                gathered.groups.get(&key).ok_or(SealedError::Malformed("a group of no known layout"))?;
+            let (tails, waiting, is_empty) = {
                 let rows = rows.lock();
-                for seq in rows.waiting_frames() {
-                    // It stays in the log, and is read from there, until what it builds on is here.
-                    if let Some(frames) = frames.get_mut(&key.0) {
-                        *frames = frames.difference(&IntervalSet::from_iter([seq..=seq]));
-                    }
-                }
-                (rows.tails().to_vec(), rows.times().is_none())
+                (rows.tails().to_vec(), rows.waiting().collect::<Vec<_>>(), rows.times().is_none())
             };
+            if let Some(frames) = frames.get_mut(&key.0).filter(|_| !waiting.is_empty()) {
+                // Rows that were sealed with an earlier part of the window wait for nothing.
+                let known = sealed.map(|sealed| store.sequences(sealed, group)).transpose()?.unwrap_or_default();
+                for origin in waiting.iter().filter(|origin| !known.contains(&(origin.seq, origin.row))) {
+                    *frames = frames.difference(&IntervalSet::from_iter([origin.seq..=origin.seq]));
+                }
+            }
             if is_empty {
                 continue;
             }
-            let group =
-                gathered.groups.get(&key).ok_or(SealedError::Malformed("a group of no known layout"))?;
             let tails = self.state.read().open_tails(start, &key, tails);
             inputs.push(GroupInput { group: Arc::clone(group), rows, tails });
         }
@@ -173,9 +199,8 @@ impl Inner {
         // no record names it removes it.
         store.publish(window)?;
         let mut state = self.state.write();
-        state.head.seal_to(start.saturating_add(WINDOW_MS));
-        let State { own, head, .. } = &mut *state;
-        own.let_go(head);
+        state.head.seal(start);
+        state.own.sealed(start);
         Ok(true)
     }
 
@@ -219,6 +244,14 @@ impl State {
         }
     }
 
+    /// How many frames of a window there are outside of blocks, those that blocks have too among them.
+    fn frames_in_window(&self, start: i64) -> u64 {
+        let written = self.segments.values().filter_map(|segment| segment.windows.get(&start));
+        let written = written.flat_map(|streams| streams.values().map(IntervalSet::count)).sum::<u64>();
+        let in_memory = self.streams.iter().flat_map(|(_, stream)| stream.in_memory());
+        written + in_memory.filter(|(_, entry)| window_of(entry.range.start) == start).count() as u64
+    }
+
     /// Those rows of a window that others may still build on: none does where the next one is known to be a
     /// keyframe.
     fn open_tails(&self, start: i64, key: &GroupKey, mut tails: Vec<Tail>) -> Vec<Tail> {
@@ -230,3 +263,7 @@ impl State {
         tails
     }
 }
+
+#[cfg(test)]
+#[path = "seal_tests.rs"]
+mod tests;

@@ -42,7 +42,7 @@ impl Segment {
 /// All segments by index.
 pub(crate) type Segments = BTreeMap<u64, Segment>;
 
-fn join(a: TimeRange, b: TimeRange) -> TimeRange {
+pub(crate) fn join(a: TimeRange, b: TimeRange) -> TimeRange {
     TimeRange { start: a.start.min(b.start), end: a.end.max(b.end) }
 }
 

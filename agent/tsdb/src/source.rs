@@ -72,8 +72,7 @@ impl FrameSource for Store {
         let epoch = Epoch(inner.random.next_u128());
         let mut state = inner.state.write();
         inner.check_open(&state).map_err(FrameError::Unavailable)?;
-        let id = StreamId { agent: Arc::clone(&inner.options.node_name), epoch };
-        let info = StreamInfo { id, minted_ms: inner.clock.now_ms(), external };
+        let info = state.next_own(epoch, external, inner.clock.now_ms());
         state.renew(info.clone());
         drop(state);
         inner.wake(true);

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use log::Location;
+use model::Labels;
 use storage::{
-    Frame, FrameError, FrameHash, FrameKey, Gap, IntervalSet, Layout, StreamId, StreamInfo, TimeRange,
+    Epoch, Frame, FrameError, FrameHash, FrameKey, Gap, IntervalSet, Layout, StreamId, StreamInfo, TimeRange,
 };
 
 use crate::head::Head;
@@ -117,6 +118,13 @@ impl State {
         self.queue_bytes += frame.body().len();
         self.queue.push_back(Queued::Frame(QueuedFrame { stream, info, layouts, frame, ticket }));
         applied
+    }
+
+    /// The next own stream: the newest of all, whatever the clock shows.
+    pub(crate) fn next_own(&self, epoch: Epoch, external: Labels, now_ms: i64) -> StreamInfo {
+        let agent = Arc::clone(&self.streams.get(self.own.stream).info.id.agent);
+        let minted_ms = self.streams.next_minted(now_ms);
+        StreamInfo { id: StreamId { agent, epoch }, minted_ms, external }
     }
 
     /// Own rows go on under another epoch.

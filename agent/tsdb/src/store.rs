@@ -25,9 +25,12 @@ use crate::exemplars::Exemplars;
 use crate::metrics::Metrics;
 use crate::open::{self, Opened};
 use crate::options::{OpenError, StoreOptions};
+use crate::seal::Turn;
 use crate::sealed::Vault;
 use crate::segments::FrameFiles;
 use crate::state::{Queued, State};
+use crate::steps::Now;
+use crate::unshipped::Keeper;
 use crate::writer::{Announcer, Shared, Writer};
 
 /// The local store: an [`Appender`], [`storage::FrameSink`], [`storage::FrameSource`] and
@@ -55,8 +58,8 @@ pub(crate) struct Inner {
     pub(crate) vault: Vault,
     /// Days that are put together in the background.
     pub(crate) compaction: Compaction,
-    /// Held by whoever seals: the head's window when late frames were last sealed.
-    pub(crate) sealing: Mutex<i64>,
+    /// Held by whoever seals.
+    pub(crate) sealing: Mutex<Turn>,
     /// Those who need frames: each tells which of a stream's it needs no more.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
     /// Windows were copied here of which no checkpoint knows; so it is at a start, too.
@@ -67,9 +70,6 @@ pub(crate) struct Inner {
     wake: Mutex<Wake>,
     woken: Condvar,
 }
-
-/// Tells which frames of a stream somebody needs no more.
-pub(crate) type Keeper = Box<dyn Fn(&StreamId) -> IntervalSet + Send + Sync>;
 
 /// What the writing thread is told.
 #[derive(Debug, Default)]
@@ -95,7 +95,9 @@ impl Store {
         let lock = lock(&options.dir)?;
         let metrics = Metrics::new(registry);
         let epoch = Epoch(random.next_u128());
-        let opened = open::open(&options, clock.now_ms(), epoch, &metrics)?;
+        let now = Now::of(&*clock);
+        let opened = open::open(&options, now.wall, epoch, &metrics)?;
+        opened.state.head.steps.note(now);
         let inner = Arc::new(Inner::new(options, clock, random, metrics, opened));
         inner.update_metrics();
         let worker = Arc::clone(&inner);
@@ -119,10 +121,18 @@ impl Store {
         inner.update_metrics();
     }
 
-    /// Frames stay in the log, also when they are sealed, until `released` has them: whoever ships or
-    /// repairs tells so which frames of a stream it needs no more. It is asked whenever segments may go.
+    /// Frames stay in the log, also when they are sealed, until `released` has them or they are past
+    /// retention: whoever repairs tells so which frames of a stream it needs no more. It is asked whenever
+    /// segments may go.
     pub fn keep_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
-        self.inner.keepers.write().push(Box::new(released));
+        self.inner.keepers.write().push(Keeper { released: Box::new(released), ships: false });
+    }
+
+    /// The same for whoever ships: frames that it needs stay past their retention time, too, as long as all
+    /// of those take up no more than `unshipped_bytes_max`, and go after all others where the store is over
+    /// its size. Those that have to go become a gap.
+    pub fn ship_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
+        self.inner.keepers.write().push(Keeper { released: Box::new(released), ships: true });
     }
 
     /// Writes and syncs everything that was appended so far.
@@ -231,7 +241,7 @@ impl Inner {
             ballast: Ballast::new(&options.dir),
             vault,
             compaction: Compaction::default(),
-            sealing: Mutex::new(i64::MIN),
+            sealing: Mutex::default(),
             keepers: RwLock::default(),
             copied: AtomicBool::new(true),
             twin_floor: AtomicI64::new(i64::MAX),
@@ -328,15 +338,6 @@ impl Inner {
         }
     }
 
-    pub(crate) fn turn_if_due(&self) {
-        let now_ms = self.clock.now_ms();
-        if self.state.read().head.is_outdated(now_ms) {
-            let mut state = self.state.write();
-            if state.head.is_outdated(now_ms) {
-                state.turn(now_ms, &self.files);
-            }
-        }
-    }
 }
 
 /// Makes the folder and locks it.

@@ -1,7 +1,7 @@
 //! Who a block belongs to: streams, shapes, layouts and groups by number, readable from RocksDB alone. A number,
 //! once given, means the same for good; all are synced before the first block that uses them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -18,19 +18,21 @@ use crate::record;
 use crate::record_layout;
 use crate::streams::Streams;
 
-const STREAM: u8 = b's';
-const SHAPE: u8 = b'h';
-const LAYOUT: u8 = b'l';
-const GROUP: u8 = b'g';
+pub(super) const STREAM: u8 = b's';
+pub(super) const SHAPE: u8 = b'h';
+pub(super) const LAYOUT: u8 = b'l';
+pub(super) const GROUP: u8 = b'g';
 /// From a stream and a layout to their group's number.
-const NUMBER: u8 = b'n';
+pub(super) const NUMBER: u8 = b'n';
+/// The next number, where some that were given are not there any more.
+pub(super) const MARK: u8 = b'm';
 
 /// Slots of the layouts that are kept for the next question, at most.
 const SLOTS_KEPT: usize = 1 << 20;
 
 /// Numbers of groups, and those groups that were asked for.
 pub(crate) struct Identity {
-    next: Mutex<u32>,
+    pub(super) next: Mutex<u32>,
     known: Mutex<Known>,
 }
 
@@ -51,7 +53,17 @@ impl Identity {
             Some((key, _)) if key.first() == Some(&GROUP) => number(&key[1..])?,
             _ => 0,
         };
-        Ok(Self { next: Mutex::new(last + 1), known: Mutex::default() })
+        let marked = db.get_cf(&family, [MARK])?.map_or(Ok(0), |marked| number(&marked))?;
+        Ok(Self { next: Mutex::new(marked.max(last + 1)), known: Mutex::default() })
+    }
+
+    /// Keeps only groups of these numbers for the next question.
+    pub(super) fn forget(&self, kept: &BTreeSet<u32>) {
+        let mut known = self.known.lock();
+        known.groups.retain(|number, _| kept.contains(number));
+        known.slots = known.groups.values().map(|group| group.slots()).sum();
+        let layouts = known.groups.values().map(|group| group.layout.id()).collect();
+        known.layouts.retain(&layouts);
     }
 
     /// All streams that have groups.
@@ -201,6 +213,7 @@ impl Identity {
                 let owner = get(db, &family, GROUP, value, "a number of no group")?;
                 (xxhash_rust::xxh3::xxh3_128(&owner), wide())
             }
+            MARK => return number(value).map(|_| None),
             // A later version's.
             _ => return Ok(None),
         };
@@ -233,7 +246,7 @@ impl Identity {
     }
 }
 
-const NO_FAMILY: SealedError = SealedError::Malformed("a column family is missing");
+pub(super) const NO_FAMILY: SealedError = SealedError::Malformed("a column family is missing");
 const NO_NUMBER: SealedError = SealedError::Malformed("there are no more numbers for groups");
 
 fn get(
@@ -246,14 +259,14 @@ fn get(
     db.get_cf(family, key(kind, name))?.ok_or(SealedError::Malformed(missing))
 }
 
-fn key(kind: u8, name: &[u8]) -> Vec<u8> {
+pub(super) fn key(kind: u8, name: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + name.len());
     key.push(kind);
     key.extend_from_slice(name);
     key
 }
 
-fn number(bytes: &[u8]) -> Result<u32, SealedError> {
+pub(super) fn number(bytes: &[u8]) -> Result<u32, SealedError> {
     let bytes = bytes.try_into().map_err(|_| SealedError::Malformed("a group's number of another length"))?;
     Ok(u32::from_be_bytes(bytes))
 }

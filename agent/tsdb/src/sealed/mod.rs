@@ -11,6 +11,7 @@ mod check;
 mod day;
 mod copy;
 mod copy_day;
+mod collect;
 mod db;
 mod error;
 mod identity;
@@ -23,6 +24,7 @@ mod tombstones;
 mod write;
 
 pub(crate) use copy::Incoming;
+pub(crate) use collect::InUse;
 pub(crate) use error::SealedError;
 pub(crate) use manifest::{Generation, SealedWindow};
 pub(crate) use read::SealedReader;

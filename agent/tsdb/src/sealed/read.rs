@@ -1,6 +1,7 @@
 //! Reading sealed windows: only the groups, blocks and columns that a question needs. What is damaged is left out,
 //! told once, and named in the answer; it never gives a value.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -213,6 +214,25 @@ impl SealedStore {
     /// A group by its number.
     pub(crate) fn group(&self, number: u32, state: &State) -> Result<Arc<Group>, SealedError> {
         self.identity.group(&self.db, number, &state.streams, &state.layouts)
+    }
+
+    /// Where the rows of a group that a window's blocks have came from.
+    pub(crate) fn sequences(
+        &self,
+        window: &SealedWindow,
+        group: &Arc<Group>,
+    ) -> Result<HashSet<(u64, u32)>, SealedError> {
+        let mut found = HashSet::new();
+        let Some(number) = self.identity.find(&self.db, group)? else { return Ok(found) };
+        for generation in &window.generations {
+            let index = self.index(window.start, generation)?;
+            let parts = index.find(number).map_or(0, |entry| entry.parts);
+            for part in 0..parts {
+                let rows = self.rows_of(window.start, generation, number, part, group)?;
+                found.extend(rows.iter().map(|at| at.sequence));
+            }
+        }
+        Ok(found)
     }
 
     /// What rows of a group may build on that are not sealed yet, as the newest generation has it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rocksdb::checkpoint::Checkpoint;
@@ -59,6 +60,8 @@ pub(crate) struct SealedStore {
     damage: Mutex<BTreeMap<BlockKey, Gap>>,
     pub(super) deletions: RwLock<Arc<Vec<Deletion>>>,
     metrics: Metrics,
+    /// There may be records that nothing refers to.
+    pub(crate) collects: AtomicBool,
 }
 
 impl Vault {
@@ -125,14 +128,6 @@ impl Vault {
         self.get().map_or(i64::MIN, |store| *store.floor.lock())
     }
 
-    /// The end of the last sealed window: what is before it takes no own samples any more.
-    pub(crate) fn sealed_to(&self) -> i64 {
-        let Some(store) = self.get() else { return i64::MIN };
-        let last =
-            store.windows.read().keys().next_back().map_or(i64::MIN, |start| start.saturating_add(WINDOW_MS));
-        last.max(*store.floor.lock())
-    }
-
     /// All sealed windows in order.
     pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
@@ -190,6 +185,7 @@ impl SealedStore {
             damage: Mutex::default(),
             deletions: RwLock::default(),
             metrics,
+            collects: AtomicBool::new(true),
         })
     }
 
@@ -247,6 +243,11 @@ impl SealedStore {
     /// Damage that is known, by place.
     pub(super) fn damage(&self) -> BTreeMap<BlockKey, Gap> {
         self.damage.lock().clone()
+    }
+
+    /// Generations that left the manifest and are perhaps read still.
+    pub(super) fn gone(&self) -> Vec<(i64, Arc<Generation>)> {
+        self.gone.lock().clone()
     }
 
     /// Bytes of the files that hold blocks.
@@ -326,6 +327,17 @@ impl SealedStore {
         self.windows.write().retain(|start, _| !starts.contains(start));
         self.let_go(before);
         self.damage.lock().retain(|key, gap| key.window >= floor || (key.is_day() && gap.end >= floor));
+        self.collects.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Sets the floor down, synced: it was raised by a clock that was ahead.
+    pub(crate) fn lower_floor(&self, floor: i64) -> Result<(), SealedError> {
+        let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(&family, FLOOR, window_key(floor));
+        self.write(batch)?;
+        *self.floor.lock() = floor;
         Ok(())
     }
 
