@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos_tests::{Agent, AgentOptions, Folder, Pair, PairOptions, alone, metric, now_ms, report, samples, size};
+use chaos_tests::{
+    Agent, AgentOptions, Folder, Pair, PairOptions, alone, metric, now_ms, report, samples, size,
+};
 use env::{SeededRandom, SimulatedClock};
 use model::{Labels, METRIC_NAME, Metadata};
-use storage::{Appender as _, Cell, FrameSource as _, Layout, Number, Row, Slot};
+use storage::{Appender, Cell, FrameSink as _, FrameSource as _, Layout, Number, Row, Slot};
 use testkit::{FakeExporter, Sink, eventually};
 use tsdb::{Store, StoreOptions};
 
@@ -25,9 +27,8 @@ fn lived(dir: &Path, name: &str, windows: i64) {
     let store = Store::open(options, clock.clone(), SeededRandom::shared(7), &registry).expect("opened");
     let slots = size(40, 400);
     for minute in 0..(windows - 1) * 120 {
-        let slot = |at: usize| {
-            Slot::new(Labels::from_pairs([(METRIC_NAME, format!("m{at}"))]), Metadata::default())
-        };
+        let slot =
+            |at: usize| Slot::new(Labels::from_pairs([(METRIC_NAME, format!("m{at}"))]), Metadata::default());
         let target = Labels::from_pairs([("job", "history")]);
         let layout = Layout::new(target, (0..slots).map(slot).collect()).expect("valid");
         let layout = store.layout(layout).expect("taken");
@@ -35,7 +36,7 @@ fn lived(dir: &Path, name: &str, windows: i64) {
             .map(|slot| Cell::Value(Number::from_f64(((slot * 31 + minute * minute) % 10_007) as f64 / 8.0)))
             .collect();
         let row = Row { layout: &layout, timestamp: start + minute * 60_000, cells: &cells };
-        store.append(row).expect("appended");
+        Appender::append(&*store, row).expect("appended");
         clock.advance(Duration::from_secs(60));
         if minute % 120 == 119 {
             store.flush().expect("written");
@@ -94,7 +95,10 @@ async fn an_empty_twin_is_filled_through_kills_of_either() {
     })
     .await;
     let bytes = metric(&b, "vedette_repair_window_bytes_copied_total").await.expect("shown").unwrap_or(0.0);
-    report(&format!("twins: {windows} windows, {} series; {bytes} bytes copied in b's last life", before.len()));
+    report(&format!(
+        "twins: {windows} windows, {} series; {bytes} bytes copied in b's last life",
+        before.len()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,11 +23,7 @@ use crate::window::window_of;
 #[derive(Clone, Debug)]
 pub(crate) enum Queued {
     Frame(QueuedFrame),
-    Adopt {
-        stream: StreamNo,
-        info: Arc<StreamInfo>,
-        gone: IntervalSet,
-    },
+    Adopt { stream: StreamNo, info: Arc<StreamInfo>, gone: IntervalSet },
     Gap(Gap),
 }
 

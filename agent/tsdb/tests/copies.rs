@@ -120,7 +120,10 @@ fn an_empty_twin_gets_windows_that_left_the_log() {
     assert_eq!(named(everything(&b)), before);
     assert_eq!(b.received(&own), a.received(&own));
     assert_eq!(b.durable(&own), a.received(&own));
-    assert!(matches!(FrameSink::append(&*b, frames[7].clone()), Ok(storage::Receipt::NeedLayout(_) | storage::Receipt::Duplicate(_))));
+    assert!(matches!(
+        FrameSink::append(&*b, frames[7].clone()),
+        Ok(storage::Receipt::NeedLayout(_) | storage::Receipt::Duplicate(_))
+    ));
     b.close().expect("closes");
     drop(b);
     let b = open(dir_b.path(), "b", &clock, 4);
@@ -137,7 +140,8 @@ fn an_empty_twin_gets_windows_that_left_the_log() {
     assert!(named(everything(&b)).is_empty());
     // Where the twin has it still, an answer says so.
     let gaps = |store: &Store| {
-        let select = Select { matchers: Vec::new(), range: TimeRange { start: T0, end: i64::MAX }, samples_max: 9 };
+        let select =
+            Select { matchers: Vec::new(), range: TimeRange { start: T0, end: i64::MAX }, samples_max: 9 };
         wait(store.select(select)).expect("answers").coverage.gaps
     };
     assert!(gaps(&b).is_empty());

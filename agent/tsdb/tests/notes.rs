@@ -8,7 +8,10 @@ use std::time::Duration;
 use common::*;
 use env::{Clock as _, SimulatedClock};
 use model::{Exemplar, Labels, Matcher};
-use storage::{Appender as _, ExemplarQuerier as _, FrameSink, FrameSource as _, Receipt, TimeRange, WindowSink as _, WindowSource as _};
+use storage::{
+    Appender as _, ExemplarQuerier as _, FrameSink, FrameSource as _, Receipt, TimeRange, WindowSink as _,
+    WindowSource as _,
+};
 use vedette_tsdb::Store;
 
 fn rows(store: &Store, instances: &[&str], from: i64, to: i64) {
@@ -111,7 +114,8 @@ fn what_a_replica_deletes_reaches_its_twin_as_a_frame_of_its_own() {
     };
     let a = open_with(plain(dirs[1].path(), "a"), &clock, 2);
     let b = open_with(plain(dirs[2].path(), "b"), &clock, 3);
-    a.delete_series(vec![Matcher::equal("agent", "n"), Matcher::equal("instance", "b")], TimeRange::ALL).expect("deletes");
+    a.delete_series(vec![Matcher::equal("agent", "n"), Matcher::equal("instance", "b")], TimeRange::ALL)
+        .expect("deletes");
     ship(&a, &b, false);
     ship(&agent, &b, false);
     assert!(everything(&b).keys().all(|labels| labels.get("instance") == Some("a")));
@@ -127,7 +131,9 @@ fn what_a_replica_deletes_reaches_its_twin_as_a_frame_of_its_own() {
     assert!(matches!(FrameSink::append(&*b, next(b"\x01\x01")), Err(storage::FrameError::Corrupt { .. })));
     assert!(matches!(offer(&b, &next(b"\xfelater")), Receipt::Appended(_)));
     b.flush().expect("flushes");
-    assert!(b.frames(&own, 1, usize::MAX).expect("reads").iter().any(|frame| &frame.body()[..] == b"\xfelater"));
+    assert!(
+        b.frames(&own, 1, usize::MAX).expect("reads").iter().any(|frame| &frame.body()[..] == b"\xfelater")
+    );
 }
 
 #[test]

@@ -49,7 +49,11 @@ impl Metrics {
             "Frames that the twin has taken and this replica lacks, and that are not in the twin's log any more.",
             metrics.behind.clone(),
         );
-        registry.register(&of("windows_copied"), "Sealed windows copied from the twin.", metrics.windows.clone());
+        registry.register(
+            &of("windows_copied"),
+            "Sealed windows copied from the twin.",
+            metrics.windows.clone(),
+        );
         registry.register(
             &of("window_bytes_copied"),
             "Bytes of sealed windows copied from the twin.",

@@ -171,7 +171,8 @@ async fn an_empty_replica_gets_what_left_the_log_of_its_twin_through_cuts() {
 async fn a_replica_that_was_away_gets_what_was_sealed_meanwhile_and_gives_what_only_it_has() {
     let clock = SimulatedClock::at(T0);
     let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
-    let [a, b, agent] = [("a", 0), ("b", 1), ("n", 2)].map(|(name, at)| store(folders[at].path(), name, &clock));
+    let [a, b, agent] =
+        [("a", 0), ("b", 1), ("n", 2)].map(|(name, at)| store(folders[at].path(), name, &clock));
     // The agent's frames of one window go to both, but each misses some of them.
     agent.keep_frames(|_| storage::IntervalSet::new());
     fill(&agent, &clock, "m", 2);
@@ -193,9 +194,13 @@ async fn a_replica_that_was_away_gets_what_was_sealed_meanwhile_and_gives_what_o
     fill(&a, &clock, "only_a", 5);
     b.maintain();
     let mut expected = all(&agent).await;
-    expected.extend(all(&a).await.into_iter().chain(all(&b).await).filter(|(labels, _)| {
-        labels.get(METRIC_NAME).is_some_and(|name| name.starts_with("only"))
-    }));
+    expected.extend(
+        all(&a)
+            .await
+            .into_iter()
+            .chain(all(&b).await)
+            .filter(|(labels, _)| labels.get(METRIC_NAME).is_some_and(|name| name.starts_with("only"))),
+    );
     expected.sort();
     let ((at_a, to_a), (at_b, to_b)) = (listen().await, listen().await);
     let (side_a, side_b) = (Side::start("a", &a, at_a, to_b, 0), Side::start("b", &b, at_b, to_a, 0));
@@ -216,7 +221,10 @@ fn copy_dir(from: &Path, to: &Path) {
     fn try_copy(from: &Path, to: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(to)?;
         for entry in std::fs::read_dir(from)? {
-            let (path, target) = (entry.as_ref().map(|entry| entry.path()), to.join(entry.as_ref().expect("named").file_name()));
+            let (path, target) = (
+                entry.as_ref().map(|entry| entry.path()),
+                to.join(entry.as_ref().expect("named").file_name()),
+            );
             let path = path.expect("named");
             if path.is_dir() { try_copy(&path, &target)? } else { std::fs::copy(path, target).map(drop)? }
         }
@@ -241,7 +249,8 @@ async fn a_kill_in_the_middle_of_copying_loses_and_doubles_nothing() {
     loop {
         let b = store(folder_b.path(), "b", &clock);
         let ((at_a, to_a), (at_b, to_b)) = (listen().await, listen().await);
-        let (side_a, side_b) = (Side::start("a", &a, at_a, to_b, 0), Side::start("b", &b, at_b, to_a, 1_000_000));
+        let (side_a, side_b) =
+            (Side::start("a", &a, at_a, to_b, 0), Side::start("b", &b, at_b, to_a, 1_000_000));
         if lives == 4 {
             equal(&a, &b, &before).await;
             side_a.stop().await;

@@ -231,19 +231,28 @@ mod tests {
         let range = TimeRange { start: 0, end: 9 };
         let one = |name, op, value| vec![Matcher::new(name, op, value).expect("valid")];
         let at_agent = |matchers| Deletion { matchers, range, external: Labels::empty() };
-        let series: Vec<Labels> = [
-            vec![("job", "a")],
-            vec![("job", "a"), ("site", "y")],
-            vec![("agent", "other"), ("job", "b")],
-        ]
-        .map(Labels::from_pairs)
-        .to_vec();
-        for (name, value) in [("job", "a"), ("job", "b"), ("site", "x"), ("site", "y"), ("site", ""), ("agent", "n"), ("agent", "other")] {
+        let series: Vec<Labels> =
+            [vec![("job", "a")], vec![("job", "a"), ("site", "y")], vec![("agent", "other"), ("job", "b")]]
+                .map(Labels::from_pairs)
+                .to_vec();
+        for (name, value) in [
+            ("job", "a"),
+            ("job", "b"),
+            ("site", "x"),
+            ("site", "y"),
+            ("site", ""),
+            ("agent", "n"),
+            ("agent", "other"),
+        ] {
             for op in OPS {
                 let there = at_agent(one(name, op, value));
                 let here = there.clone().in_stream(&info);
                 for labels in &series {
-                    assert_eq!(here.touches(&info.outside(labels)), there.touches(labels), "{name} {op:?} {value}: {labels:?}");
+                    assert_eq!(
+                        here.touches(&info.outside(labels)),
+                        there.touches(labels),
+                        "{name} {op:?} {value}: {labels:?}"
+                    );
                 }
                 let stranger = Labels::from_pairs([("agent", "m"), ("job", "a"), ("site", "x")]);
                 assert!(!here.touches(&stranger));

@@ -186,7 +186,11 @@ impl Pair {
             Failure::Link(_) | Failure::Here(_) => copies.paused_until = Some(Instant::now() + PAUSE),
         }
         self.metrics.window_failures.inc();
-        tracing::warn!(window = start, ?why, "a window cannot be copied from the twin: others are, or it again later");
+        tracing::warn!(
+            window = start,
+            ?why,
+            "a window cannot be copied from the twin: others are, or it again later"
+        );
     }
 
     /// Begins with the next window; whether there is one.
@@ -206,7 +210,8 @@ impl Pair {
                 return Ok(false);
             }
             let told = timeout(ANSWER_TIMEOUT, twin.windows(lacking, LISTED)).await;
-            let told = told.map_err(|_| Failure::Link("no answer to which windows there are".to_owned()))??;
+            let told =
+                told.map_err(|_| Failure::Link("no answer to which windows there are".to_owned()))??;
             copies.damaged.retain(|_, then| *then == version);
             let is_wanted = |info: &WindowInfo| {
                 self.store.takes_window(info.start) && !copies.damaged.contains_key(&info.start)

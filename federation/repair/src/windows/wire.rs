@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use proto::v1;
 use proto::v1::pair_copied::Kind;
-use storage::{
-    IntervalSet, Layout, ShapeId, StreamId, WindowError, WindowGroup, WindowInfo, WindowValue,
-};
+use storage::{IntervalSet, Layout, ShapeId, StreamId, WindowError, WindowGroup, WindowInfo, WindowValue};
 use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 use uplink::wire as up;
@@ -84,7 +82,8 @@ impl Copying {
         let shape = ShapeId(u128_in(&group.shape).map_err(wrong)?);
         let shape = self.shapes.get(&shape).ok_or_else(|| wrong("a group of no known shape".to_owned()))?;
         let layout = Layout::new(up::labels_in(group.target), shape.slots().to_vec());
-        let layout = Arc::new(layout.map_err(|error| wrong(error.to_string()))?.sharing(shape.shared_slots()));
+        let layout =
+            Arc::new(layout.map_err(|error| wrong(error.to_string()))?.sharing(shape.shared_slots()));
         let stream = up::stream_in(group.stream).map_err(|error| wrong(error.to_string()))?;
         if group.values > VALUES_MAX {
             return Err(wrong(format!("a group of {} values, at most {VALUES_MAX}", group.values)));
