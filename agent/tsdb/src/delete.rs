@@ -116,6 +116,7 @@ impl Inner {
                 fold: Some(&window),
                 resolve: &|number| store.group(number, &self.state.read()),
                 stopped: &|| self.state.read().closed,
+                written: &|| Ok(()),
             };
             let generation = sealing.write(Vec::new())?.map(std::sync::Arc::new);
             let mut cleaned = (*window).clone();

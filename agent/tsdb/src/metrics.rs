@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     pub(crate) sealed_damage: Counter,
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
+    pub(crate) seals_healed: Counter,
+    pub(crate) frames_lost: Counter,
     pub(crate) trimmed: Counter,
     pub(crate) exemplars: ExemplarMetrics,
 }
@@ -78,7 +80,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 24] = [
+        let counters: [(&str, &str, &Counter); 26] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -98,6 +100,8 @@ impl Metrics {
             ),
             ("vedette_tsdb_seals", "Windows sealed, late frames of one that is among them.", &new.seals),
             ("vedette_tsdb_seal_failures", "Windows that could not be sealed.", &new.seal_failures),
+            ("vedette_log_lost_frames", "Frames taken earlier that a damaged log has lost.", &new.frames_lost),
+            ("vedette_tsdb_seals_healed", "Damaged windows sealed anew from the log.", &new.seals_healed),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
             ("vedette_log_trimmed_segments", "Segments dropped because all of them is sealed.", &new.trimmed),
             ("vedette_tsdb_duplicate_samples", "Own samples with a second value.", &new.duplicates),

@@ -1,6 +1,7 @@
 //! Answering, window by window: the head for those in memory; for others the blocks, and the log for what no
 //! block has.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, Seri
 
 use crate::found::{Found, ReadError, Source};
 use crate::group::{Group, GroupKey, Matching};
-use crate::sealed::{SealedError, SealedReader, SealedWindow};
+use crate::sealed::{SealedReader, SealedWindow};
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::streams::{Place, Stream, StreamNo};
@@ -34,7 +35,7 @@ impl Querier for Store {
             let mut found = BTreeSet::new();
             inner.visit(&query, |group, slots| {
                 found.extend(slots.iter().map(|&slot| group.series(slot)));
-            });
+            })?;
             Ok(inner.limited(found, &query))
         }))
     }
@@ -48,7 +49,7 @@ impl Querier for Store {
                 slots.iter().for_each(|&slot| group.names(slot, &mut names));
                 names.retain(|name| !found.contains(*name));
                 found.extend(names.into_iter().map(str::to_owned));
-            });
+            })?;
             Ok(inner.limited(found, &query))
         }))
     }
@@ -67,7 +68,7 @@ impl Querier for Store {
                         found.insert(value.into_owned());
                     }
                 }
-            });
+            })?;
             Ok(inner.limited(found, &query))
         }))
     }
@@ -105,11 +106,14 @@ impl Inner {
     pub(crate) fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
         let mut coverage = self.state.read().coverage(select.range);
         let mut found = Found::new(select.samples_max);
+        let mut from_log = BTreeSet::new();
         for start in self.windows_in(select.range) {
-            self.read_window(select, start, &mut found)?;
+            if self.read_window(select, start, &mut found)? {
+                from_log.insert(start);
+            }
             found.close_window()?;
         }
-        self.cover_damage(select.range, &mut coverage);
+        self.cover_damage(select.range, &from_log, &mut coverage);
         let (series, histograms) = found.finish();
         let mut set = SeriesSet { series, histograms, coverage };
         self.hide(&mut set, select.range);
@@ -128,24 +132,20 @@ impl Inner {
         starts
     }
 
-    /// Says which damage is known in a range.
-    pub(crate) fn cover_damage(&self, range: TimeRange, coverage: &mut Coverage) {
-        let damage = self.vault.damage().into_iter();
-        coverage
-            .gaps
-            .extend(damage.filter(|gap| range.overlaps(&TimeRange { start: gap.start, end: gap.end })));
-    }
-
-    fn read_window(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
+    /// Whether the log had all of what is damaged in its blocks.
+    fn read_window(&self, select: &Select, start: i64, found: &mut Found) -> Result<bool, QueryError> {
         for _ in 0..TRIES {
             let sealed = self.vault.window(start);
-            match &sealed {
-                None => self.read_unsealed(select, start, found)?,
-                Some(window) => self.read_sealed(select, window, found)?,
-            }
+            let is_whole = match &sealed {
+                None => self.read_unsealed(select, start, found).map(|()| false)?,
+                Some(window) => {
+                    self.read_sealed(select, window, found)?;
+                    self.read_damaged(select, window, found)?
+                }
+            };
             // Where it was sealed meanwhile, the log may have lost what was looked for there.
             if self.vault.window(start).as_ref().map(Arc::as_ptr) == sealed.as_ref().map(Arc::as_ptr) {
-                return Ok(());
+                return Ok(is_whole);
             }
             found.drop_window();
         }
@@ -159,10 +159,9 @@ impl Inner {
         window: &Arc<SealedWindow>,
         found: &mut Found,
     ) -> Result<(), QueryError> {
-        let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
         let Some(store) = self.vault.get() else { return Ok(()) };
-        let mut reader = SealedReader::new(&store, window).map_err(unavailable)?;
-        let places = reader.groups(&self.state, select.range);
+        let mut reader = SealedReader::new(&store, window)?;
+        let places = reader.groups(&self.state, select.range)?;
         let mut matching = Matching::new(&select.matchers);
         for place in places {
             let slots = matching.slots(&place.group);
@@ -227,40 +226,50 @@ impl Inner {
         if plan.is_empty() {
             return Ok(Vec::new());
         }
-        let store = self.vault.get();
         let frames = plan.read(&self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
+        self.sources_of(select, &frames, sealed)
+    }
+
+    /// The matching groups of some frames of a window, sorted by stream and sequence.
+    pub(crate) fn sources_of(
+        &self,
+        select: &Select,
+        frames: &[Arc<storage::Frame>],
+        sealed: Option<&Arc<SealedWindow>>,
+    ) -> Result<Vec<Source>, QueryError> {
+        let store = self.vault.get();
         let mut matching = Matching::new(&select.matchers);
         let mut window = Window::default();
         let mut wanted: HashMap<GroupKey, Option<Source>> = HashMap::new();
         for frame in frames {
             let state = self.state.read();
-            let Some((stream, layouts)) = state.resolve(&frame) else { continue };
+            let Some((stream, layouts)) = state.resolve(frame) else { continue };
             for layout in &layouts {
-                wanted.entry((stream, layout.id())).or_insert_with(|| {
-                    let shape = Arc::clone(state.layouts.shape(layout)?);
-                    let known = state.streams.get(stream);
-                    let group = Arc::new(Group::new(stream, known, Arc::clone(layout), shape));
-                    let slots = matching.slots(&group);
-                    if slots.is_empty() {
-                        return None;
-                    }
-                    let rows = window.rows(stream, layout);
-                    if let (Some(store), Some(sealed)) = (&store, sealed) {
-                        rows.lock().seed(store.tails(sealed, &group));
-                    }
-                    Some(Source { group, slots, rows })
-                });
+                let Entry::Vacant(entry) = wanted.entry((stream, layout.id())) else { continue };
+                let Some(shape) = state.layouts.shape(layout) else { continue };
+                let known = state.streams.get(stream);
+                let group = Arc::new(Group::new(stream, known, Arc::clone(layout), Arc::clone(shape)));
+                let slots = matching.slots(&group);
+                if slots.is_empty() {
+                    entry.insert(None);
+                    continue;
+                }
+                let rows = window.rows(stream, layout);
+                if let (Some(store), Some(sealed)) = (&store, sealed) {
+                    rows.lock().seed(store.tails(sealed, &group)?);
+                }
+                entry.insert(Some(Source { group, slots, rows }));
             }
             drop(state);
             let is_wanted =
                 |layout: &storage::Layout| wanted.get(&(stream, layout.id())).is_some_and(Option::is_some);
-            window.apply_frame(stream, &frame, &layouts, &mut usize::MAX.clone(), is_wanted);
+            window.apply_frame(stream, frame, &layouts, &mut usize::MAX.clone(), is_wanted);
         }
         Ok(wanted.into_values().flatten().collect())
     }
 
     /// Gives groups and those of their slots that pass and may have samples in the range, some several times.
-    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
+    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) -> Result<(), QueryError> {
         let candidates = self.state.read().candidates(query);
         for (group, slots, rows) in candidates {
             let Some(rows) = rows else {
@@ -273,25 +282,24 @@ impl Inner {
                 visit(&group, &held);
             }
         }
-        self.visit_sealed(query, visit);
+        self.visit_sealed(query, visit)
     }
 
     /// The same for sealed windows: a group with a row in the range counts with all of its slots.
-    fn visit_sealed(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
-        let Some(store) = self.vault.get() else { return };
+    fn visit_sealed(
+        &self,
+        query: &LabelQuery,
+        mut visit: impl FnMut(&Group, &[u32]),
+    ) -> Result<(), QueryError> {
+        let Some(store) = self.vault.get() else { return Ok(()) };
         let mut groups: HashMap<GroupKey, Arc<Group>> = HashMap::new();
         for window in self.vault.windows() {
             let end = window.start.saturating_add(WINDOW_MS - 1);
             if !query.range.overlaps(&TimeRange { start: window.start, end }) {
                 continue;
             }
-            match SealedReader::new(&store, &window) {
-                Ok(reader) => {
-                    let places = reader.groups(&self.state, query.range);
-                    groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
-                }
-                Err(error) => tracing::error!(%error, "sealed data cannot be read"),
-            }
+            let places = SealedReader::new(&store, &window)?.groups(&self.state, query.range)?;
+            groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
         }
         let all = [Vec::new()];
         let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
@@ -304,12 +312,13 @@ impl Inner {
                 }
             }
         }
+        Ok(())
     }
 
     /// A list cut to its limit, and its coverage.
     fn limited<T>(&self, found: impl IntoIterator<Item = T>, query: &LabelQuery) -> (Vec<T>, Coverage) {
         let mut coverage = self.state.read().coverage(query.range);
-        self.cover_damage(query.range, &mut coverage);
+        self.cover_damage(query.range, &self.healed_by_log(), &mut coverage);
         let mut found = found.into_iter();
         let list: Vec<T> = found.by_ref().take(query.limit).collect();
         if found.next().is_some() {

@@ -71,7 +71,7 @@ impl Archive {
         found.cardinality = Cardinality::of(&all, limit);
         self.measure(&mut found);
         let mut coverage = self.inner.state.read().coverage(TimeRange::ALL);
-        self.inner.cover_damage(TimeRange::ALL, &mut coverage);
+        self.inner.cover_damage(TimeRange::ALL, &self.inner.healed_by_log(), &mut coverage);
         found.gaps = coverage.gaps;
         Ok(found)
     }
@@ -87,14 +87,14 @@ impl Archive {
         let reader = SealedReader::new(&store, window).map_err(unavailable)?;
         let mut matching = Matching::new(matchers);
         let mut samples = 0;
-        for place in reader.groups(&self.inner.state, TimeRange::ALL) {
+        for place in reader.groups(&self.inner.state, TimeRange::ALL)? {
             let slots = first_columns(&place.group, &matching.slots(&place.group));
             reader.counts(&place, &slots, |slot, count| {
                 if count > 0 {
                     samples += count;
                     all.insert(place.group.series(slot));
                 }
-            });
+            })?;
         }
         Ok(samples)
     }

@@ -70,7 +70,7 @@ impl Archive {
             let piece = TimeRange { start: start.max(range.start), end: end.min(range.end) };
             self.read_piece(matcher_sets, piece, samples_max, &mut give)?;
         }
-        self.inner.cover_damage(range, &mut coverage);
+        self.inner.cover_damage(range, &self.inner.healed_by_log(), &mut coverage);
         Ok(coverage)
     }
 

@@ -5,9 +5,12 @@
 //! are folded into one. Readers see what the manifest lists. A window, or a generation, leaves the manifest
 //! first; its file goes when the last reader has.
 
+mod aside;
 mod check;
+mod damage;
 mod db;
 mod error;
+mod gate;
 mod identity;
 mod index;
 mod keys;

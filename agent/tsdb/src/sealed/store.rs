@@ -7,10 +7,12 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{Cache, DB, IngestExternalFileOptions, IteratorMode, Options, WriteBatch, WriteOptions};
-use storage::{Gap, StreamInfo};
+use storage::StreamInfo;
 
+use super::damage::Damage;
 use super::db::{self, BLOCKS, MANIFEST};
 use super::error::SealedError;
+use super::gate::Gate;
 use super::identity::{self, Identity};
 use super::index::Index;
 use super::keys::{BlockKey, window_key, window_start};
@@ -19,8 +21,6 @@ use super::tombstones::Deletion;
 use crate::metrics::Metrics;
 use crate::window::WINDOW_MS;
 
-/// Damaged places that are remembered, at most.
-const DAMAGE_MAX: usize = 1_000;
 /// Below this start windows are gone for good.
 const FLOOR: &[u8] = b"f";
 const WINDOW: u8 = b'w';
@@ -54,9 +54,10 @@ pub(crate) struct SealedStore {
     next_generation: Mutex<u32>,
     /// Out of the manifest; their files go when nobody reads them.
     gone: Mutex<Vec<(i64, Arc<Generation>)>>,
-    damage: Mutex<BTreeMap<BlockKey, Gap>>,
+    pub(super) damage: Mutex<Damage>,
     pub(super) deletions: RwLock<Arc<Vec<Deletion>>>,
-    metrics: Metrics,
+    gate: Gate,
+    pub(super) metrics: Metrics,
 }
 
 impl Vault {
@@ -115,7 +116,7 @@ impl Vault {
 
     /// A window, if it is sealed.
     pub(crate) fn window(&self, start: i64) -> Option<Arc<SealedWindow>> {
-        self.get()?.windows.read().get(&start).cloned()
+        self.get()?.window(start)
     }
 
     /// Windows that start before it are gone, whatever arrives of them.
@@ -135,11 +136,6 @@ impl Vault {
     pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
     }
-
-    /// Gaps that damage has left, as far as it is known.
-    pub(crate) fn damage(&self) -> Vec<Gap> {
-        self.get().map(|store| store.damage.lock().values().cloned().collect()).unwrap_or_default()
-    }
 }
 
 impl SealedStore {
@@ -158,6 +154,7 @@ impl SealedStore {
         let _ = std::fs::remove_dir_all(&staging);
         std::fs::create_dir_all(&staging)?;
         let store = Self::with(opened, staging, metrics)?;
+        store.set_files_aside(&dir.with_file_name("damaged").join("sealed"));
         store.read_manifest()?;
         store.read_deletions()?;
         store.drop_strangers();
@@ -186,6 +183,7 @@ impl SealedStore {
             gone: Mutex::default(),
             damage: Mutex::default(),
             deletions: RwLock::default(),
+            gate: Gate::new(opened.lenient),
             metrics,
         })
     }
@@ -206,10 +204,34 @@ impl SealedStore {
                     *next = (*next).max(last.unwrap_or(0).saturating_add(1));
                     self.windows.write().insert(start, Arc::new(window));
                 }
-                Err(error) => self.note_damage(BlockKey::first(start, 0), start, &error.to_string()),
+                Err(error) => self.note_damage(BlockKey::first(start, 0), "", &error.to_string()),
             }
         }
+        self.find_missing_files();
         Ok(())
+    }
+
+    /// Generations that the manifest names and whose file is not there, or not of its size: damage that is met before
+    /// anybody reads.
+    fn find_missing_files(&self) {
+        let files = match self.block_files() {
+            Ok(files) => files,
+            Err(error) => return tracing::warn!(%error, "files of sealed data cannot be listed"),
+        };
+        let whole = files.into_iter().filter(|(_, is_there)| *is_there);
+        let there: Vec<_> = whole.filter_map(|(file, _)| Some((file.start_key?, file.end_key?))).collect();
+        for window in self.windows() {
+            for number in window.generations.iter().map(|generation| generation.number) {
+                let index = BlockKey::index(window.start, number);
+                let first = BlockKey::first(window.start, number).bytes();
+                let has = |(start, end): &(Vec<u8>, Vec<u8>)| {
+                    start.as_slice() <= &index.bytes()[..] && &first[..] <= end.as_slice()
+                };
+                if !there.iter().any(has) {
+                    self.note_damage(index, "", "its file is gone, or not of its size");
+                }
+            }
+        }
     }
 
     /// Removes files that no manifest names: those of a sealing that was not finished.
@@ -221,7 +243,7 @@ impl SealedStore {
             });
             all.collect()
         };
-        let unreadable: BTreeSet<i64> = self.damage.lock().keys().map(|key| key.window).collect();
+        let unreadable = self.damaged_windows();
         let files = match self.db.live_files() {
             Ok(files) => files,
             Err(error) => return tracing::warn!(%error, "files of sealed data cannot be listed"),
@@ -237,14 +259,14 @@ impl SealedStore {
         }
     }
 
+    /// A window of the manifest.
+    pub(super) fn window(&self, start: i64) -> Option<Arc<SealedWindow>> {
+        self.windows.read().get(&start).cloned()
+    }
+
     /// Its windows in order.
     pub(super) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.windows.read().values().cloned().collect()
-    }
-
-    /// Damage that is known, by place.
-    pub(super) fn damage(&self) -> BTreeMap<BlockKey, Gap> {
-        self.damage.lock().clone()
     }
 
     /// Bytes of the files that hold blocks.
@@ -288,6 +310,20 @@ impl SealedStore {
         Ok(())
     }
 
+    /// Takes away the blocks of a damaged window of which the log has everything: from now on it answers. The files go
+    /// at once, as beside a damaged one none can be taken in; who reads them meets an error and begins again.
+    pub(crate) fn withdraw(&self, window: &SealedWindow) -> Result<(), SealedError> {
+        self.publish(SealedWindow { start: window.start, ..SealedWindow::default() })?;
+        self.forget_damage(window.start);
+        for generation in &window.generations {
+            self.delete_files(window.start, generation.number);
+        }
+        self.gone.lock().retain(|(start, generation)| {
+            *start != window.start || window.generation(generation.number).is_none()
+        });
+        Ok(())
+    }
+
     /// Takes windows out of the manifest, synced, and raises the floor above them.
     pub(crate) fn forget(&self, starts: &[i64]) -> Result<(), SealedError> {
         let Some(last) = starts.iter().max() else { return Ok(()) };
@@ -311,7 +347,7 @@ impl SealedStore {
                 .lock()
                 .extend(window.generations.iter().map(|generation| (*start, Arc::clone(generation))));
         }
-        self.damage.lock().retain(|key, _| key.window >= floor);
+        self.forget_damage_before(floor);
         Ok(())
     }
 
@@ -332,9 +368,11 @@ impl SealedStore {
     }
 
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), SealedError> {
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
-        Ok(self.db.write_opt(batch, &synced)?)
+        self.gate.pass(|| {
+            let mut synced = WriteOptions::default();
+            synced.set_sync(true);
+            Ok(self.db.write_opt(batch, &synced)?)
+        })
     }
 
     /// Makes a copy of the database, of hard links where files do not change any more.
@@ -373,10 +411,13 @@ impl SealedStore {
                 .filter_map(|file| BlockKey::read(file.start_key.as_deref()?));
             keys.any(|key| (key.window, key.generation) == (window, generation))
         };
-        let deleted = self.db.delete_file_in_range_cf(&family, first.bytes(), last.bytes()).and_then(|()| {
+        let deleted =
+            self.db.delete_file_in_range_cf(&family, first.bytes(), last.bytes()).map_err(SealedError::from);
+        let deleted = deleted.and_then(|()| {
             // After a repair files may be where they are not dropped whole.
             if is_left() {
-                self.db.delete_range_cf(&family, first.bytes(), last.bytes())?;
+                let delete = || Ok(self.db.delete_range_cf(&family, first.bytes(), last.bytes())?);
+                self.gate.pass(delete)?;
                 self.db.compact_range_cf(&family, Some(first.bytes()), Some(last.bytes()));
             }
             Ok(())
@@ -410,24 +451,5 @@ impl SealedStore {
         let index = Arc::new(Index::read(window, &value)?);
         *kept = Some(Arc::clone(&index));
         Ok(index)
-    }
-
-    /// Remembers that something cannot be read, tells it once, and gives what answers say of it.
-    pub(crate) fn note_damage(&self, key: BlockKey, start: i64, why: &str) {
-        let mut damage = self.damage.lock();
-        if damage.contains_key(&key) || damage.len() >= DAMAGE_MAX {
-            return;
-        }
-        self.metrics.sealed_damage.inc();
-        let BlockKey { generation, group, sub, part, .. } = key;
-        tracing::error!(window = start, generation, group, sub, part, why, "sealed data is damaged");
-        let why = format!("sealed data of group {group}, generation {generation}, is damaged: {why}");
-        damage.insert(key, Gap { start, end: start.saturating_add(WINDOW_MS - 1), why });
-    }
-
-    /// Whether a window has damage that is known.
-    pub(crate) fn is_damaged(&self, start: i64) -> bool {
-        let (first, last) = (BlockKey::first(start, 0), BlockKey::first(start.saturating_add(WINDOW_MS), 0));
-        self.damage.lock().range(first..last).next().is_some()
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Sealing<'a> {
     pub(crate) resolve: &'a dyn Fn(u32) -> Result<Arc<Group>, SealedError>,
     /// Whether the store is being closed.
     pub(crate) stopped: &'a dyn Fn() -> bool,
+    /// Done when the file is written and before it is taken in.
+    pub(crate) written: &'a dyn Fn() -> Result<(), SealedError>,
 }
 
 /// A group on its way into the file.
@@ -78,7 +80,9 @@ impl Sealing<'_> {
         let file = self.store.staging.join(format!("{number:08}.sst"));
         let written = self.write_file(number, jobs, &file);
         let ingested = match written {
-            Ok(Some(generation)) => self.store.ingest(&file).map(|()| Some(generation)),
+            Ok(Some(generation)) => {
+                (self.written)().and_then(|()| self.store.ingest(&file)).map(|()| Some(generation))
+            }
             other => other,
         };
         let _ = std::fs::remove_file(&file);
@@ -88,7 +92,7 @@ impl Sealing<'_> {
     /// The groups by number, with what earlier generations have of them.
     fn jobs(&self, groups: Vec<GroupInput>) -> Result<BTreeMap<u32, Job>, SealedError> {
         let names: Vec<_> = groups.iter().map(|input| Arc::clone(&input.group)).collect();
-        let numbers = self.store.identity.numbers(&self.store.db, &names)?;
+        let numbers = self.store.numbers(&names)?;
         let job = |input: GroupInput| Job {
             group: input.group,
             rows: Some(input.rows),
@@ -328,6 +332,10 @@ impl File<'_> {
 }
 
 impl SealedStore {
+    fn numbers(&self, groups: &[Arc<Group>]) -> Result<Vec<u32>, SealedError> {
+        self.identity.numbers(&self.db, groups, |batch| self.write(batch))
+    }
+
     /// When the rows of a part were, and where they came from.
     pub(super) fn rows_of(
         &self,
