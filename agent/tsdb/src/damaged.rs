@@ -2,13 +2,16 @@
 //! anew from it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
+use log::LogError;
 use storage::{Coverage, IntervalSet, QueryError, Select, StreamId, TimeRange};
 
+use crate::archive::Salvaged;
 use crate::found::{Found, ReadError};
 use crate::seal::Before;
-use crate::sealed::{SealedError, SealedStore, SealedWindow};
+use crate::sealed::{BlockKey, SealedError, SealedStore, SealedWindow};
 use crate::state::State;
 use crate::store::Inner;
 use crate::window::WINDOW_MS;
@@ -66,6 +69,33 @@ impl Inner {
         let Some(damaged) = self.vault.window(start) else { return Ok(false) };
         let gathered = self.gather(store, start, None)?;
         self.seal_gathered(store, start, Before::Damaged(&damaged), gathered)
+    }
+
+    /// Writes a damaged window anew: from the log, where that has all of it, else from what is left of both. What the
+    /// old files are goes to `aside`. Nobody else has the store open.
+    pub(crate) fn salvage_window(&self, start: i64, aside: &Path) -> Result<Salvaged, SealedError> {
+        let (Some(store), Some(damaged)) = (self.vault.get(), self.vault.window(start)) else {
+            return Ok(Salvaged::Nothing);
+        };
+        store.keep_aside(&damaged, aside)?;
+        store.note_damage(BlockKey::first(start, 0), "", "found by verifying");
+        if self.healed_by_log().contains(&start) && self.heal_window(&store, start)? {
+            store.tidy();
+            return Ok(Salvaged::Healed);
+        }
+        let gathered = self.gather(&store, start, None)?;
+        self.seal_gathered(&store, start, Before::Salvaged(&damaged), gathered)?;
+        store.forget_damage(start);
+        store.tidy();
+        Ok(Salvaged::Part)
+    }
+
+    /// Records what a repair came to, synced: gaps, what was received, and what is there now.
+    pub(crate) fn record_repair(&self) -> Result<(), LogError> {
+        let windows = self.vault.windows();
+        let windows = windows.iter().map(|window| (window.start, window.newest())).collect();
+        let mut writer = self.writer.lock();
+        writer.checkpoint(&self.shared(self.clock.monotonic()), &[], windows)
     }
 
     /// Says which damage is known in a range, but for windows that the log has answered.

@@ -116,6 +116,7 @@ impl Inner {
                 fold: Some(&window),
                 resolve: &|number| store.group(number, &self.state.read()),
                 stopped: &|| self.state.read().closed,
+                salvage: false,
                 written: &|| Ok(()),
             };
             let generation = sealing.write(Vec::new())?.map(std::sync::Arc::new);

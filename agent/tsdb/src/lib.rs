@@ -46,7 +46,7 @@ mod view;
 mod window;
 mod writer;
 
-pub use archive::{Analysis, Archive, Checked, Fault, Place, verify};
+pub use archive::{Analysis, Archive, Checked, Fault, Place, Repair, RepairError, repair, verify};
 pub use delete::AdminError;
 pub use options::{OpenError, StoreOptions};
 pub use status::{Cardinality, Count, Status};

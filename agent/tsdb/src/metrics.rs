@@ -100,7 +100,11 @@ impl Metrics {
             ),
             ("vedette_tsdb_seals", "Windows sealed, late frames of one that is among them.", &new.seals),
             ("vedette_tsdb_seal_failures", "Windows that could not be sealed.", &new.seal_failures),
-            ("vedette_log_lost_frames", "Frames taken earlier that a damaged log has lost.", &new.frames_lost),
+            (
+                "vedette_log_lost_frames",
+                "Frames taken earlier that a damaged log has lost.",
+                &new.frames_lost,
+            ),
             ("vedette_tsdb_seals_healed", "Damaged windows sealed anew from the log.", &new.seals_healed),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
             ("vedette_log_trimmed_segments", "Segments dropped because all of them is sealed.", &new.trimmed),

@@ -27,6 +27,8 @@ pub(crate) enum Before<'a> {
     Further(&'a SealedWindow),
     /// In whose place come those that are made now, if they have all of it.
     Damaged(&'a SealedWindow),
+    /// In whose place come those that are made now and what can be read of it.
+    Salvaged(&'a SealedWindow),
 }
 
 impl Inner {
@@ -145,7 +147,7 @@ impl Inner {
         gathered: Leaving,
     ) -> Result<bool, SealedError> {
         let sealed = match before {
-            Before::Further(window) => Some(window),
+            Before::Further(window) | Before::Salvaged(window) => Some(window),
             Before::Nothing | Before::Damaged(_) => None,
         };
         let mut frames = gathered.window.frames;
@@ -171,20 +173,22 @@ impl Inner {
         }
         frames.retain(|_, frames| !frames.is_empty());
         let has_all = |window: &SealedWindow| self.has_all(window, &frames);
-        if frames.is_empty() || matches!(before, Before::Damaged(window) if !has_all(window)) {
+        let salvage = matches!(before, Before::Salvaged(_));
+        if (frames.is_empty() && !salvage) || matches!(before, Before::Damaged(window) if !has_all(window)) {
             return Ok(false);
         }
         let many = |window: &&SealedWindow| window.generations.len() >= GENERATIONS_MAX;
-        let fold = sealed.filter(many).filter(|_| !store.is_damaged(start));
+        let fold = sealed.filter(many).filter(|_| !store.is_damaged(start)).or(sealed.filter(|_| salvage));
         let sealing = Sealing {
             store,
             start,
             fold,
             resolve: &|number| store.group(number, &self.state.read()),
             stopped: &|| self.state.read().closed,
+            salvage,
             written: &|| match before {
                 Before::Damaged(window) => store.withdraw(window),
-                Before::Nothing | Before::Further(_) => Ok(()),
+                _ => Ok(()),
             },
         };
         let generation = sealing.write(inputs)?.map(Arc::new);

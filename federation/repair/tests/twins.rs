@@ -8,8 +8,8 @@ use std::time::Duration;
 use env::{SharedClock, SimulatedClock, SystemClock, SystemRandom, Tasks};
 use model::{Labels, METRIC_NAME, Matcher, Metadata, Series};
 use storage::{
-    Appender, Cell, FrameSink, FrameSource, IntervalSet, Layout, Number, Querier as _, Receipt, Row, Select, Slot,
-    TimeRange,
+    Appender, Cell, FrameSink, FrameSource, IntervalSet, Layout, Number, Querier as _, Receipt, Row, Select,
+    Slot, TimeRange,
 };
 use testkit::{Proxy, eventually};
 use tokio::net::TcpListener;
@@ -143,7 +143,8 @@ fn old_store(dir: &Path, name: &str, clock: &Arc<SimulatedClock>) -> Arc<Store> 
         ..StoreOptions::new(dir, name)
     };
     let clock: SharedClock = clock.clone();
-    let store = Store::open(options, clock, SystemRandom::shared(), &telemetry::Registry::new()).expect("opened");
+    let store =
+        Store::open(options, clock, SystemRandom::shared(), &telemetry::Registry::new()).expect("opened");
     store.keep_frames(|_| IntervalSet::new());
     store
 }

@@ -15,13 +15,17 @@ mod identity;
 mod index;
 mod keys;
 mod manifest;
+mod mend;
 mod read;
+mod relocate;
 mod store;
 mod tombstones;
 mod write;
 
 pub(crate) use error::SealedError;
+pub(crate) use keys::BlockKey;
 pub(crate) use manifest::SealedWindow;
+pub(crate) use mend::mend;
 pub(crate) use read::SealedReader;
 pub(crate) use store::{Loss, SealedStore, Vault};
 pub(crate) use tombstones::Deletion;

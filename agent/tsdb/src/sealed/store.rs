@@ -146,6 +146,7 @@ impl SealedStore {
         loss: &mut Option<Loss>,
     ) -> Result<Self, SealedError> {
         let mut opened = db::open(dir, memory)?;
+        let is_repaired = opened.loss.is_some();
         if let Some(why) = opened.loss.take() {
             metrics.sealed_damage.inc();
             *loss = Some(Loss { why, for_good: true });
@@ -154,6 +155,9 @@ impl SealedStore {
         let _ = std::fs::remove_dir_all(&staging);
         std::fs::create_dir_all(&staging)?;
         let store = Self::with(opened, staging, metrics)?;
+        if is_repaired {
+            store.bring_blocks_back()?;
+        }
         store.set_files_aside(&dir.with_file_name("damaged").join("sealed"));
         store.read_manifest()?;
         store.read_deletions()?;

@@ -43,6 +43,8 @@ pub(crate) struct Sealing<'a> {
     pub(crate) resolve: &'a dyn Fn(u32) -> Result<Arc<Group>, SealedError>,
     /// Whether the store is being closed.
     pub(crate) stopped: &'a dyn Fn() -> bool,
+    /// What is damaged in the generations is left out; else it is an error.
+    pub(crate) salvage: bool,
     /// Done when the file is written and before it is taken in.
     pub(crate) written: &'a dyn Fn() -> Result<(), SealedError>,
 }
@@ -101,11 +103,12 @@ impl Sealing<'_> {
         };
         let mut jobs: BTreeMap<u32, Job> = numbers.into_iter().zip(groups.into_iter().map(job)).collect();
         for generation in self.fold.iter().flat_map(|window| &window.generations) {
-            for entry in &self.store.index(self.start, generation)?.0 {
+            let Some(index) = self.whole(self.store.index(self.start, generation))? else { continue };
+            for entry in &index.0 {
                 let job = match jobs.entry(entry.group) {
                     std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
                     std::collections::btree_map::Entry::Vacant(new) => {
-                        let group = (self.resolve)(entry.group)?;
+                        let Some(group) = self.whole((self.resolve)(entry.group))? else { continue };
                         new.insert(Job { group, rows: None, tails: None, old: Vec::new() })
                     }
                 };
@@ -211,11 +214,38 @@ impl Sealing<'_> {
         touching.map(|deletion| (deletion.slots(group), deletion.range)).collect()
     }
 
+    /// What was read; nothing where it is damaged and the rest is wanted all the same.
+    fn whole<T>(&self, read: Result<T, SealedError>) -> Result<Option<T>, SealedError> {
+        match read {
+            Err(error) if self.salvage && error.is_damage() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Whether all blocks of a part of a group can be read.
+    fn is_whole(&self, generation: &Generation, number: u32, part: u16, group: &Group) -> bool {
+        (0..).zip((0..group.slots()).step_by(Block::COLUMNS_MAX)).all(|(sub, from)| {
+            let first = BlockKey::first(self.start, generation.number);
+            let key = BlockKey { group: number, sub, part, ..first };
+            let columns = (group.slots() - from).min(Block::COLUMNS_MAX);
+            let rows = self.store.rows_of(self.start, generation, number, part, group);
+            rows.and_then(|rows| self.store.block_cells(&key, group, rows.len(), columns)).is_ok()
+        })
+    }
+
     fn pieces(&self, job: &Job) -> Result<Vec<Piece>, SealedError> {
         let mut pieces = Vec::new();
         for (generation, entry) in &job.old {
             for part in 0..entry.parts {
-                let rows = self.store.rows_of(self.start, generation, entry.group, part, &job.group)?;
+                let rows = self.store.rows_of(self.start, generation, entry.group, part, &job.group);
+                let Some(rows) = self.whole(rows)? else { continue };
+                // A histogram without one of its columns would be another histogram.
+                if self.salvage
+                    && job.group.layout.has_histograms()
+                    && !self.is_whole(generation, entry.group, part, &job.group)
+                {
+                    continue;
+                }
                 pieces.push(Piece { rows, cells: Cells::Block(Arc::clone(generation), part) });
             }
         }
@@ -235,7 +265,8 @@ impl Sealing<'_> {
         }
         match job.old.last() {
             Some((generation, entry)) if entry.tails => {
-                self.store.tails_of(self.start, generation, number, &job.group)
+                let tails = self.store.tails_of(self.start, generation, number, &job.group);
+                Ok(self.whole(tails)?.unwrap_or_default())
             }
             _ => Ok(Vec::new()),
         }
@@ -271,17 +302,8 @@ impl Sealing<'_> {
                     sub,
                     part: *part,
                 };
-                let value = self.store.value(&key, name_of(group, &key))?;
-                let block = Block::parse(&value)?;
-                if block.rows() != piece.rows.len() || block.summaries().len() != slots.len() {
-                    return Err(SealedError::Malformed("a block of another size"));
-                }
-                let mut reader = BlockReader::new()?;
-                let mut read = reader.open(&block)?;
-                let mut cells = Vec::new();
-                for column in 0..slots.len() {
-                    cells.clear();
-                    read.cells(column, &mut cells)?;
+                let read = self.store.block_cells(&key, group, piece.rows.len(), slots.len());
+                for (column, cells) in self.whole(read)?.into_iter().flatten().enumerate() {
                     place(column, &cells);
                 }
             }
@@ -332,6 +354,30 @@ impl File<'_> {
 }
 
 impl SealedStore {
+    /// The cells of a block, column by column.
+    fn block_cells(
+        &self,
+        key: &BlockKey,
+        group: &Group,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Vec<Vec<Cell>>, SealedError> {
+        let value = self.value(key, name_of(group, key))?;
+        let block = Block::parse(&value)?;
+        if block.rows() != rows || block.summaries().len() != columns {
+            return Err(SealedError::Malformed("a block of another size"));
+        }
+        let mut reader = BlockReader::new()?;
+        let mut read = reader.open(&block)?;
+        let mut all = Vec::with_capacity(columns);
+        for column in 0..columns {
+            let mut cells = Vec::with_capacity(rows);
+            read.cells(column, &mut cells)?;
+            all.push(cells);
+        }
+        Ok(all)
+    }
+
     fn numbers(&self, groups: &[Arc<Group>]) -> Result<Vec<u32>, SealedError> {
         self.identity.numbers(&self.db, groups, |batch| self.write(batch))
     }
