@@ -8,10 +8,12 @@ mod disk;
 mod error;
 mod log;
 mod record;
+mod rewrite;
 mod scan;
 
 pub use disk::{Disk, SegmentFile, SystemDisk};
 pub use error::LogError;
 pub use log::{Log, LogOptions, Moved, SegmentStat, segments};
 pub use record::{Location, RECORD_MAX, Record};
+pub use rewrite::{Rewritten, rewrite_segment, set_segment_aside};
 pub use scan::{Damage, Found, Recovery, SegmentReader, scan_segment, survey_segment};

@@ -248,6 +248,8 @@ impl Inner {
             fold: window.generations.iter().map(|one| (window.start, Arc::clone(one))).collect(),
             resolve: &|number| store.group(number, &self.state.read()),
             stopped: &|| self.state.read().closed,
+            salvage: false,
+            written: &|| Ok(()),
         };
         sealing.write(Vec::new())
     }

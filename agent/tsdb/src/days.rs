@@ -186,6 +186,8 @@ impl Inner {
             fold: fold.clone(),
             resolve: &|number| store.group(number, &self.state.read()),
             stopped,
+            salvage: false,
+            written: &|| Ok(()),
         };
         let generation = sealing.write(Vec::new())?.map(Arc::new);
         let bytes = generation.as_ref().map_or(0, |generation| generation.bytes);

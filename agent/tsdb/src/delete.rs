@@ -131,6 +131,8 @@ impl Inner {
                 fold: own.map(|generation| (window.start, std::sync::Arc::clone(generation))).collect(),
                 resolve: &|number| store.group(number, &self.state.read()),
                 stopped: &|| self.state.read().closed,
+                salvage: false,
+                written: &|| Ok(()),
             };
             let generation = sealing.write(Vec::new())?.map(std::sync::Arc::new);
             let mut cleaned = (*window).clone();

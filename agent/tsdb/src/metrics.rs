@@ -41,6 +41,8 @@ pub(crate) struct Metrics {
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
     pub(crate) unsealable: Gauge,
+    pub(crate) seals_healed: Counter,
+    pub(crate) frames_lost: Counter,
     pub(crate) trimmed: Counter,
     pub(crate) clock_steps: Counter,
     pub(crate) identity_removed: Counter,
@@ -106,7 +108,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 28] = [
+        let counters: [(&str, &str, &Counter); 30] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -126,6 +128,12 @@ impl Metrics {
             ),
             ("vedette_tsdb_seals", "Windows sealed, late frames of one that is among them.", &new.seals),
             ("vedette_tsdb_seal_failures", "Windows that could not be sealed.", &new.seal_failures),
+            (
+                "vedette_log_lost_frames",
+                "Frames taken earlier that a damaged log has lost.",
+                &new.frames_lost,
+            ),
+            ("vedette_tsdb_seals_healed", "Damaged windows sealed anew from the log.", &new.seals_healed),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
             (
                 "vedette_tsdb_deletions_refused",

@@ -12,11 +12,12 @@ use crate::bytes::Malformed;
 use crate::exemplars::Exemplars;
 use crate::head::Head;
 use crate::layouts::Layouts;
+use crate::lost;
 use crate::metrics::Metrics;
 use crate::notes::Said;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
-use crate::record::{self, Kept};
+use crate::record::{self, Held, Kept};
 use crate::record_layout;
 use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
@@ -45,6 +46,8 @@ struct Replay {
     gaps: Vec<Gap>,
     said: Said,
     bad_records: u64,
+    /// What the segments held that stayed when some were dropped last.
+    held: Option<Held>,
     /// When segments were dropped last: the segment that tells of it, and what was to stay.
     kept: Option<(u64, Kept)>,
 }
@@ -74,10 +77,11 @@ pub(crate) fn open(
         disk: Arc::clone(&options.disk),
     };
     let (log, recovery) = Log::open(log_options, &mut |record| replay.take(record))?;
+    let is_damaged = recovery.corrupt_regions > 0;
     let files = FrameFiles::new(log.dir().to_owned());
     let said = std::mem::replace(&mut replay.said, Said::new(Exemplars::new(0, 0)));
     let exemplars = said.obey(&vault);
-    let (mut state, unusable) = replay.finish(options, now_ms, epoch, &log, &vault, metrics);
+    let (mut state, unusable) = replay.finish(options, now_ms, epoch, &log, &vault, metrics, is_damaged);
     if let Some(loss) = loss {
         state.take_loss(loss, options, now_ms);
     }
@@ -132,7 +136,7 @@ pub(crate) fn open_to_read(options: &StoreOptions, metrics: &Metrics) -> Result<
     let dir = options.dir.join("log");
     let (log, _) = Log::open_to_read(&dir, &mut |record| replay.take(record))?;
     let nobody = Epoch(0);
-    let (mut state, _) = replay.finish(options, now_ms, nobody, &log, &vault, metrics);
+    let (mut state, _) = replay.finish(options, now_ms, nobody, &log, &vault, metrics, false);
     let all: BTreeSet<Arc<str>> =
         state.streams.iter().map(|(_, stream)| Arc::clone(&stream.info.id.agent)).collect();
     let mut named = all.into_iter().filter(|name| !name.is_empty());
@@ -176,6 +180,7 @@ impl Replay {
             gaps: Vec::new(),
             said: Said::new(Exemplars::new(options.exemplars_max, options.exemplar_bytes_max)),
             bad_records: 0,
+            held: None,
             kept: None,
         }
     }
@@ -235,6 +240,7 @@ impl Replay {
                     self.said.exemplars.add(&series, &exemplars);
                 }
             }
+            record::HELD => self.held = Some(record::held(payload)?),
             record::KEPT => self.kept = Some((found.at.segment, record::kept(payload)?)),
             // A later version's record: not ours to judge.
             _ => {}
@@ -282,7 +288,8 @@ impl Replay {
         true
     }
 
-    /// The state, and how many records could not be used.
+    /// The state, and how many records could not be used. `is_damaged`: the log is known to have lost some.
+    #[allow(clippy::too_many_arguments, reason = "the last step of opening: it has all that the others made")]
     fn finish(
         mut self,
         options: &StoreOptions,
@@ -291,19 +298,26 @@ impl Replay {
         log: &Log,
         vault: &Vault,
         metrics: &Metrics,
+        is_damaged: bool,
     ) -> (State, u64) {
         for (at, frame) in std::mem::take(&mut self.deferred) {
             if !self.place(at, &frame) {
                 self.bad_records += 1;
             }
         }
-        for (id, gone) in std::mem::take(&mut self.adopted) {
-            if let Some(no) = self.streams.find(&id) {
-                self.streams.get_mut(no).received.union(&gone);
+        let adopted = std::mem::take(&mut self.adopted);
+        for (id, gone) in &adopted {
+            if let Some(no) = self.streams.find(id) {
+                self.streams.get_mut(no).received.union(gone);
             }
         }
+        let frames = lost::Frames { segments: &self.segments, sealed: &vault.windows(), adopted: &adopted };
+        let missing = self.missing_segments(log);
+        metrics.segments_missing.inc_by(missing);
+        let is_damaged = self.bad_records + missing > 0 || is_damaged;
+        let lost = frames.forget_lost(&mut self.streams, self.held.as_ref(), is_damaged);
+        metrics.frames_lost.inc_by(lost);
         self.find_missing_start();
-        metrics.segments_missing.inc_by(self.missing_segments(log));
         self.find_missing_windows(vault, metrics);
         for stat in log.segments() {
             self.segments.entry(stat.index).or_default();

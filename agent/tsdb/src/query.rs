@@ -1,6 +1,7 @@
 //! Answering, window by window: the head for those in memory; for others the blocks, and the log for what no
 //! block has.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, Seri
 
 use crate::found::{Found, ReadError, Source};
 use crate::group::{Group, GroupKey, Matching};
-use crate::sealed::{SealedError, SealedReader, SealedWindow};
+use crate::sealed::{SealedReader, SealedWindow};
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::streams::{Place, Stream, StreamNo};
@@ -34,7 +35,7 @@ impl Querier for Store {
             let mut found = BTreeSet::new();
             inner.visit(&query, |group, slots| {
                 found.extend(slots.iter().map(|&slot| group.series(slot)));
-            });
+            })?;
             Ok(inner.limited(found, &query))
         }))
     }
@@ -48,7 +49,7 @@ impl Querier for Store {
                 slots.iter().for_each(|&slot| group.names(slot, &mut names));
                 names.retain(|name| !found.contains(*name));
                 found.extend(names.into_iter().map(str::to_owned));
-            });
+            })?;
             Ok(inner.limited(found, &query))
         }))
     }
@@ -67,7 +68,7 @@ impl Querier for Store {
                         found.insert(value.into_owned());
                     }
                 }
-            });
+            })?;
             Ok(inner.limited(found, &query))
         }))
     }
@@ -105,11 +106,12 @@ impl Inner {
     pub(crate) fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
         let mut coverage = self.state.read().coverage(select.range);
         let mut found = Found::new(select.samples_max);
+        let mut from_log = BTreeSet::new();
         for starts in self.spans(select.range) {
-            self.read_windows(select, &starts, &mut found)?;
+            from_log.extend(self.read_windows(select, &starts, &mut found)?);
             found.close_window()?;
         }
-        self.cover_damage(select.range, &mut coverage);
+        self.cover_damage(select.range, &from_log, &mut coverage);
         let (series, histograms) = found.finish();
         let mut set = SeriesSet { series, histograms, coverage };
         self.hide(&mut set, select.range);
@@ -128,14 +130,6 @@ impl Inner {
         starts
     }
 
-    /// Says which damage is known in a range.
-    pub(crate) fn cover_damage(&self, range: TimeRange, coverage: &mut Coverage) {
-        let damage = self.vault.damage().into_iter().chain(self.gone_here());
-        coverage
-            .gaps
-            .extend(damage.filter(|gap| range.overlaps(&TimeRange { start: gap.start, end: gap.end })));
-    }
-
     /// The same, those of a day that is one together.
     pub(crate) fn spans(&self, range: TimeRange) -> Vec<Vec<i64>> {
         let days = self.vault.days();
@@ -144,17 +138,26 @@ impl Inner {
         starts.chunk_by(together).map(<[i64]>::to_vec).collect()
     }
 
-    /// Windows that are read together, in order.
-    fn read_windows(&self, select: &Select, starts: &[i64], found: &mut Found) -> Result<(), QueryError> {
+    /// Windows that are read together, in order; those of which the log had all that is damaged in blocks.
+    fn read_windows(
+        &self,
+        select: &Select,
+        starts: &[i64],
+        found: &mut Found,
+    ) -> Result<Vec<i64>, QueryError> {
         for _ in 0..TRIES {
             let windows: Vec<_> = starts.iter().map(|&start| (start, self.vault.window(start))).collect();
             self.read_days(select, windows.iter().filter_map(|(_, window)| window.as_ref()), found)?;
-            let mut is_whole = true;
+            let (mut is_whole, mut from_log) = (true, Vec::new());
             for (start, window) in &windows {
                 // A window that is sealed may be open again, after the clock was set back.
                 is_whole &= self.read_unsealed(select, *start, window.as_ref(), found)?;
-                if let Some(window) = window.as_ref().filter(|window| !window.generations.is_empty()) {
+                let Some(window) = window else { continue };
+                if !window.generations.is_empty() {
                     self.read_blocks(select, window, select.range, found)?;
+                }
+                if self.read_damaged(select, window, found)? {
+                    from_log.push(*start);
                 }
             }
             // Where one was sealed meanwhile, the log may have lost what was looked for there.
@@ -162,7 +165,7 @@ impl Inner {
                 self.vault.window(*start).as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr)
             };
             if is_whole && windows.iter().all(is_same) {
-                return Ok(());
+                return Ok(from_log);
             }
             found.drop_window();
         }
@@ -200,10 +203,9 @@ impl Inner {
         range: TimeRange,
         found: &mut Found,
     ) -> Result<(), QueryError> {
-        let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
         let Some(store) = self.vault.get() else { return Ok(()) };
-        let mut reader = SealedReader::new(&store, window).map_err(unavailable)?;
-        let places = reader.groups(&self.state, range);
+        let mut reader = SealedReader::new(&store, window)?;
+        let places = reader.groups(&self.state, range)?;
         let mut matching = Matching::new(&select.matchers);
         for place in places {
             let slots = matching.slots(&place.group);
@@ -274,40 +276,50 @@ impl Inner {
         if plan.is_empty() {
             return Ok(Vec::new());
         }
-        let store = self.vault.get();
         let frames = plan.read(&self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
+        self.sources_of(select, &frames, sealed)
+    }
+
+    /// The matching groups of some frames of a window, sorted by stream and sequence.
+    pub(crate) fn sources_of(
+        &self,
+        select: &Select,
+        frames: &[Arc<storage::Frame>],
+        sealed: Option<&Arc<SealedWindow>>,
+    ) -> Result<Vec<Source>, QueryError> {
+        let store = self.vault.get();
         let mut matching = Matching::new(&select.matchers);
         let mut window = Window::default();
         let mut wanted: HashMap<GroupKey, Option<Source>> = HashMap::new();
         for frame in frames {
             let state = self.state.read();
-            let Some((stream, layouts)) = state.resolve(&frame) else { continue };
+            let Some((stream, layouts)) = state.resolve(frame) else { continue };
             for layout in &layouts {
-                wanted.entry((stream, layout.id())).or_insert_with(|| {
-                    let shape = Arc::clone(state.layouts.shape(layout)?);
-                    let known = state.streams.get(stream);
-                    let group = Arc::new(Group::new(stream, known, Arc::clone(layout), shape));
-                    let slots = matching.slots(&group);
-                    if slots.is_empty() {
-                        return None;
-                    }
-                    let rows = window.rows(stream, layout);
-                    if let (Some(store), Some(sealed)) = (&store, sealed) {
-                        rows.lock().seed(store.tails(sealed, &group));
-                    }
-                    Some(Source { group, slots, rows })
-                });
+                let Entry::Vacant(entry) = wanted.entry((stream, layout.id())) else { continue };
+                let Some(shape) = state.layouts.shape(layout) else { continue };
+                let known = state.streams.get(stream);
+                let group = Arc::new(Group::new(stream, known, Arc::clone(layout), Arc::clone(shape)));
+                let slots = matching.slots(&group);
+                if slots.is_empty() {
+                    entry.insert(None);
+                    continue;
+                }
+                let rows = window.rows(stream, layout);
+                if let (Some(store), Some(sealed)) = (&store, sealed) {
+                    rows.lock().seed(store.tails(sealed, &group)?);
+                }
+                entry.insert(Some(Source { group, slots, rows }));
             }
             drop(state);
             let is_wanted =
                 |layout: &storage::Layout| wanted.get(&(stream, layout.id())).is_some_and(Option::is_some);
-            window.apply_frame(stream, &frame, &layouts, &mut usize::MAX.clone(), is_wanted);
+            window.apply_frame(stream, frame, &layouts, &mut usize::MAX.clone(), is_wanted);
         }
         Ok(wanted.into_values().flatten().collect())
     }
 
     /// Gives groups and those of their slots that pass and may have samples in the range, some several times.
-    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
+    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) -> Result<(), QueryError> {
         let candidates = self.state.read().candidates(query);
         for (group, slots, rows) in candidates {
             let Some(rows) = rows else {
@@ -320,12 +332,16 @@ impl Inner {
                 visit(&group, &held);
             }
         }
-        self.visit_sealed(query, visit);
+        self.visit_sealed(query, visit)
     }
 
     /// The same for sealed windows: a group with a row in the range counts with all of its slots.
-    fn visit_sealed(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
-        let Some(store) = self.vault.get() else { return };
+    fn visit_sealed(
+        &self,
+        query: &LabelQuery,
+        mut visit: impl FnMut(&Group, &[u32]),
+    ) -> Result<(), QueryError> {
+        let Some(store) = self.vault.get() else { return Ok(()) };
         let mut groups: HashMap<GroupKey, Arc<Group>> = HashMap::new();
         for window in self.vault.windows() {
             let end = window.start.saturating_add(WINDOW_MS - 1);
@@ -335,18 +351,10 @@ impl Inner {
             }
             let within =
                 TimeRange { start: query.range.start.max(own.start), end: query.range.end.min(own.end) };
-            if let Some(day) = window.as_day()
-                && let Ok(reader) = SealedReader::new(&store, &day)
-            {
-                let places = reader.groups(&self.state, within);
+            let day = window.as_day();
+            for window in day.iter().chain([&*window]) {
+                let places = SealedReader::new(&store, window)?.groups(&self.state, within)?;
                 groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
-            }
-            match SealedReader::new(&store, &window) {
-                Ok(reader) => {
-                    let places = reader.groups(&self.state, within);
-                    groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
-                }
-                Err(error) => tracing::error!(%error, "sealed data cannot be read"),
             }
         }
         let all = [Vec::new()];
@@ -360,12 +368,13 @@ impl Inner {
                 }
             }
         }
+        Ok(())
     }
 
     /// A list cut to its limit, and its coverage.
     fn limited<T>(&self, found: impl IntoIterator<Item = T>, query: &LabelQuery) -> (Vec<T>, Coverage) {
         let mut coverage = self.state.read().coverage(query.range);
-        self.cover_damage(query.range, &mut coverage);
+        self.cover_damage(query.range, &self.healed_by_log(), &mut coverage);
         let mut found = found.into_iter();
         let list: Vec<T> = found.by_ref().take(query.limit).collect();
         if found.next().is_some() {

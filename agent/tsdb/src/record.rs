@@ -18,6 +18,7 @@ pub(crate) const ADOPT: u8 = 5;
 pub(crate) const GAP: u8 = 6;
 pub(crate) const EXEMPLARS: u8 = 7;
 pub(crate) const KEPT: u8 = 8;
+pub(crate) const HELD: u8 = 9;
 
 /// What a checkpoint says of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,29 @@ pub(crate) fn kept(payload: &[u8]) -> Result<Kept, Malformed> {
             windows.push((reader.zigzag()?, reader.varint()?));
         }
         Ok(Kept { segments, windows })
+    })
+}
+
+/// The frames of each stream that the segments hold which stay.
+pub(crate) type Held = Vec<(StreamId, IntervalSet)>;
+
+pub(crate) fn put_held(held: &Held) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, held.len() as u64);
+    for (stream, frames) in held {
+        put_id(&mut out, stream);
+        put_set(&mut out, frames);
+    }
+    out
+}
+
+pub(crate) fn held(payload: &[u8]) -> Result<Held, Malformed> {
+    whole(payload, |reader| {
+        let mut held = Held::new();
+        for _ in 0..reader.count()? {
+            held.push((id(reader)?, set(reader)?));
+        }
+        Ok(held)
     })
 }
 
@@ -294,6 +318,8 @@ mod tests {
         let mark = StreamMark { info: sample_info(), received: received.clone(), newest: 77 };
         assert_eq!(checkpoint(&put_checkpoint(std::slice::from_ref(&mark))), Ok(vec![mark]));
         let id = sample_info().id;
+        let held: Held = vec![(id.clone(), received.clone()), (id.clone(), IntervalSet::new())];
+        assert_eq!(super::held(&put_held(&held)), Ok(held));
         assert_eq!(adopt(&put_adopt(&id, &received)), Ok((id.clone(), received)));
         let lost = Gap { start: 1, end: 2, why: "budget".into() };
         assert_eq!(gap(&put_gap(&lost)), Ok(lost));

@@ -32,10 +32,25 @@ pub(crate) struct Turn {
 /// Generations that a window may have before the next one takes them in.
 const GENERATIONS_MAX: usize = 3;
 
+/// What a window has in blocks when it is sealed.
+#[derive(Clone, Copy)]
+pub(crate) enum Before<'a> {
+    Nothing,
+    /// To which further ones are added.
+    Further(&'a SealedWindow),
+    /// In whose place come those that are made now, if they have all of it.
+    Damaged(&'a SealedWindow),
+    /// In whose place come those that are made now and what can be read of it.
+    Salvaged(&'a SealedWindow),
+}
+
 impl Inner {
     /// Seals what is due: windows that left the head at once, late frames once in a window's time.
     pub(crate) fn seal_windows(&self) {
         let mut turn = self.sealing.lock();
+        if let Err(SealedError::Stopped) = self.heal_windows() {
+            return;
+        }
         let (due, current) = self.due(&turn);
         if turn.window != Some(current) {
             turn.barren.clear();
@@ -112,7 +127,7 @@ impl Inner {
         let sealed = self.vault.window(start);
         let leaving = self.state.write().head.leaving.remove(&start).filter(|_| sealed.is_none());
         if let Some(leaving) = leaving {
-            match self.seal_gathered(&store, start, None, leaving) {
+            match self.seal_gathered(&store, start, Before::Nothing, leaving) {
                 Err(SealedError::Head(error)) => {
                     tracing::warn!(%error, window = start, "the head's file cannot be read: the log is sealed");
                 }
@@ -120,11 +135,12 @@ impl Inner {
             }
         }
         let gathered = self.gather(&store, start, sealed.clone())?;
-        self.seal_gathered(&store, start, sealed.as_deref(), gathered)
+        let before = sealed.as_deref().map_or(Before::Nothing, Before::Further);
+        self.seal_gathered(&store, start, before, gathered)
     }
 
     /// A window's frames that no block has, out of the log.
-    fn gather(
+    pub(crate) fn gather(
         &self,
         store: &SealedStore,
         start: i64,
@@ -132,24 +148,33 @@ impl Inner {
     ) -> Result<Leaving, SealedError> {
         let mut gathered = Leaving { window: Window::for_sealing(&self.options.dir), groups: HashMap::new() };
         let mut waiting_left = self.options.waiting_bytes_max;
-        let mut stopped = false;
+        let (mut stopped, mut failed) = (false, None);
         let plan = self.state.read().plan_window(start, sealed.clone());
         plan.visit(&self.files, |frame| {
             let state = self.state.read();
             stopped = state.closed;
-            state.gather_frame(&frame, store, sealed.as_deref(), &mut gathered, &mut waiting_left);
-            !stopped
+            let taken =
+                state.gather_frame(&frame, store, sealed.as_deref(), &mut gathered, &mut waiting_left);
+            failed = taken.err();
+            !stopped && failed.is_none()
         })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         if stopped { Err(SealedError::Stopped) } else { Ok(gathered) }
     }
 
-    fn seal_gathered(
+    pub(crate) fn seal_gathered(
         &self,
         store: &SealedStore,
         start: i64,
-        sealed: Option<&SealedWindow>,
+        before: Before<'_>,
         gathered: Leaving,
     ) -> Result<bool, SealedError> {
+        let sealed = match before {
+            Before::Further(window) | Before::Salvaged(window) => Some(window),
+            Before::Nothing | Before::Damaged(_) => None,
+        };
         let mut frames = gathered.window.frames;
         let mut inputs = Vec::with_capacity(gathered.window.groups.len());
         for (key, rows) in gathered.window.groups {
@@ -173,12 +198,15 @@ impl Inner {
             inputs.push(GroupInput { group: Arc::clone(group), rows, tails });
         }
         frames.retain(|_, frames| !frames.is_empty());
-        if frames.is_empty() {
+        let has_all = |window: &SealedWindow| self.has_all(window, &frames);
+        let salvage = matches!(before, Before::Salvaged(_));
+        if (frames.is_empty() && !salvage) || matches!(before, Before::Damaged(window) if !has_all(window)) {
             return Ok(false);
         }
         let many = |window: &&SealedWindow| window.generations.len() >= GENERATIONS_MAX;
-        let fold = sealed.filter(many).filter(|_| !store.is_damaged(start));
-        let folded = fold.into_iter().flat_map(|window| &window.generations);
+        let fold = sealed.filter(many).filter(|_| !store.is_damaged(start)).or(sealed.filter(|_| salvage));
+        let day = fold.and_then(|window| window.day.as_ref()).filter(|_| salvage);
+        let folded = fold.into_iter().flat_map(|window| day.into_iter().chain(&window.generations));
         let sealing = Sealing {
             store,
             start,
@@ -186,12 +214,19 @@ impl Inner {
             fold: folded.map(|generation| (start, Arc::clone(generation))).collect(),
             resolve: &|number| store.group(number, &self.state.read()),
             stopped: &|| self.state.read().closed,
+            salvage,
+            written: &|| match before {
+                Before::Damaged(window) => store.withdraw(window),
+                _ => Ok(()),
+            },
         };
         let generation = sealing.write(inputs)?.map(Arc::new);
         let mut window = sealed.cloned().unwrap_or_default();
         window.start = start;
         if fold.is_some() {
             window.generations.clear();
+            // What could be read of it is among the rest.
+            window.day = window.day.filter(|_| !salvage);
         }
         window.generations.extend(generation.clone());
         self.add_frames(&mut window, &frames);
@@ -202,6 +237,15 @@ impl Inner {
         state.head.seal(start);
         state.own.sealed(start);
         Ok(true)
+    }
+
+    /// Whether some frames are all that a window's blocks were made of.
+    fn has_all(&self, window: &SealedWindow, frames: &HashMap<StreamNo, IntervalSet>) -> bool {
+        let state = self.state.read();
+        window.is_within(|stream| {
+            let known = state.streams.find(stream).and_then(|no| frames.get(&no));
+            known.cloned().unwrap_or_default()
+        })
     }
 
     fn add_frames(&self, window: &mut SealedWindow, frames: &HashMap<StreamNo, IntervalSet>) {
@@ -222,19 +266,19 @@ impl State {
         sealed: Option<&SealedWindow>,
         gathered: &mut Leaving,
         waiting_left: &mut usize,
-    ) {
-        let Some((stream, layouts)) = self.resolve(frame) else { return };
+    ) -> Result<(), SealedError> {
+        let Some((stream, layouts)) = self.resolve(frame) else { return Ok(()) };
         for layout in &layouts {
             let key = (stream, layout.id());
             if gathered.groups.contains_key(&key) {
                 continue;
             }
-            let Some(shape) = self.layouts.shape(layout) else { return };
+            let Some(shape) = self.layouts.shape(layout) else { return Ok(()) };
             let known = self.streams.get(stream);
             let group = Arc::new(Group::new(stream, known, Arc::clone(layout), Arc::clone(shape)));
             let rows = gathered.window.rows(stream, layout);
             if let Some(sealed) = sealed {
-                rows.lock().seed(store.tails(sealed, &group));
+                rows.lock().seed(store.tails(sealed, &group)?);
             }
             gathered.groups.insert(key, group);
         }
@@ -242,6 +286,7 @@ impl State {
         if applied.dropped_rows == 0 {
             gathered.window.took(stream, frame.key().seq);
         }
+        Ok(())
     }
 
     /// How many frames of a window there are outside of blocks, those that blocks have too among them.

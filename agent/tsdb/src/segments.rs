@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use log::{SegmentReader, scan_segment};
+use log::{LogError, SegmentReader, scan_segment};
 use parking_lot::Mutex;
 use storage::{Frame, FrameError, FrameHash, FrameKey, IntervalSet, LayoutId, TimeRange};
 
@@ -120,7 +120,7 @@ impl FrameReader<'_> {
     /// The frame at a place; none when it is damaged or its segment gone.
     ///
     /// # Errors
-    /// When the segment is there and cannot be opened, as without file descriptors: that is no damage.
+    /// When the segment is there and cannot be opened or read, as without file descriptors: that is no damage.
     pub(crate) fn read(&mut self, segment: u64, offset: u64) -> Result<Option<Frame>, FrameError> {
         let reader = match &mut self.open {
             Some((index, reader)) if *index == segment => reader,
@@ -133,10 +133,11 @@ impl FrameReader<'_> {
         Ok(match reader.read(offset) {
             Ok(found) if found.kind == record::FRAME => record::frame(found.payload).ok(),
             Ok(_) => None,
-            Err(error) => {
+            Err(error @ LogError::Corrupt { .. }) => {
                 tracing::warn!(%error, "a frame cannot be read");
                 None
             }
+            Err(error) => return Err(FrameError::Unavailable(error.to_string())),
         })
     }
 }

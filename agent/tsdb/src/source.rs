@@ -130,14 +130,14 @@ impl Inner {
         };
         match place {
             Some(Place::Memory(frame)) => return Ok(Some((*frame).clone())),
-            Some(Place::Log(at)) => return reader.read(at.segment, at.offset),
+            Some(Place::Log(at)) => return Ok(read_or_skip(reader, at.segment, at.offset)),
             None => {}
         }
         for (segment, closed) in segments {
             let list = self.files.list(segment, closed)?;
             let listed = list.iter().find(|listed| listed.key.seq == seq && listed.key.stream == *stream);
             let Some(listed) = listed else { continue };
-            if let Some(frame) = reader.read(segment, listed.offset)? {
+            if let Some(frame) = read_or_skip(reader, segment, listed.offset) {
                 return Ok(Some(frame));
             }
         }
@@ -172,4 +172,14 @@ impl Inner {
         self.wake(true);
         Ok(count)
     }
+}
+
+/// The frame at a place, asked for twice where the disk does not give it: one bad sector must not hold up all that is
+/// shipped after it.
+fn read_or_skip(reader: &mut FrameReader<'_>, segment: u64, offset: u64) -> Option<Frame> {
+    let read = reader.read(segment, offset).or_else(|_| reader.read(segment, offset));
+    read.unwrap_or_else(|error| {
+        tracing::error!(%error, "a frame cannot be read: it is left out");
+        None
+    })
 }

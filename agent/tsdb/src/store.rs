@@ -341,7 +341,7 @@ impl Inner {
 }
 
 /// Makes the folder and locks it.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Io { path, source }

@@ -312,7 +312,7 @@ impl Writer {
         } else {
             self.write(shared, true)?;
         }
-        let (marks, gaps) = {
+        let (marks, gaps, held) = {
             let state = shared.state.read();
             let marks: Vec<StreamMark> = state
                 .streams
@@ -325,12 +325,13 @@ impl Writer {
                     newest: stream.newest,
                 })
                 .collect();
-            (marks, state.gaps.clone())
+            (marks, state.gaps.clone(), state.held_without(going))
         };
         self.log.append(record::CHECKPOINT, &record::put_checkpoint(&marks))?;
         for gap in &gaps {
             self.log.append(record::GAP, &record::put_gap(gap))?;
         }
+        self.log.append(record::HELD, &record::put_held(&held))?;
         let mut kept = Kept { windows, ..Kept::default() };
         for stat in self.log.segments().iter().filter(|stat| !going.contains(&stat.index)) {
             kept.segments.insert(stat.index);

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{SystemClock, SystemRandom, Tasks};
+use env::{SharedClock, SimulatedClock, SystemClock, SystemRandom, Tasks};
 use model::{Labels, METRIC_NAME, Matcher, Metadata, Series};
-use storage::{Appender, Cell, Layout, Number, Querier as _, Row, Select, Slot, TimeRange};
+use storage::{
+    Appender, Cell, FrameSink, FrameSource, IntervalSet, Layout, Number, Querier as _, Receipt, Row, Select,
+    Slot, TimeRange,
+};
 use testkit::{Proxy, eventually};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -130,5 +133,83 @@ async fn what_either_has_both_have_also_after_a_cut() {
     to_b.heal();
     eventually("both have what came in the cut", WAIT, equal(3)).await;
     assert!(pair_b.view().heard().is_some());
+    tasks.shutdown(WAIT).await.expect("stopped");
+}
+
+/// A replica that keeps five hours.
+fn old_store(dir: &Path, name: &str, clock: &Arc<SimulatedClock>) -> Arc<Store> {
+    let options = StoreOptions {
+        commit_interval: Duration::from_millis(5),
+        retention_time: Duration::from_secs(5 * 3600),
+        ..StoreOptions::new(dir, name)
+    };
+    let clock: SharedClock = clock.clone();
+    let store =
+        Store::open(options, clock, SystemRandom::shared(), &telemetry::Registry::new()).expect("opened");
+    store.keep_frames(|_| IntervalSet::new());
+    store
+}
+
+/// A replica's segment is damaged after a checkpoint that says what was received: what it lost comes from the twin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_damaged_segment_has_lost_comes_from_the_twin() {
+    const START: i64 = 1_699_999_200_000;
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
+    let clock = SimulatedClock::at(START);
+    let agent = old_store(folders[2].path(), "agent", &clock);
+    let (a, mut b) = (old_store(folders[0].path(), "a", &clock), old_store(folders[1].path(), "b", &clock));
+    let own = agent.own_stream();
+    let slot = Slot::new(Labels::from_pairs([(METRIC_NAME, "m")]), Metadata::default());
+    let layout = Layout::new(Labels::from_pairs([("job", "j")]), vec![slot]).expect("valid");
+    let reference = agent.layout(layout.clone()).expect("taken");
+    for store in [&a, &b] {
+        store.open_stream(own.clone()).expect("opened");
+        store.add_layout(layout.clone()).expect("added");
+    }
+    for row in 0..5 * 12i64 {
+        let cells = [Cell::Value(Number::from_f64(row as f64))];
+        let row = Row { layout: &reference, timestamp: START + row * 600_000, cells: &cells };
+        Appender::append(&*agent, row).expect("appended");
+        agent.flush().expect("flushed");
+        for store in [&a, &b] {
+            let from = store.received(&own.id).last().unwrap_or(0) + 1;
+            for frame in agent.frames(&own.id, from, usize::MAX).expect("read") {
+                assert!(matches!(FrameSink::append(&**store, frame).expect("taken"), Receipt::Appended(_)));
+            }
+            store.flush().expect("flushed");
+            store.maintain();
+        }
+        clock.advance(Duration::from_secs(600));
+    }
+    let before = all(&a).await;
+    assert!(before == all(&b).await && before.len() == 1);
+    b.close().expect("closed");
+    drop(b);
+    let mut segments: Vec<_> = std::fs::read_dir(folders[1].path().join("log"))
+        .expect("listed")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    segments.sort();
+    let hurt = &segments[segments.len() - 2];
+    let mut bytes = std::fs::read(hurt).expect("read");
+    bytes.iter_mut().step_by(97).for_each(|byte| *byte ^= 0x20);
+    std::fs::write(hurt, bytes).expect("written");
+    b = old_store(folders[1].path(), "b", &clock);
+    assert!(all(&b).await != before, "something is lost");
+
+    let tasks = Tasks::new();
+    let at_a = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at_b = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (to_a, to_b) = (at_a.local_addr().expect("an address"), at_b.local_addr().expect("an address"));
+    let pair_a = pair("a", "b", to_b, &a, &tasks);
+    let pair_b = pair("b", "a", to_a, &b, &tasks);
+    serve(at_a, &pair_a, &tasks);
+    serve(at_b, &pair_b, &tasks);
+    eventually("b has again what it lost", WAIT, || {
+        let (a, b) = (a.clone(), b.clone());
+        async move { (all(&a).await == all(&b).await).then_some(()) }
+    })
+    .await;
+    assert!(all(&a).await == before);
     tasks.shutdown(WAIT).await.expect("stopped");
 }

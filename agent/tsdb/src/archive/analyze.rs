@@ -72,7 +72,7 @@ impl Archive {
         found.cardinality = Cardinality::of(&all, limit);
         self.measure(&mut found);
         let mut coverage = self.inner.state.read().coverage(TimeRange::ALL);
-        self.inner.cover_damage(TimeRange::ALL, &mut coverage);
+        self.inner.cover_damage(TimeRange::ALL, &self.inner.healed_by_log(), &mut coverage);
         found.gaps = coverage.gaps;
         Ok(found)
     }
@@ -88,14 +88,14 @@ impl Archive {
         let reader = SealedReader::new(&store, window).map_err(unavailable)?;
         let mut matching = Matching::new(matchers);
         let mut samples = 0;
-        for place in reader.groups(&self.inner.state, TimeRange::ALL) {
+        for place in reader.groups(&self.inner.state, TimeRange::ALL)? {
             let slots = first_columns(&place.group, &matching.slots(&place.group));
             reader.counts(&place, &slots, |slot, count| {
                 if count > 0 {
                     samples += count;
                     all.insert(place.group.series(slot));
                 }
-            });
+            })?;
         }
         Ok(samples)
     }
@@ -107,20 +107,19 @@ impl Archive {
         window: &SealedWindow,
         all: &mut HashSet<Labels>,
     ) -> Result<u64, QueryError> {
-        let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
         let Some((store, day)) = self.inner.vault.get().zip(window.as_day()) else { return Ok(0) };
-        let reader = SealedReader::new(&store, &day).map_err(unavailable)?;
+        let reader = SealedReader::new(&store, &day)?;
         let range = TimeRange { start: window.start, end: window.start.saturating_add(WINDOW_MS - 1) };
         let mut matching = Matching::new(matchers);
         let mut samples = 0;
-        for place in reader.groups(&self.inner.state, range) {
+        for place in reader.groups(&self.inner.state, range)? {
             let slots = first_columns(&place.group, &matching.slots(&place.group));
             reader.counts_in_window(&place, &slots, window.start, |slot, count| {
                 if count > 0 {
                     samples += count;
                     all.insert(place.group.series(slot));
                 }
-            });
+            })?;
         }
         Ok(samples)
     }

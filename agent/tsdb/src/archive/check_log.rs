@@ -91,6 +91,7 @@ impl LogCheck {
                 self.streams.extend(record::checkpoint(payload)?.into_iter().map(|mark| mark.info.id));
             }
             record::ADOPT => drop(record::adopt(payload)?),
+            record::HELD => drop(record::held(payload)?),
             record::GAP => drop(record::gap(payload)?),
             record::EXEMPLARS => drop(record::exemplars(payload)?),
             record::KEPT => self.kept = Some((found.at.segment, record::kept(payload)?)),

@@ -1,8 +1,10 @@
-//! A store's folder that nobody runs on, or a snapshot of one, read as it lies there: for tools. Nothing in it is
-//! changed, and memory holds one window of it at a time.
+//! A store's folder that nobody runs on, or a snapshot of one, read as it lies there: for tools. Only repairing changes
+//! it, and memory holds one window of it at a time.
 
 mod analyze;
 mod check_log;
+mod repair;
+mod repair_log;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -14,6 +16,8 @@ use model::{Labels, Matcher};
 use storage::{Coverage, QueryError, Select, SeriesSet, TimeRange};
 
 pub use analyze::Analysis;
+pub(crate) use repair::Salvaged;
+pub use repair::{Repair, RepairError, repair};
 pub(crate) use verify::Report;
 pub use verify::{Checked, Fault, Place, verify};
 
@@ -71,7 +75,7 @@ impl Archive {
             let piece = TimeRange { start: range.start.max(*start), end: range.end.min(end) };
             self.read_piece(matcher_sets, piece, samples_max, &mut give)?;
         }
-        self.inner.cover_damage(range, &mut coverage);
+        self.inner.cover_damage(range, &self.inner.healed_by_log(), &mut coverage);
         Ok(coverage)
     }
 

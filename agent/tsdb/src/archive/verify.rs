@@ -126,6 +126,11 @@ impl Report<'_> {
 /// When a process has it open, or there is no store.
 pub fn verify(dir: &Path, tell: &mut dyn FnMut(Fault)) -> Result<Checked, OpenError> {
     let _lock = super::lock(dir)?;
+    Ok(check_folder(dir, tell))
+}
+
+/// The same for who has it locked.
+pub(super) fn check_folder(dir: &Path, tell: &mut dyn FnMut(Fault)) -> Checked {
     let mut report = Report { checked: Checked::default(), tell };
     let told = check_log::check(&dir.join("log"), &mut report);
     let (vault, loss) =
@@ -142,5 +147,5 @@ pub fn verify(dir: &Path, tell: &mut dyn FnMut(Fault)) -> Result<Checked, OpenEr
     if let Some(store) = vault.get() {
         store.check(&mut report);
     }
-    Ok(report.checked)
+    report.checked
 }

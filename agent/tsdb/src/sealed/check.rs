@@ -23,8 +23,10 @@ use crate::window::{DAY_MS, WINDOW_MS};
 impl SealedStore {
     /// Reads everything and tells what is damaged.
     pub(crate) fn check(&self, report: &mut Report<'_>) {
-        for (key, gap) in self.damage() {
-            report.fault(Place::Window { window: key.window, generation: 0 }, gap.why);
+        for window in self.damaged_windows() {
+            for gap in self.damage(|start| start == window) {
+                report.fault(Place::Window { window, generation: 0 }, gap.why);
+            }
         }
         self.check_deletions(report);
         let streams = self.check_identity(report);

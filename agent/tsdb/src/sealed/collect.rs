@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{DB, IteratorMode, WriteBatch};
 use storage::{LayoutId, ShapeId, StreamId};
 
 use super::db::{BLOCKS, IDENTITY, MANIFEST};
@@ -32,14 +32,14 @@ impl SealedStore {
     /// `sealing`: nobody gives numbers meanwhile. None where it cannot be told.
     pub(crate) fn collect(&self) -> Result<Option<(u64, InUse)>, SealedError> {
         let Some(mut in_use) = self.in_use()? else { return Ok(None) };
-        let removed = self.identity.collect(&self.db, &mut in_use)?;
+        let removed = self.identity.collect(&self.db, &mut in_use, |batch| self.write(batch))?;
         Ok(Some((removed, in_use)))
     }
 
     /// The groups and streams of all windows, those among them that are only read still.
     fn in_use(&self) -> Result<Option<InUse>, SealedError> {
         // An index that cannot be read, or a window that the manifest does not tell: who knows what they refer to.
-        if !self.damage().is_empty() {
+        if !self.damaged_windows().is_empty() {
             return Ok(None);
         }
         let mut all = self.gone();
@@ -70,7 +70,13 @@ impl SealedStore {
 }
 
 impl Identity {
-    fn collect(&self, db: &DB, in_use: &mut InUse) -> Result<u64, SealedError> {
+    /// `write` syncs.
+    fn collect(
+        &self,
+        db: &DB,
+        in_use: &mut InUse,
+        write: impl Fn(WriteBatch) -> Result<(), SealedError>,
+    ) -> Result<u64, SealedError> {
         let next = self.next.lock();
         let family = db.cf_handle(IDENTITY).ok_or(NO_FAMILY)?;
         let (mut layouts, mut shapes) = (HashSet::new(), HashSet::new());
@@ -113,14 +119,12 @@ impl Identity {
             }
         }
         let count = going.iter().map(Vec::len).sum::<usize>();
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
         // An even number: a group and its name go together.
         for keys in going.iter().flat_map(|keys| keys.chunks(AT_ONCE)) {
             let mut batch = WriteBatch::default();
             batch.put_cf(&family, [MARK], next.to_be_bytes());
             keys.iter().for_each(|key| batch.delete_cf(&family, key));
-            db.write_opt(batch, &synced)?;
+            write(batch)?;
         }
         self.forget(&in_use.groups);
         Ok(count as u64)

@@ -196,7 +196,7 @@ impl Incoming {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Generation, SealedError> {
         let names: Vec<_> = groups.iter().map(|arrived| Arc::clone(&arrived.group)).collect();
-        let numbers = store.identity.numbers(&store.db, &names)?;
+        let numbers = store.numbers(&names)?;
         let mut all: Vec<(u32, &Arrived)> = numbers.into_iter().zip(groups).collect();
         all.sort_unstable_by_key(|(number, _)| *number);
         let mut sst = SstFileWriter::create(&store.file_options);
@@ -207,7 +207,7 @@ impl Incoming {
             if stopped() {
                 return Err(SealedError::Stopped);
             }
-            let known = ours.map(|window| store.tails(window, &arrived.group)).unwrap_or_default();
+            let known = ours.map(|window| store.tails(window, &arrived.group)).transpose()?.unwrap_or_default();
             let tails = joined(arrived.tails.clone(), known);
             let key = BlockKey { group: number, ..BlockKey::first(self.window, generation.number) };
             self.put_group(&mut sst, key, arrived, &tails)?;

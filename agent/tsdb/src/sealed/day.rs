@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
+use super::damage::twice;
 use super::error::SealedError;
 use super::identity::name_of;
 use super::index::{Entry, put_day_tails, read_day_tails};
@@ -156,23 +157,28 @@ impl SealedStore {
     }
 
     /// Those of one window, out of its day.
-    pub(super) fn tails_in_day(&self, window: &SealedWindow, number: u32, group: &Group) -> Vec<Tail> {
-        let Some(day) = &window.day else { return Vec::new() };
-        let found = self.index(window.start, day).and_then(|index| match index.find(number) {
+    pub(super) fn tails_in_day(
+        &self,
+        window: &SealedWindow,
+        number: u32,
+        group: &Group,
+    ) -> Result<Vec<Tail>, SealedError> {
+        let Some(day) = &window.day else { return Ok(Vec::new()) };
+        let find = || match self.index(window.start, day)?.find(number) {
             Some(entry) if entry.tails => self.day_tails(window.start, day, number, group),
             _ => Ok(Vec::new()),
-        });
-        match found {
+        };
+        match twice(find) {
             Ok(mut found) => {
                 let which = window_in_day(window.start);
                 let at = found.iter().position(|(window, _)| *window == which);
-                at.map(|at| found.swap_remove(at).1).unwrap_or_default()
+                Ok(at.map(|at| found.swap_remove(at).1).unwrap_or_default())
             }
             Err(error) => {
                 let first = BlockKey::first(window.start, day.number);
                 let key = BlockKey { group: number, sub: TAILS, ..first };
-                self.note_damage(key, window.start, &error.to_string());
-                Vec::new()
+                self.note(key, &group.info().id.agent, error)?;
+                Ok(Vec::new())
             }
         }
     }
@@ -204,17 +210,17 @@ impl SealedReader<'_> {
         slots: &[u32],
         window: i64,
         mut give: impl FnMut(u32, u64),
-    ) {
+    ) -> Result<(), SealedError> {
         let which = window_in_day(window);
         for part in 0..place.entry.parts {
             for wanted in slots.chunk_by(|a, b| a / COLUMNS == b / COLUMNS) {
                 let Some(first) = wanted.first() else { continue };
                 let sub = u16::try_from(first / COLUMNS).unwrap_or(TAILS - SUMMARIES);
                 let key = self.key(place, sub, part);
-                let found = match self.store.summaries_of(&key, &place.group) {
+                let found = match twice(|| self.store.summaries_of(&key, &place.group)) {
                     Ok(found) => found,
                     Err(error) => {
-                        self.note(BlockKey { sub: SUMMARIES + sub, ..key }, &error);
+                        self.note(place, BlockKey { sub: SUMMARIES + sub, ..key }, error)?;
                         continue;
                     }
                 };
@@ -226,5 +232,6 @@ impl SealedReader<'_> {
                 }
             }
         }
+        Ok(())
     }
 }

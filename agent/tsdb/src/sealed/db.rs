@@ -24,6 +24,8 @@ pub(crate) struct Opened {
     pub(crate) db: DB,
     pub(crate) file_options: Options,
     pub(crate) cache: Cache,
+    /// It is not whole, and RocksDB goes on writing after a write that failed.
+    pub(crate) lenient: bool,
     /// What became of data that could not be opened.
     pub(crate) loss: Option<String>,
 }
@@ -38,9 +40,11 @@ pub(crate) fn open(dir: &Path, memory: usize) -> Result<Opened, rocksdb::Error> 
     // After a write that failed nothing more may be written until the disk is whole: a later record would be lost
     // behind the torn one.
     strict.set_paranoid_checks(true);
-    if let Ok(db) = try_open(dir, &strict, &cache) {
-        return Ok(opened(db, &cache, None));
-    }
+    let strictly = match try_open(dir, &strict, &cache) {
+        Ok(db) => return Ok(Opened { lenient: false, ..opened(db, &cache, None) }),
+        Err(error) => error,
+    };
+    tracing::warn!(dir = %dir.display(), error = %strictly, "sealed data is not whole: what there is of it is opened");
     // A file that is damaged or missing costs what is in it, not the start.
     let options = database_options(&cache, memory);
     let first = match try_open(dir, &options, &cache) {
@@ -68,7 +72,7 @@ pub(crate) fn open(dir: &Path, memory: usize) -> Result<Opened, rocksdb::Error> 
         return Err(second);
     }
     let loss = format!("sealed data was damaged and lies in {}", aside.display());
-    Ok(opened(try_open(dir, &options, &cache)?, &cache, Some(loss)))
+    Ok(Opened { lenient: false, ..opened(try_open(dir, &strict, &cache)?, &cache, Some(loss)) })
 }
 
 /// Opens the database in `dir` to read only: nothing is changed, repaired or set aside.
@@ -93,7 +97,7 @@ fn clear_logs(dir: &Path) {
 }
 
 fn opened(db: DB, cache: &Cache, loss: Option<String>) -> Opened {
-    Opened { db, file_options: block_options(cache), cache: cache.clone(), loss }
+    Opened { db, file_options: block_options(cache), cache: cache.clone(), lenient: true, loss }
 }
 
 fn try_open(dir: &Path, options: &Options, cache: &Cache) -> Result<DB, rocksdb::Error> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rocksdb::{DB, Direction, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 use storage::{Layout, LayoutId, ShapeId, StreamId, StreamInfo};
 
 use super::db::IDENTITY;
@@ -84,7 +84,13 @@ impl Identity {
     }
 
     /// The number of each group, given and synced where it had none.
-    pub(crate) fn numbers(&self, db: &DB, groups: &[Arc<Group>]) -> Result<Vec<u32>, SealedError> {
+    /// `write` writes a batch, synced.
+    pub(crate) fn numbers(
+        &self,
+        db: &DB,
+        groups: &[Arc<Group>],
+        write: impl FnOnce(WriteBatch) -> Result<(), SealedError>,
+    ) -> Result<Vec<u32>, SealedError> {
         let family = db.cf_handle(IDENTITY).ok_or(NO_FAMILY)?;
         let mut batch = WriteBatch::default();
         let mut next = self.next.lock();
@@ -116,9 +122,7 @@ impl Identity {
             numbers.push(given);
         }
         if !batch.is_empty() {
-            let mut synced = WriteOptions::default();
-            synced.set_sync(true);
-            db.write_opt(batch, &synced)?;
+            write(batch)?;
         }
         Ok(numbers)
     }

@@ -72,6 +72,11 @@ impl SealedWindow {
         all.map(|generation| u64::from(generation.order())).max().unwrap_or(0)
     }
 
+    /// The generation of a number.
+    pub(crate) fn generation(&self, number: u32) -> Option<&Arc<Generation>> {
+        self.generations.iter().chain(&self.day).find(|generation| generation.number == number)
+    }
+
     /// Whether a frame is in the blocks.
     pub(crate) fn has(&self, stream: &StreamId, seq: u64) -> bool {
         self.frames.get(stream).is_some_and(|frames| frames.contains(seq))

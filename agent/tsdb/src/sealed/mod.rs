@@ -7,18 +7,23 @@
 //! are folded into one. Readers see what the manifest lists. A window, or a generation, leaves the manifest
 //! first; its file goes when the last reader has.
 
+mod aside;
 mod check;
 mod day;
 mod copy;
 mod copy_day;
 mod collect;
+mod damage;
 mod db;
 mod error;
+mod gate;
 mod identity;
 mod index;
 mod keys;
 mod manifest;
+mod mend;
 mod read;
+mod relocate;
 mod store;
 mod tombstones;
 mod write;
@@ -27,6 +32,8 @@ pub(crate) use copy::Incoming;
 pub(crate) use collect::InUse;
 pub(crate) use error::SealedError;
 pub(crate) use manifest::{Generation, SealedWindow};
+pub(crate) use keys::BlockKey;
+pub(crate) use mend::mend;
 pub(crate) use read::SealedReader;
 pub(crate) use store::{Loss, SealedStore, Vault};
 pub(crate) use tombstones::Deletion;

@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use storage::TimeRange;
 
 use super::day::has_rows_in;
+use super::damage::twice;
 use super::error::SealedError;
 use super::identity::name_of;
 use super::index::Entry;
@@ -42,18 +43,14 @@ impl<'a> SealedReader<'a> {
 
     /// The groups that have rows in a range, some several times: once for each generation.
     /// The state is held for one group at a time: the writer waits for no more.
-    pub(crate) fn groups(&self, state: &RwLock<State>, range: TimeRange) -> Vec<Place> {
+    pub(crate) fn groups(&self, state: &RwLock<State>, range: TimeRange) -> Result<Vec<Place>, SealedError> {
         let start = self.window.start;
         let mut places = Vec::new();
         for generation in &self.window.generations {
-            let index = match self.store.index(start, generation) {
+            let index = match twice(|| self.store.index(start, generation)) {
                 Ok(index) => index,
                 Err(error) => {
-                    self.store.note_damage(
-                        BlockKey::index(start, generation.number),
-                        start,
-                        &error.to_string(),
-                    );
+                    self.store.note(BlockKey::index(start, generation.number), "", error)?;
                     continue;
                 }
             };
@@ -63,24 +60,23 @@ impl<'a> SealedReader<'a> {
                 {
                     continue;
                 }
-                let group = self.store.group(entry.group, &state.read());
-                match group {
+                match twice(|| self.store.group(entry.group, &state.read())) {
                     Ok(group) => {
                         places.push(Place { group, generation: Arc::clone(generation), entry: *entry })
                     }
                     Err(error) => {
                         let key =
                             BlockKey { group: entry.group, ..BlockKey::first(start, generation.number) };
-                        self.store.note_damage(key, start, &error.to_string());
+                        self.store.note(key, "", error)?;
                     }
                 }
             }
         }
-        places
+        Ok(places)
     }
 
     /// Gives the samples that slots of a group, in order, have in a range.
-    pub(crate) fn points<E>(
+    pub(crate) fn points<E: From<SealedError>>(
         &mut self,
         place: &Place,
         slots: &[u32],
@@ -88,17 +84,12 @@ impl<'a> SealedReader<'a> {
         mut give: impl FnMut(u32, Vec<Point>) -> Result<(), E>,
     ) -> Result<(), E> {
         for part in 0..place.entry.parts {
-            let rows = self.store.rows_of(
-                self.window.start,
-                &place.generation,
-                place.entry.group,
-                part,
-                &place.group,
-            );
+            let (window, group) = (self.window.start, place.entry.group);
+            let rows = twice(|| self.store.rows_of(window, &place.generation, group, part, &place.group));
             let rows = match rows {
                 Ok(rows) => rows,
                 Err(error) => {
-                    self.note(self.key(place, super::keys::TIMES, part), &error);
+                    self.note(place, self.key(place, super::keys::TIMES, part), error)?;
                     continue;
                 }
             };
@@ -114,7 +105,7 @@ impl<'a> SealedReader<'a> {
                 let Some(first) = wanted.first() else { continue };
                 let sub = u16::try_from(first / COLUMNS).unwrap_or(super::keys::TAILS);
                 let key = self.key(place, sub, part);
-                let read = self.block(&key, place, wanted, &rows, (from, to));
+                let read = twice(|| self.block(&key, place, wanted, &rows, (from, to)));
                 match read {
                     Ok(columns) => {
                         for (&slot, points) in wanted.iter().zip(columns) {
@@ -127,7 +118,7 @@ impl<'a> SealedReader<'a> {
                     }
                     Err(error) => {
                         is_damaged = true;
-                        self.note(key, &error);
+                        self.note(place, key, error)?;
                     }
                 }
             }
@@ -138,28 +129,35 @@ impl<'a> SealedReader<'a> {
         Ok(())
     }
 
-    /// Tells how many samples slots of a group, in order, have in the window or day: nothing is decompressed.
-    pub(crate) fn counts(&self, place: &Place, slots: &[u32], mut give: impl FnMut(u32, u64)) {
+    /// Tells how many samples slots of a group, in order, have in the window: nothing is decompressed.
+    pub(crate) fn counts(
+        &self,
+        place: &Place,
+        slots: &[u32],
+        mut give: impl FnMut(u32, u64),
+    ) -> Result<(), SealedError> {
         for part in 0..place.entry.parts {
             for wanted in slots.chunk_by(|a, b| a / COLUMNS == b / COLUMNS) {
                 let Some(first) = wanted.first() else { continue };
                 let sub = u16::try_from(first / COLUMNS).unwrap_or(super::keys::TAILS);
                 let key = self.key(place, sub, part);
-                let mut count = || -> Result<(), SealedError> {
+                let count = || -> Result<Vec<u64>, SealedError> {
                     let value = self.store.value(&key, name_of(&place.group, &key))?;
                     let block = Block::parse(&value)?;
-                    for slot in wanted {
-                        let summary = block.summaries().get((slot % COLUMNS) as usize);
-                        let summary = summary.ok_or(SealedError::Malformed("a block of another size"))?;
-                        give(*slot, u64::from(summary.count) + u64::from(summary.stale));
-                    }
-                    Ok(())
+                    let held = |slot: &u32| {
+                        let summary = block.summaries().get((slot % COLUMNS) as usize)?;
+                        Some(u64::from(summary.count) + u64::from(summary.stale))
+                    };
+                    let counts: Option<Vec<u64>> = wanted.iter().map(held).collect();
+                    counts.ok_or(SealedError::Malformed("a block of another size"))
                 };
-                if let Err(error) = count() {
-                    self.note(key, &error);
+                match twice(count) {
+                    Ok(counts) => wanted.iter().zip(counts).for_each(|(slot, count)| give(*slot, count)),
+                    Err(error) => self.note(place, key, error)?,
                 }
             }
         }
+        Ok(())
     }
 
     fn block(
@@ -202,8 +200,8 @@ impl<'a> SealedReader<'a> {
         BlockKey { group: place.entry.group, sub, part, ..first }
     }
 
-    pub(super) fn note(&self, key: BlockKey, error: &SealedError) {
-        self.store.note_damage(key, self.window.start, &error.to_string());
+    pub(super) fn note(&self, place: &Place, key: BlockKey, error: SealedError) -> Result<(), SealedError> {
+        self.store.note(key, &place.group.info().id.agent, error)
     }
 }
 
@@ -236,35 +234,38 @@ impl SealedStore {
     }
 
     /// What rows of a group may build on that are not sealed yet, as the newest generation has it.
-    pub(crate) fn tails(&self, window: &SealedWindow, group: &Arc<Group>) -> Vec<Tail> {
-        let number = match self.identity.find(&self.db, group) {
+    pub(crate) fn tails(&self, window: &SealedWindow, group: &Arc<Group>) -> Result<Vec<Tail>, SealedError> {
+        let start = window.start;
+        let number = match twice(|| self.identity.find(&self.db, group)) {
             Ok(Some(number)) => number,
-            Ok(None) => return Vec::new(),
+            Ok(None) => return Ok(Vec::new()),
             Err(error) => {
-                tracing::warn!(%error, "a group of sealed data cannot be looked up");
-                return Vec::new();
+                self.note(BlockKey::first(start, 0), &group.info().id.agent, error)?;
+                return Ok(Vec::new());
             }
         };
         for generation in window.generations.iter().rev() {
-            let found = self.index(window.start, generation);
-            let entry = found.map(|index| index.find(number).copied());
-            match entry {
-                Ok(None) => continue,
-                Ok(Some(entry)) if !entry.tails => return Vec::new(),
-                Ok(Some(_)) => match self.tails_of(window.start, generation, number, group) {
-                    Ok(tails) => return tails,
-                    Err(error) => {
-                        let first = BlockKey::first(window.start, generation.number);
-                        let key = BlockKey { group: number, sub: super::keys::TAILS, ..first };
-                        self.note_damage(key, window.start, &error.to_string());
-                        return Vec::new();
-                    }
-                },
+            let index = match twice(|| self.index(start, generation)) {
+                Ok(index) => index,
                 Err(error) => {
-                    let key = BlockKey::index(window.start, generation.number);
-                    self.note_damage(key, window.start, &error.to_string());
+                    self.note(BlockKey::index(start, generation.number), "", error)?;
+                    continue;
                 }
+            };
+            match index.find(number) {
+                None => continue,
+                Some(entry) if !entry.tails => return Ok(Vec::new()),
+                Some(_) => {}
             }
+            return match twice(|| self.tails_of(start, generation, number, group)) {
+                Ok(tails) => Ok(tails),
+                Err(error) => {
+                    let first = BlockKey::first(start, generation.number);
+                    let key = BlockKey { group: number, sub: super::keys::TAILS, ..first };
+                    self.note(key, &group.info().id.agent, error)?;
+                    Ok(Vec::new())
+                }
+            };
         }
         self.tails_in_day(window, number, group)
     }

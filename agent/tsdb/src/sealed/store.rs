@@ -8,20 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{Cache, DB, IngestExternalFileOptions, IteratorMode, Options, WriteBatch, WriteOptions};
-use storage::{Gap, StreamInfo};
+use storage::StreamInfo;
 
+use super::damage::Damage;
 use super::db::{self, BLOCKS, MANIFEST};
 use super::error::SealedError;
+use super::gate::Gate;
 use super::identity::{self, Identity};
 use super::index::Index;
 use super::keys::{BlockKey, DAY, window_key, window_start};
 use super::manifest::{Generation, SealedWindow};
 use super::tombstones::Deletion;
 use crate::metrics::Metrics;
-use crate::window::{DAY_MS, WINDOW_MS};
+use crate::window::WINDOW_MS;
 
-/// Damaged places that are remembered, at most.
-const DAMAGE_MAX: usize = 1_000;
 /// Below this start windows are gone for good.
 const FLOOR: &[u8] = b"f";
 const WINDOW: u8 = b'w';
@@ -57,9 +57,10 @@ pub(crate) struct SealedStore {
     pub(super) changing: Mutex<()>,
     /// Out of the manifest; their files go when nobody reads them.
     pub(super) gone: Mutex<Vec<(i64, Arc<Generation>)>>,
-    damage: Mutex<BTreeMap<BlockKey, Gap>>,
+    pub(super) damage: Mutex<Damage>,
     pub(super) deletions: RwLock<Arc<Vec<Deletion>>>,
-    metrics: Metrics,
+    gate: Gate,
+    pub(super) metrics: Metrics,
     /// There may be records that nothing refers to.
     pub(crate) collects: AtomicBool,
 }
@@ -120,7 +121,7 @@ impl Vault {
 
     /// A window, if it is sealed.
     pub(crate) fn window(&self, start: i64) -> Option<Arc<SealedWindow>> {
-        self.get()?.windows.read().get(&start).cloned()
+        self.get()?.window(start)
     }
 
     /// Windows that start before it are gone, whatever arrives of them.
@@ -132,11 +133,6 @@ impl Vault {
     pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
     }
-
-    /// Gaps that damage has left, as far as it is known.
-    pub(crate) fn damage(&self) -> Vec<Gap> {
-        self.get().map(|store| store.damage.lock().values().cloned().collect()).unwrap_or_default()
-    }
 }
 
 impl SealedStore {
@@ -147,6 +143,7 @@ impl SealedStore {
         loss: &mut Option<Loss>,
     ) -> Result<Self, SealedError> {
         let mut opened = db::open(dir, memory)?;
+        let is_repaired = opened.loss.is_some();
         if let Some(why) = opened.loss.take() {
             metrics.sealed_damage.inc();
             *loss = Some(Loss { why, for_good: true });
@@ -155,6 +152,10 @@ impl SealedStore {
         let _ = std::fs::remove_dir_all(&staging);
         std::fs::create_dir_all(&staging)?;
         let store = Self::with(opened, staging, metrics)?;
+        if is_repaired {
+            store.bring_blocks_back()?;
+        }
+        store.set_files_aside(&dir.with_file_name("damaged").join("sealed"));
         store.read_manifest()?;
         store.read_deletions()?;
         store.drop_strangers();
@@ -184,6 +185,7 @@ impl SealedStore {
             gone: Mutex::default(),
             damage: Mutex::default(),
             deletions: RwLock::default(),
+            gate: Gate::new(opened.lenient),
             metrics,
             collects: AtomicBool::new(true),
         })
@@ -208,17 +210,39 @@ impl SealedStore {
                     *next = (*next).max(last.saturating_add(1));
                     self.windows.write().insert(start, Arc::new(window));
                 }
-                Err(error) => self.note_damage(BlockKey::first(start, 0), start, &error.to_string()),
+                Err(error) => self.note_damage(BlockKey::first(start, 0), "", &error.to_string()),
             }
         }
+        self.find_missing_files();
         Ok(())
+    }
+
+    /// Generations that the manifest names and whose file is not there, or not of its size: damage that is met before
+    /// anybody reads.
+    fn find_missing_files(&self) {
+        let files = match self.block_files() {
+            Ok(files) => files,
+            Err(error) => return tracing::warn!(%error, "files of sealed data cannot be listed"),
+        };
+        let whole = files.into_iter().filter(|(_, is_there)| *is_there);
+        let there: Vec<_> = whole.filter_map(|(file, _)| Some((file.start_key?, file.end_key?))).collect();
+        for (start, generation) in self.generations() {
+            let index = BlockKey::index(start, generation.number);
+            let first = BlockKey::first(start, generation.number).bytes();
+            let has = |(start, end): &(Vec<u8>, Vec<u8>)| {
+                start.as_slice() <= &index.bytes()[..] && &first[..] <= end.as_slice()
+            };
+            if !there.iter().any(has) {
+                self.note_damage(index, "", "its file is gone, or not of its size");
+            }
+        }
     }
 
     /// Removes files that no manifest names: those of a sealing that was not finished.
     fn drop_strangers(&self) {
         let known: BTreeSet<(i64, u32)> =
             self.generations().iter().map(|(start, generation)| (*start, generation.number)).collect();
-        let unreadable: BTreeSet<i64> = self.damage.lock().keys().map(|key| key.window).collect();
+        let unreadable = self.damaged_windows();
         let files = match self.db.live_files() {
             Ok(files) => files,
             Err(error) => return tracing::warn!(%error, "files of sealed data cannot be listed"),
@@ -235,14 +259,14 @@ impl SealedStore {
         }
     }
 
+    /// A window of the manifest.
+    pub(super) fn window(&self, start: i64) -> Option<Arc<SealedWindow>> {
+        self.windows.read().get(&start).cloned()
+    }
+
     /// Its windows in order.
     pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.windows.read().values().cloned().collect()
-    }
-
-    /// Damage that is known, by place.
-    pub(super) fn damage(&self) -> BTreeMap<BlockKey, Gap> {
-        self.damage.lock().clone()
     }
 
     /// Generations that left the manifest and are perhaps read still.
@@ -305,6 +329,21 @@ impl SealedStore {
         self.gone.lock().extend(left);
     }
 
+    /// Takes away the blocks of a damaged window of which the log has everything: from now on it answers. The files go
+    /// at once, as beside a damaged one none can be taken in; who reads them meets an error and begins again. A day's
+    /// file stays while other windows are read from it.
+    pub(crate) fn withdraw(&self, window: &SealedWindow) -> Result<(), SealedError> {
+        self.publish(SealedWindow { start: window.start, ..SealedWindow::default() })?;
+        self.forget_damage(window.start);
+        for generation in &window.generations {
+            self.delete_files(window.start, generation.number);
+        }
+        self.gone.lock().retain(|(start, generation)| {
+            *start != window.start || window.generation(generation.number).is_none() || generation.is_day()
+        });
+        Ok(())
+    }
+
     /// Takes windows out of the manifest, synced, and raises the floor above them.
     pub(crate) fn forget(&self, starts: &[i64]) -> Result<(), SealedError> {
         let Some(last) = starts.iter().max() else { return Ok(()) };
@@ -326,7 +365,7 @@ impl SealedStore {
         let before = self.generations();
         self.windows.write().retain(|start, _| !starts.contains(start));
         self.let_go(before);
-        self.damage.lock().retain(|key, gap| key.window >= floor || (key.is_day() && gap.end >= floor));
+        self.forget_damage_before(floor);
         self.collects.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -358,9 +397,11 @@ impl SealedStore {
     }
 
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), SealedError> {
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
-        Ok(self.db.write_opt(batch, &synced)?)
+        self.gate.pass(|| {
+            let mut synced = WriteOptions::default();
+            synced.set_sync(true);
+            Ok(self.db.write_opt(batch, &synced)?)
+        })
     }
 
     /// Makes a copy of the database, of hard links where files do not change any more.
@@ -399,10 +440,13 @@ impl SealedStore {
                 .filter_map(|file| BlockKey::read(file.start_key.as_deref()?));
             keys.any(|key| (key.window, key.generation) == (first.window, generation))
         };
-        let deleted = self.db.delete_file_in_range_cf(&family, first.bytes(), last.bytes()).and_then(|()| {
+        let deleted =
+            self.db.delete_file_in_range_cf(&family, first.bytes(), last.bytes()).map_err(SealedError::from);
+        let deleted = deleted.and_then(|()| {
             // After a repair files may be where they are not dropped whole.
             if is_left() {
-                self.db.delete_range_cf(&family, first.bytes(), last.bytes())?;
+                let delete = || Ok(self.db.delete_range_cf(&family, first.bytes(), last.bytes())?);
+                self.gate.pass(delete)?;
                 self.db.compact_range_cf(&family, Some(first.bytes()), Some(last.bytes()));
             }
             Ok(())
@@ -436,36 +480,5 @@ impl SealedStore {
         let index = Arc::new(Index::read(key.window, key.is_day(), &value)?);
         *kept = Some(Arc::clone(&index));
         Ok(index)
-    }
-
-    /// Remembers that something cannot be read, tells it once, and gives what answers say of it.
-    pub(crate) fn note_damage(&self, key: BlockKey, start: i64, why: &str) {
-        let mut damage = self.damage.lock();
-        if damage.contains_key(&key) || damage.len() >= DAMAGE_MAX {
-            return;
-        }
-        self.metrics.sealed_damage.inc();
-        let BlockKey { generation, group, sub, part, .. } = key;
-        tracing::error!(window = start, generation, group, sub, part, why, "sealed data is damaged");
-        let why = format!("sealed data of group {group}, generation {generation}, is damaged: {why}");
-        let (start, long) = if key.is_day() { (key.window, DAY_MS) } else { (start, WINDOW_MS) };
-        damage.insert(key, Gap { start, end: start.saturating_add(long - 1), why });
-    }
-
-    /// What was damaged of a window is not in the manifest any more.
-    pub(crate) fn forget_damage(&self, start: i64) {
-        self.damage.lock().retain(|key, _| key.is_day() || key.window != start);
-    }
-
-    /// Whether a window, or its day, has damage that is known.
-    pub(crate) fn is_damaged(&self, start: i64) -> bool {
-        let has_day = self.windows.read().get(&start).is_some_and(|window| window.day.is_some());
-        let damage = self.damage.lock();
-        let any = |first, window: i64| {
-            let behind = BlockKey::first(window.saturating_add(WINDOW_MS), 0);
-            damage.range(first..behind).next().is_some()
-        };
-        let day = BlockKey::first(start, DAY);
-        any(BlockKey::first(start, 0), start) || has_day && any(day, day.window)
     }
 }

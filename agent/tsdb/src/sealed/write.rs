@@ -11,7 +11,7 @@ use storage::{Cell, TimeRange};
 use super::error::SealedError;
 use super::identity::{name_of, name_of_index};
 use super::index::{Entry, Index, put_rows, put_tails, read_rows, read_tails};
-use super::day::Day;
+use super::day::{Day, window_in_day};
 use super::keys::{BlockKey, DAY, TAILS, TIMES};
 use super::manifest::Generation;
 use super::store::SealedStore;
@@ -47,6 +47,10 @@ pub(crate) struct Sealing<'a> {
     pub(crate) resolve: &'a dyn Fn(u32) -> Result<Arc<Group>, SealedError>,
     /// Whether the store is being closed; asked before each block.
     pub(crate) stopped: &'a dyn Fn() -> bool,
+    /// What is damaged in the generations is left out; else it is an error.
+    pub(crate) salvage: bool,
+    /// Done when the file is written and before it is taken in.
+    pub(crate) written: &'a dyn Fn() -> Result<(), SealedError>,
 }
 
 /// A group on its way into the file.
@@ -93,7 +97,9 @@ impl Sealing<'_> {
         let file = self.store.staging.join(format!("{number:08}.sst"));
         let written = self.write_file(number, jobs, &file);
         let ingested = match written {
-            Ok(Some(generation)) => self.store.ingest(&file).map(|()| Some(generation)),
+            Ok(Some(generation)) => {
+                (self.written)().and_then(|()| self.store.ingest(&file)).map(|()| Some(generation))
+            }
             other => other,
         };
         let _ = std::fs::remove_file(&file);
@@ -103,7 +109,7 @@ impl Sealing<'_> {
     /// The groups by number, with what earlier generations have of them.
     fn jobs(&self, groups: Vec<GroupInput>) -> Result<BTreeMap<u32, Job>, SealedError> {
         let names: Vec<_> = groups.iter().map(|input| Arc::clone(&input.group)).collect();
-        let numbers = self.store.identity.numbers(&self.store.db, &names)?;
+        let numbers = self.store.numbers(&names)?;
         let job = |input: GroupInput| Job {
             group: Some(input.group),
             rows: Some(input.rows),
@@ -112,9 +118,19 @@ impl Sealing<'_> {
         };
         let mut jobs: BTreeMap<u32, Job> = numbers.into_iter().zip(groups.into_iter().map(job)).collect();
         for (start, generation) in &self.fold {
-            for entry in &self.store.index(*start, generation)?.0 {
-                let generation = Arc::clone(generation);
-                jobs.entry(entry.group).or_default().old.push(Old { start: *start, generation, entry: *entry });
+            let Some(index) = self.whole(self.store.index(*start, generation))? else { continue };
+            for entry in &index.0 {
+                let job = match jobs.entry(entry.group) {
+                    std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(new) => {
+                        // With damage to be left out, a group that cannot be told goes before anything is written.
+                        if self.salvage && self.whole((self.resolve)(entry.group))?.is_none() {
+                            continue;
+                        }
+                        new.insert(Job::default())
+                    }
+                };
+                job.old.push(Old { start: *start, generation: Arc::clone(generation), entry: *entry });
             }
         }
         Ok(jobs)
@@ -160,8 +176,11 @@ impl Sealing<'_> {
         };
         let pieces = self.pieces(&job, group)?;
         let mut order: Vec<Row> = Vec::new();
+        let span = self.span();
         for (piece, rows) in (0..).zip(pieces.iter().map(|piece| &piece.rows)) {
-            order.extend((0..).zip(rows).map(|(row, at)| (at.timestamp, at.sequence, piece, row)));
+            let all = (0..).zip(rows).map(|(row, at)| (at.timestamp, at.sequence, piece, row));
+            // A day that a window is taken out of has other windows' rows, too.
+            order.extend(all.filter(|(timestamp, ..)| span.contains(*timestamp)));
         }
         // Most often it is sorted already, which costs one look.
         order.sort_unstable();
@@ -228,20 +247,54 @@ impl Sealing<'_> {
         Ok(Some(Entry { group: number, parts: count, first, last, tails: tails.is_some(), windows }))
     }
 
+    /// The times of the window, or of the day.
+    fn span(&self) -> TimeRange {
+        let long = if self.is_day { DAY_MS } else { WINDOW_MS };
+        TimeRange { start: self.start, end: self.start.saturating_add(long - 1) }
+    }
+
     /// What deletions hide of a group.
     fn hidden(&self, group: &Group) -> Vec<(Arc<[u32]>, TimeRange)> {
-        let long = if self.is_day { DAY_MS } else { WINDOW_MS };
-        let window = TimeRange { start: self.start, end: self.start.saturating_add(long - 1) };
+        let window = self.span();
         let deletions = self.store.deletions.read().clone();
         let touching = deletions.iter().filter(|deletion| deletion.range.overlaps(&window));
         touching.map(|deletion| (deletion.slots(group), deletion.range)).collect()
     }
 
+    /// What was read; nothing where it is damaged and the rest is wanted all the same.
+    fn whole<T>(&self, read: Result<T, SealedError>) -> Result<Option<T>, SealedError> {
+        match read {
+            Err(error) if self.salvage && error.is_damage() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Whether all blocks of a part of a group can be read.
+    fn is_whole(&self, old: &Old, part: u16, group: &Group) -> bool {
+        let Old { start, generation, entry } = old;
+        (0..).zip((0..group.slots()).step_by(Block::COLUMNS_MAX)).all(|(sub, from)| {
+            let first = BlockKey::first(*start, generation.number);
+            let key = BlockKey { group: entry.group, sub, part, ..first };
+            let columns = (group.slots() - from).min(Block::COLUMNS_MAX);
+            let rows = self.store.rows_of(*start, generation, entry.group, part, group);
+            let read = rows.and_then(|rows| {
+                self.store.block_cells(&key, group, rows.len(), columns, &mut BlockReader::new()?)
+            });
+            read.is_ok()
+        })
+    }
+
     fn pieces(&self, job: &Job, group: &Group) -> Result<Vec<Piece>, SealedError> {
         let mut pieces = Vec::new();
-        for Old { start, generation, entry } in &job.old {
+        for old in &job.old {
+            let Old { start, generation, entry } = old;
             for part in 0..entry.parts {
-                let rows = self.store.rows_of(*start, generation, entry.group, part, group)?;
+                let rows = self.store.rows_of(*start, generation, entry.group, part, group);
+                let Some(rows) = self.whole(rows)? else { continue };
+                // A histogram without one of its columns would be another histogram.
+                if self.salvage && group.layout.has_histograms() && !self.is_whole(old, part, group) {
+                    continue;
+                }
                 let first = BlockKey::first(*start, generation.number);
                 pieces.push(Piece { rows, cells: Cells::Block(BlockKey { part, ..first }) });
             }
@@ -262,7 +315,15 @@ impl Sealing<'_> {
         }
         match job.old.last() {
             Some(Old { start, generation, entry }) if entry.tails => {
-                self.store.tails_of(*start, generation, number, group).map(Some)
+                let tails = match generation.is_day() && !self.is_day {
+                    true => self.store.day_tails(*start, generation, number, group).map(|mut all| {
+                        let which = window_in_day(self.start);
+                        let at = all.iter().position(|(window, _)| *window == which);
+                        at.map(|at| all.swap_remove(at).1).unwrap_or_default()
+                    }),
+                    false => self.store.tails_of(*start, generation, number, group),
+                };
+                Ok(Some(self.whole(tails)?.unwrap_or_default()))
             }
             _ => Ok(None),
         }
@@ -292,16 +353,8 @@ impl Sealing<'_> {
             Cells::Tile(tile) => tile.cells(slots, place)?,
             Cells::Block(first) => {
                 let key = BlockKey { group: to.group, sub: to.sub, ..*first };
-                let value = self.store.value(&key, name_of(group, &key))?;
-                let block = Block::parse(&value)?;
-                if block.rows() != piece.rows.len() || block.summaries().len() != slots.len() {
-                    return Err(SealedError::Malformed("a block of another size"));
-                }
-                let mut read = reader.open(&block)?;
-                let mut cells = Vec::new();
-                for column in 0..slots.len() {
-                    cells.clear();
-                    read.cells(column, &mut cells)?;
+                let read = self.store.block_cells(&key, group, piece.rows.len(), slots.len(), reader);
+                for (column, cells) in self.whole(read)?.into_iter().flatten().enumerate() {
                     place(column, &cells);
                 }
             }
@@ -353,6 +406,34 @@ impl File<'_> {
 }
 
 impl SealedStore {
+    /// The cells of a block, column by column.
+    fn block_cells(
+        &self,
+        key: &BlockKey,
+        group: &Group,
+        rows: usize,
+        columns: usize,
+        reader: &mut BlockReader,
+    ) -> Result<Vec<Vec<Cell>>, SealedError> {
+        let value = self.value(key, name_of(group, key))?;
+        let block = Block::parse(&value)?;
+        if block.rows() != rows || block.summaries().len() != columns {
+            return Err(SealedError::Malformed("a block of another size"));
+        }
+        let mut read = reader.open(&block)?;
+        let mut all = Vec::with_capacity(columns);
+        for column in 0..columns {
+            let mut cells = Vec::with_capacity(rows);
+            read.cells(column, &mut cells)?;
+            all.push(cells);
+        }
+        Ok(all)
+    }
+
+    pub(super) fn numbers(&self, groups: &[Arc<Group>]) -> Result<Vec<u32>, SealedError> {
+        self.identity.numbers(&self.db, groups, |batch| self.write(batch))
+    }
+
     /// When the rows of a part were, and where they came from.
     pub(super) fn rows_of(
         &self,

@@ -1,0 +1,147 @@
+//! Sealed windows with damage in their blocks: as long as the log has the frames, it answers, and the window is sealed
+//! anew from it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use log::LogError;
+use storage::{Coverage, IntervalSet, QueryError, Select, StreamId, TimeRange};
+
+use crate::archive::Salvaged;
+use crate::found::{Found, ReadError};
+use crate::seal::Before;
+use crate::sealed::{BlockKey, SealedError, SealedStore, SealedWindow};
+use crate::state::State;
+use crate::store::Inner;
+use crate::window::WINDOW_MS;
+
+impl Inner {
+    /// Adds what the log has of a window whose blocks are damaged; what the blocks gave too is the same, and counts
+    /// once. Whether it had every frame that the blocks were made of.
+    pub(crate) fn read_damaged(
+        &self,
+        select: &Select,
+        window: &Arc<SealedWindow>,
+        found: &mut Found,
+    ) -> Result<bool, QueryError> {
+        if !self.vault.get().is_some_and(|store| store.is_damaged(window.start)) {
+            return Ok(false);
+        }
+        let plan = self.state.read().plan_window(window.start, None);
+        let frames = plan.read(&self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
+        let mut read: HashMap<StreamId, IntervalSet> = HashMap::new();
+        for frame in frames.iter().filter(|frame| self.state.read().resolve(frame).is_some()) {
+            let key = frame.key();
+            read.entry(key.stream.clone()).or_default().insert(key.seq);
+        }
+        let sources = self.sources_of(select, &frames, None)?;
+        found.read(&sources, select.range).map_err(|error| match error {
+            ReadError::Query(error) => error,
+            ReadError::Head(error) => QueryError::Unavailable(error.to_string()),
+        })?;
+        Ok(window.is_within(|stream| read.get(stream).cloned().unwrap_or_default()))
+    }
+
+    /// Seals windows anew whose blocks are damaged and whose frames are all in the log. The caller holds `sealing`.
+    pub(crate) fn heal_windows(&self) -> Result<(), SealedError> {
+        let Some(store) = self.vault.get() else { return Ok(()) };
+        // The newest first: a file is taken in only where the one behind its place can be read.
+        for start in self.healed_by_log().into_iter().rev() {
+            match self.heal_window(&store, start) {
+                Ok(true) => {
+                    self.metrics.seals_healed.inc();
+                    tracing::info!(window = start, "damaged blocks are sealed anew from the log");
+                }
+                // The log's frames are damaged too, which only reading them tells.
+                Ok(false) => store.give_up_healing(start),
+                Err(SealedError::Stopped) => return Err(SealedError::Stopped),
+                Err(error) => {
+                    self.metrics.seal_failures.inc();
+                    tracing::error!(%error, window = start, "a damaged window cannot be sealed anew: the log goes on to answer for it");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn heal_window(&self, store: &SealedStore, start: i64) -> Result<bool, SealedError> {
+        let Some(damaged) = self.vault.window(start) else { return Ok(false) };
+        let gathered = self.gather(store, start, None)?;
+        self.seal_gathered(store, start, Before::Damaged(&damaged), gathered)
+    }
+
+    /// Writes a damaged window anew: from the log, where that has all of it, else from what is left of both. What the
+    /// old files are goes to `aside`. Nobody else has the store open.
+    pub(crate) fn salvage_window(&self, start: i64, aside: &Path) -> Result<Salvaged, SealedError> {
+        let (Some(store), Some(damaged)) = (self.vault.get(), self.vault.window(start)) else {
+            return Ok(Salvaged::Nothing);
+        };
+        store.keep_aside(&damaged, aside)?;
+        store.note_damage(BlockKey::first(start, 0), "", "found by verifying");
+        if self.healed_by_log().contains(&start) && self.heal_window(&store, start)? {
+            store.tidy();
+            return Ok(Salvaged::Healed);
+        }
+        let gathered = self.gather(&store, start, None)?;
+        self.seal_gathered(&store, start, Before::Salvaged(&damaged), gathered)?;
+        store.forget_damage(start);
+        store.tidy();
+        Ok(Salvaged::Part)
+    }
+
+    /// Records what a repair came to, synced: gaps, what was received, and what is there now.
+    pub(crate) fn record_repair(&self) -> Result<(), LogError> {
+        let windows = self.vault.windows();
+        let windows = windows.iter().map(|window| (window.start, window.newest())).collect();
+        let mut writer = self.writer.lock();
+        writer.checkpoint(&self.shared(self.clock.monotonic()), &[], windows)
+    }
+
+    /// Says which damage is known in a range, but for windows that the log has answered.
+    pub(crate) fn cover_damage(&self, range: TimeRange, from_log: &BTreeSet<i64>, coverage: &mut Coverage) {
+        let Some(store) = self.vault.get() else { return };
+        let is_missing = |start: i64| {
+            let window = TimeRange { start, end: start.saturating_add(WINDOW_MS - 1) };
+            range.overlaps(&window) && !from_log.contains(&start)
+        };
+        coverage.gaps.extend(store.damage(is_missing));
+        coverage.gaps.extend(
+            self.gone_here().filter(|gap| range.overlaps(&TimeRange { start: gap.start, end: gap.end })),
+        );
+    }
+
+    /// Damaged windows of which the log has every frame.
+    pub(crate) fn healed_by_log(&self) -> BTreeSet<i64> {
+        let Some(store) = self.vault.get() else { return BTreeSet::new() };
+        let mut damaged = store.healable_windows();
+        if damaged.is_empty() {
+            return damaged;
+        }
+        let state = self.state.read();
+        damaged.retain(|start| self.vault.window(*start).is_some_and(|window| state.log_has(&window)));
+        damaged
+    }
+}
+
+impl State {
+    /// Whether the log has every frame that a window's blocks were made of.
+    fn log_has(&self, window: &SealedWindow) -> bool {
+        window.is_within(|stream| {
+            let mut held = IntervalSet::new();
+            let Some(no) = self.streams.find(stream) else { return held };
+            for segment in self.segments.values() {
+                let frames = segment.windows.get(&window.start).and_then(|streams| streams.get(&no));
+                frames.into_iter().for_each(|frames| held.union(frames));
+            }
+            held
+        })
+    }
+}
+
+impl SealedWindow {
+    /// Whether `held` gives, of each stream, all frames of this window.
+    pub(crate) fn is_within(&self, held: impl Fn(&StreamId) -> IntervalSet) -> bool {
+        self.frames.iter().all(|(stream, frames)| frames.difference(&held(stream)).is_empty())
+    }
+}
