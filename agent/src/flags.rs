@@ -98,6 +98,11 @@ pub struct StorageFlags {
     /// Bytes that the store may use, such as 512MB or 10GB; 0 sets no limit.
     #[arg(long = "storage.tsdb.retention.size", default_value = "0", value_parser = bytes)]
     pub retention_size: u64,
+    /// Free bytes of the disk below which the oldest windows go before their time, at most one a minute and never
+    /// the newest day; below half of it nothing is written anew, below a fifth nothing is sealed. A tenth of the
+    /// disk and at most 10GB where absent; 0: none of it.
+    #[arg(long = "storage.disk-reserve", value_name = "SIZE", value_parser = bytes)]
+    pub disk_reserve: Option<u64>,
 }
 
 /// Limits of queries.

@@ -175,6 +175,7 @@ impl Node {
         let options = StoreOptions {
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
+            disk_reserve: self.flags.common.storage.disk_reserve,
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;

@@ -2,6 +2,8 @@
 
 use telemetry::{Counter, Gauge, Registry};
 
+use crate::disk::DiskMetrics;
+
 /// Counters and gauges of one store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -41,6 +43,7 @@ pub(crate) struct Metrics {
     pub(crate) seal_failures: Counter,
     pub(crate) trimmed: Counter,
     pub(crate) exemplars: ExemplarMetrics,
+    pub(crate) disk: DiskMetrics,
 }
 
 /// What is said of exemplars.
@@ -120,6 +123,7 @@ impl Metrics {
             registry.register(name, help, counter.clone());
         }
         new.exemplars.register(registry);
+        new.disk.register(registry);
         new
     }
 }

@@ -19,6 +19,12 @@ pub struct StoreOptions {
     pub retention_time: Duration,
     /// Bytes that log and sealed windows may have together before the oldest go; zero sets no limit.
     pub retention_size: u64,
+    /// Free bytes of the file system below which the oldest windows go before their time, below half of which
+    /// nothing is written anew, and below a fifth of which nothing is sealed. None: a tenth of the file system,
+    /// at most 10 GiB. Zero: none of it happens.
+    pub disk_reserve: Option<u64>,
+    /// Tells how much room the file system has.
+    pub space: Arc<dyn env::DiskSpace>,
     /// At most so long after a write the bytes are on the disk.
     pub sync_interval: Duration,
     /// Rows of so long a time share a frame and a write.
@@ -56,6 +62,8 @@ impl StoreOptions {
             external: Labels::empty(),
             retention_time: Duration::from_secs(15 * 24 * 60 * 60),
             retention_size: 0,
+            disk_reserve: None,
+            space: Arc::new(env::SystemDisk),
             sync_interval: Duration::from_secs(1),
             commit_interval: Duration::from_millis(200),
             ahead_max: Duration::from_secs(10 * 60),

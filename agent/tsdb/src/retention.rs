@@ -14,13 +14,27 @@ use crate::window::{WINDOW_MS, window_of};
 
 /// What goes.
 #[derive(Debug, Default)]
-struct Going {
+pub(crate) struct Going {
     /// Sealed windows past their time, and those that are too much.
     windows: [Vec<i64>; 2],
     /// Closed segments likewise.
     segments: [Vec<u64>; 2],
     /// Closed segments of which all is sealed.
     trimmed: Vec<u64>,
+    /// What goes for want of room, and whether no window is older.
+    pub(crate) early: Vec<i64>,
+    pub(crate) early_segments: Vec<u64>,
+    pub(crate) raises_floor: bool,
+}
+
+impl Going {
+    pub(crate) fn has_window(&self, start: i64) -> bool {
+        self.windows.iter().any(|windows| windows.contains(&start))
+    }
+
+    pub(crate) fn has_segment(&self, index: u64) -> bool {
+        self.segments.iter().any(|segments| segments.contains(&index)) || self.trimmed.contains(&index)
+    }
 }
 
 /// Something that may go for its size.
@@ -34,7 +48,8 @@ impl Inner {
     /// Drops what is past retention and what is in the log and in blocks, after what was received is recorded
     /// elsewhere.
     pub(crate) fn retain(&self) {
-        let going = self.going();
+        let mut going = self.going();
+        self.go_for_room(&mut going);
         self.drop_windows(&going);
         let metrics = &self.metrics;
         let [expired, oversized] = &going.segments;
@@ -42,8 +57,10 @@ impl Inner {
             (expired, &metrics.time_retentions),
             (oversized, &metrics.size_retentions),
             (&going.trimmed, &metrics.trimmed),
+            (&going.early_segments, &metrics.disk.dropped),
         ];
-        if all.iter().all(|(segments, _)| segments.is_empty()) {
+        let windows_left = going.early.is_empty() || going.raises_floor;
+        if windows_left && all.iter().all(|(segments, _)| segments.is_empty()) {
             return;
         }
         let mut writer = self.writer.lock();
@@ -91,10 +108,21 @@ impl Inner {
                 Err(error) => tracing::warn!(%error, "sealed windows past retention stay"),
             }
         }
+        // Without a floor above it the log must know that it is gone: it is told by the checkpoint.
+        let dropped = match going.raises_floor {
+            true => store.forget(&going.early),
+            false => store.raise_floor(i64::MIN, &going.early),
+        };
+        match dropped {
+            Ok(()) => {
+                self.metrics.disk.dropped.inc_by(going.early.len() as u64);
+            }
+            Err(error) => tracing::warn!(%error, "sealed windows stay, although the disk is nearly full"),
+        }
         if let Err(error) = store.forget_deletions(self.floor_ms().min(self.vault.floor())) {
             tracing::warn!(%error, "deletions past retention stay");
         }
-        if going.windows.iter().any(|windows| !windows.is_empty()) {
+        if going.windows.iter().chain([&going.early]).any(|windows| !windows.is_empty()) {
             store.tidy();
         }
     }

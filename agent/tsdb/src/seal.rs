@@ -22,6 +22,9 @@ const GENERATIONS_MAX: usize = 3;
 impl Inner {
     /// Seals what is due: windows that left the head at once, late frames once in a window's time.
     pub(crate) fn seal_windows(&self) {
+        if !self.disk_level().may_seal() {
+            return;
+        }
         let mut turn = self.sealing.lock();
         let (due, current) = self.due(*turn);
         for start in due {
@@ -151,7 +154,8 @@ impl Inner {
             return Ok(false);
         }
         let many = |window: &&SealedWindow| window.generations.len() >= GENERATIONS_MAX;
-        let fold = sealed.filter(many).filter(|_| !store.is_damaged(start));
+        let may_fold = |_: &&SealedWindow| self.disk_level().may_rewrite() && !store.is_damaged(start);
+        let fold = sealed.filter(many).filter(may_fold);
         let sealing = Sealing {
             store,
             start,

@@ -29,6 +29,13 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// First and last time of its rows, as far as it is known.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let first = self.layouts.values().map(|range| range.start).min();
+        let newest = self.newest?;
+        Some((first.unwrap_or(newest), newest))
+    }
+
     pub(crate) fn add(&mut self, stream: StreamNo, seq: u64, range: TimeRange, layouts: &[LayoutId]) {
         self.frames.entry(stream).or_default().insert(seq);
         self.newest = self.newest.max(Some(range.end));

@@ -19,6 +19,7 @@ use telemetry::Registry;
 use tokio::sync::watch;
 
 use crate::ballast::Ballast;
+use crate::disk::{DiskLevel, DiskWatch};
 use crate::exemplars::Exemplars;
 use crate::metrics::Metrics;
 use crate::open::{self, Opened};
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) exemplars: Mutex<Exemplars>,
     pub(crate) files: FrameFiles,
     pub(crate) ballast: Ballast,
+    /// Locked for a moment, and no other meanwhile.
+    pub(crate) disk: Mutex<DiskWatch>,
     /// Sealed windows.
     pub(crate) vault: Vault,
     /// Held by whoever seals: the head's window when late frames were last sealed.
@@ -102,6 +105,7 @@ impl Store {
     /// those that are past, dropping what is past its retention, counting. It reads and writes files.
     pub fn maintain(&self) {
         let inner = &self.inner;
+        inner.look_at_disk();
         inner.turn_if_due();
         inner.seal_windows();
         inner.retain();
@@ -115,6 +119,12 @@ impl Store {
     /// repairs tells so which frames of a stream it needs no more. It is asked whenever segments may go.
     pub fn keep_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
         self.inner.keepers.write().push(Box::new(released));
+    }
+
+    /// How full the disk was when [`Store::maintain`] last looked: jobs that write much ask whether they may.
+    #[must_use]
+    pub fn disk_level(&self) -> DiskLevel {
+        self.inner.disk_level()
     }
 
     /// Writes and syncs everything that was appended so far.
@@ -220,6 +230,7 @@ impl Inner {
             exemplars: Mutex::new(exemplars),
             files,
             ballast: Ballast::new(&options.dir),
+            disk: Mutex::default(),
             vault,
             sealing: Mutex::new(i64::MIN),
             keepers: RwLock::default(),
