@@ -42,6 +42,7 @@ mod state;
 mod status;
 mod store;
 mod streams;
+mod tiling;
 mod view;
 mod window;
 mod writer;

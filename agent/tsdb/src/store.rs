@@ -274,7 +274,10 @@ impl Inner {
         self.seal();
         let now = self.clock.monotonic();
         let shared = self.shared(now);
-        writer.write(&shared, sync)
+        let written = writer.write(&shared, sync);
+        drop(writer);
+        self.make_tiles();
+        written
     }
 
     pub(crate) fn shared(&self, now: Duration) -> Shared<'_> {
@@ -318,6 +321,7 @@ impl Inner {
             }
             let behind = writer.is_behind();
             drop(writer);
+            self.make_tiles();
             let mut wake = self.wake.lock();
             wake.dirty |= behind;
             if failed && !wake.stop {
