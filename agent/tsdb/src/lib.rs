@@ -17,6 +17,7 @@ mod found_histograms;
 mod group;
 mod head;
 mod layouts;
+mod memory;
 mod metrics;
 mod open;
 mod options;

@@ -3,6 +3,7 @@
 use telemetry::{Counter, Gauge, Registry};
 
 use crate::disk::DiskMetrics;
+use crate::memory::MemoryMetrics;
 
 /// Counters and gauges of one store.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +45,7 @@ pub(crate) struct Metrics {
     pub(crate) trimmed: Counter,
     pub(crate) exemplars: ExemplarMetrics,
     pub(crate) disk: DiskMetrics,
+    pub(crate) memory: MemoryMetrics,
 }
 
 /// What is said of exemplars.
@@ -124,6 +126,7 @@ impl Metrics {
         }
         new.exemplars.register(registry);
         new.disk.register(registry);
+        new.memory.register(registry);
         new
     }
 }

@@ -39,6 +39,9 @@ pub struct StoreOptions {
     pub waiting_bytes_max: usize,
     /// Bytes that caches and write buffers of sealed data may take up.
     pub sealed_memory: usize,
+    /// Bytes that the store and what is counted with it may take up in memory. Before that caches become small and
+    /// rows become tiles early; then no new own series is begun. Zero sets no limit.
+    pub memory_max: u64,
     /// Exemplars that are kept, at most; zero keeps none.
     pub exemplars_max: usize,
     /// Bytes that exemplars may take up in memory; the oldest go first.
@@ -70,6 +73,7 @@ impl StoreOptions {
             segment_bytes_max: 128 << 20,
             waiting_bytes_max: 64 << 20,
             sealed_memory: 16 << 20,
+            memory_max: 0,
             exemplars_max: Self::EXEMPLARS_MAX,
             exemplar_bytes_max: 64 << 20,
             disk: Arc::new(log::SystemDisk),

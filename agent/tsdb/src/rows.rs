@@ -8,6 +8,7 @@ use std::sync::Arc;
 use storage::{Cell, TimeRange};
 
 use crate::codec::CodecError;
+use crate::memory::{RowBytes, allocated, shared};
 use crate::row::{self, RawRow, RowState};
 use crate::run::{At, OpenRow, Run};
 use crate::spill::{Sealed, SpillFile};
@@ -236,6 +237,21 @@ impl Rows {
             self.tails.remove(0);
             applied.dropped_rows += 1;
         }
+    }
+
+    /// What it takes up.
+    pub(crate) fn bytes(&self) -> RowBytes {
+        let slots = |tail: &Tail| allocated(tail.row.slots.capacity() * size_of::<row::Slot>());
+        let own = shared(size_of::<parking_lot::Mutex<Self>>())
+            + allocated(self.tails.capacity() * size_of::<Tail>())
+            + allocated(self.runs.capacity() * size_of::<Run>())
+            + self.tails.iter().map(slots).sum::<u64>()
+            + self.waiting_bytes() as u64;
+        let mut bytes = RowBytes { rows: own, tiles: 0 };
+        for run in &self.runs {
+            run.add_bytes(&mut bytes);
+        }
+        bytes
     }
 
     /// Bytes of rows that wait for the row they build on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use storage::{Cell, TimeRange};
 
 use crate::codec::CodecError;
+use crate::memory::{RowBytes, allocated};
 use crate::places::Places;
 use crate::spill::{Sealed, SpillFile};
 use crate::tiling::{self, Closed, Work};
@@ -146,6 +147,18 @@ impl Run {
         Ok(())
     }
 
+    /// Adds what it takes up.
+    pub(crate) fn add_bytes(&self, bytes: &mut RowBytes) {
+        let open = |rows: &[OpenRow]| rows.iter().map(OpenRow::bytes).sum::<u64>();
+        bytes.rows +=
+            self.rows.bytes() + allocated(self.open.capacity() * size_of::<OpenRow>()) + open(&self.open);
+        for closed in &self.closed {
+            bytes.rows += closed.bytes() + open(closed.rows());
+        }
+        bytes.tiles += allocated(self.tiles.capacity() * size_of::<Arc<Sealed>>());
+        bytes.tiles += self.tiles.iter().map(|tile| tile.bytes()).sum::<u64>();
+    }
+
     /// Its tiles, each with its rows.
     pub(crate) fn tiles(&self) -> impl Iterator<Item = (Arc<Sealed>, Vec<At>)> {
         let mut start = 0;
@@ -183,6 +196,12 @@ impl Run {
             }
             at += part.len();
         }
+    }
+}
+
+impl OpenRow {
+    fn bytes(&self) -> u64 {
+        allocated(self.changes.len()) + allocated(self.more.as_ref().map_or(0, |more| more.len()))
     }
 }
 

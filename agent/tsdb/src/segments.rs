@@ -8,6 +8,7 @@ use log::{SegmentReader, scan_segment};
 use parking_lot::Mutex;
 use storage::{Frame, FrameError, FrameHash, FrameKey, IntervalSet, LayoutId, TimeRange};
 
+use crate::memory::allocated;
 use crate::record;
 use crate::streams::StreamNo;
 use crate::window::window_of;
@@ -109,6 +110,17 @@ impl FrameFiles {
     /// Forgets what it knows of a segment that is removed.
     pub(crate) fn forget(&self, segment: u64) {
         self.lists.lock().retain(|(index, _)| *index != segment);
+    }
+
+    /// Forgets all lists: they are read again when somebody asks.
+    pub(crate) fn forget_all(&self) {
+        self.lists.lock().clear();
+    }
+
+    /// Bytes of the lists.
+    pub(crate) fn bytes(&self) -> u64 {
+        let lists = self.lists.lock();
+        lists.iter().map(|(_, list)| allocated(list.capacity() * size_of::<Listed>())).sum()
     }
 
     /// A reader of frames that keeps the last segment open.

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::ballast::Ballast;
 use crate::disk::{DiskLevel, DiskWatch};
 use crate::exemplars::Exemplars;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::open::{self, Opened};
 use crate::options::{OpenError, StoreOptions};
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) ballast: Ballast,
     /// Locked for a moment, and no other meanwhile.
     pub(crate) disk: Mutex<DiskWatch>,
+    pub(crate) memory: Memory,
     /// Sealed windows.
     pub(crate) vault: Vault,
     /// Held by whoever seals: the head's window when late frames were last sealed.
@@ -112,6 +114,7 @@ impl Store {
         if inner.state.read().outage.is_none() {
             inner.ballast.take();
         }
+        inner.watch_memory();
         inner.update_metrics();
     }
 
@@ -176,6 +179,7 @@ impl Appender for Store {
         self.inner.turn_if_due();
         let mut state = self.inner.state.write();
         self.inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
+        self.inner.admit(&state, &layout)?;
         let unknown = || AppendError::Unavailable("the layout's shape is not known".to_owned());
         state.own_layout(layout).ok_or_else(unknown)
     }
@@ -231,6 +235,7 @@ impl Inner {
             files,
             ballast: Ballast::new(&options.dir),
             disk: Mutex::default(),
+            memory: Memory::default(),
             vault,
             sealing: Mutex::new(i64::MIN),
             keepers: RwLock::default(),

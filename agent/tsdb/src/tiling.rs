@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use storage::Cell;
 
 use crate::codec::{CodecError, Tile, TileBuilder};
+use crate::memory::{allocated, shared};
 use crate::row::RowState;
 use crate::run::OpenRow;
 use crate::spill::{Sealed, SpillFile};
@@ -47,6 +48,13 @@ pub(crate) struct Work {
 impl Closed {
     pub(crate) fn new(rows: Vec<OpenRow>, times: Vec<i64>) -> Self {
         Self { rows, times, failed: AtomicBool::new(false) }
+    }
+
+    /// What it takes up besides what its rows say.
+    pub(crate) fn bytes(&self) -> u64 {
+        shared(size_of::<Self>())
+            + allocated(self.rows.capacity() * size_of::<OpenRow>())
+            + allocated(self.times.capacity() * size_of::<i64>())
     }
 
     pub(crate) fn rows(&self) -> &[OpenRow] {

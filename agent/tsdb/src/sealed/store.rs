@@ -136,6 +136,11 @@ impl Vault {
         self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
     }
 
+    /// Memory that caches and write buffers take up.
+    pub(crate) fn memory(&self) -> u64 {
+        self.get().map_or(0, |store| store.cache.get_usage() as u64)
+    }
+
     /// Gaps that damage has left, as far as it is known.
     pub(crate) fn damage(&self) -> Vec<Gap> {
         self.get().map(|store| store.damage.lock().values().cloned().collect()).unwrap_or_default()
@@ -340,6 +345,11 @@ impl SealedStore {
     /// Makes a copy of the database, of hard links where files do not change any more.
     pub(crate) fn copy_to(&self, dir: &Path) -> Result<(), SealedError> {
         Ok(Checkpoint::new(&self.db)?.create_checkpoint(dir)?)
+    }
+
+    /// From now on caches and write buffers take up so much; what is more goes at once.
+    pub(crate) fn limit_cache(&self, bytes: usize) {
+        self.cache.clone().set_capacity(bytes);
     }
 
     /// Removes the files of generations that nobody reads any more, and lets go of indexes.
