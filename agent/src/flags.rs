@@ -103,6 +103,10 @@ pub struct StorageFlags {
     /// disk and at most 10GB where absent; 0: none of it.
     #[arg(long = "storage.disk-reserve", value_name = "SIZE", value_parser = bytes)]
     pub disk_reserve: Option<u64>,
+    /// Bytes of memory at which no new series is begun; before that caches become small and rows of the head go to
+    /// the disk early. Three fifths of what the control group or the machine has where absent; 0: no limit.
+    #[arg(long = "storage.memory-limit", value_name = "SIZE", value_parser = bytes)]
+    pub memory_limit: Option<u64>,
 }
 
 /// Limits of queries.
@@ -155,6 +159,12 @@ impl StorageFlags {
     #[must_use]
     pub fn retention_time(&self, file: &StorageSection) -> Duration {
         file.retention_time.unwrap_or(self.retention_time)
+    }
+
+    /// Bytes of memory at which no new series is begun; 0: no limit.
+    #[must_use]
+    pub fn memory_max(&self) -> u64 {
+        self.memory_limit.unwrap_or_else(|| env::memory_max().map_or(0, |all| all / 5 * 3))
     }
 
     /// Bytes that the store may use: the file's word before the flag's.

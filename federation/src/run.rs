@@ -176,9 +176,11 @@ impl Node {
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
             disk_reserve: self.flags.common.storage.disk_reserve,
+            memory_max: self.flags.common.storage.memory_max(),
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
+        store.count_memory("program", || env::resident().map_or(0, |resident| resident.mapped));
         // A twin that was away, or lost its disk, is repaired from the frames: none goes before its time.
         store.keep_frames(|_| storage::IntervalSet::new());
         let agents = Arc::new(Agents::load(

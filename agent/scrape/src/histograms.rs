@@ -37,7 +37,7 @@ impl Histograms {
         losses: &mut Losses,
     ) -> Result<usize, AppendError> {
         self.page += 1;
-        let (page, mut added) = (self.page, 0);
+        let (page, mut added) = (self.page, 0_usize);
         for (observed, named) in observed.iter().zip(named) {
             let Some(labels) = &named.labels else { continue };
             let known = self.series.entry(labels.clone()).or_insert_with(|| {

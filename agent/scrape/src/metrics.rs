@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) out_of_bounds: Counter,
     pub(crate) exemplars_out_of_order: Counter,
     pub(crate) over_memory: Counter,
+    pub(crate) cache_bytes: Gauge,
     pub(crate) pages_parsed: Counter,
     pub(crate) append_failures: Counter,
     pub(crate) commit_failures: Counter,
@@ -98,6 +99,11 @@ impl Metrics {
             "vedette_scrape_pages_parsed",
             "Pages that were parsed in full, because they were new or had other lines than the last one.",
             metrics.pages_parsed.clone(),
+        );
+        registry.register(
+            "vedette_scrape_cache_bytes",
+            "About how much is remembered of targets' pages.",
+            metrics.cache_bytes.clone(),
         );
         registry.register(
             "vedette_scrape_pages_without_new_series",

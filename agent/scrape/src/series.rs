@@ -171,6 +171,9 @@ impl SeriesState {
         if let Some(cache) = self.cache.as_mut().filter(|_| config.classic_to_nhcb) {
             cache.lines.track_origins();
         }
+        if let Some(cache) = &mut self.cache {
+            cache.count(&sink.metrics.cache_bytes);
+        }
         Ok(())
     }
 
