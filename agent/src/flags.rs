@@ -101,6 +101,15 @@ pub struct StorageFlags {
     /// Bytes that the store may use, such as 512MB or 10GB; 0 sets no limit.
     #[arg(long = "storage.tsdb.retention.size", default_value = "0", value_parser = bytes)]
     pub retention_size: u64,
+    /// Free bytes of the disk below which the oldest windows go before their time, at most one a minute and never
+    /// the newest day; below half of it nothing is written anew, below a fifth nothing is sealed. A tenth of the
+    /// disk and at most 10GB where absent; 0: none of it.
+    #[arg(long = "storage.disk-reserve", value_name = "SIZE", value_parser = bytes)]
+    pub disk_reserve: Option<u64>,
+    /// Bytes of memory at which no new series is begun; before that caches become small and rows of the head go to
+    /// the disk early. Three fifths of what the control group or the machine has where absent; 0: no limit.
+    #[arg(long = "storage.memory-limit", value_name = "SIZE", value_parser = bytes)]
+    pub memory_limit: Option<u64>,
     /// Memory for caches and write buffers of sealed windows, such as 16MB; at least 1MB. What does not fit is read
     /// from the disk again.
     #[arg(
@@ -211,6 +220,12 @@ impl StorageFlags {
     #[must_use]
     pub fn retention_time(&self, file: &StorageSection) -> Duration {
         file.retention_time.unwrap_or(self.retention_time)
+    }
+
+    /// Bytes of memory at which no new series is begun; 0: no limit.
+    #[must_use]
+    pub fn memory_max(&self) -> u64 {
+        self.memory_limit.unwrap_or_else(|| env::memory_max().map_or(0, |all| all / 5 * 3))
     }
 
     /// Bytes that the store may use: the file's word before the flag's.

@@ -100,6 +100,9 @@ impl Agent {
             &self.registry,
         ));
         let scrape = Arc::new(self.scrape_manager(&loaded, &store));
+        let counted = Arc::downgrade(&scrape);
+        store.count_memory("scrape", move || counted.upgrade().map_or(0, |scrape| scrape.memory()));
+        store.count_memory("program", || env::resident().map_or(0, |resident| resident.mapped));
         let shipping = Shipping::new(&self, store.clone());
         let reload = ReloadState::new(&self.clock, &self.registry);
         let reloader = Reloader::new(
@@ -149,6 +152,8 @@ impl Agent {
             external: crate::reload::external(loaded, &self.name),
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
+            disk_reserve: self.flags.common.storage.disk_reserve,
+            memory_max: self.flags.common.storage.memory_max(),
             exemplars_max: exemplars_max(loaded),
             sealed_memory: self.flags.common.storage.sealed_memory(),
             ..StoreOptions::new(&self.flags.common.storage.path, &self.name)

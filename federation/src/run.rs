@@ -188,9 +188,12 @@ impl Node {
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
             sealed_memory: self.flags.common.storage.sealed_memory(),
             log_tail: LOG_TAIL,
+            disk_reserve: self.flags.common.storage.disk_reserve,
+            memory_max: self.flags.common.storage.memory_max(),
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
+        store.count_memory("program", || env::resident().map_or(0, |resident| resident.mapped));
         let agents = Arc::new(Agents::load(
             &self.flags.common.storage.path,
             ReceiveOptions::HEARTBEAT,

@@ -14,15 +14,17 @@ use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Builder, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+use rustls::ClientConfig;
+use tokio_rustls::TlsConnector;
 use url::Url;
 
 use crate::config::{Auth, HttpClientConfig, Proxy, Source};
 use crate::dial::{Dial, sensitive};
 use crate::error::{ClientError, ErrorKind};
-use crate::failure::{classify, deepest};
+use crate::failure::{classify, deepest, handshake};
 use crate::files::{Files, Stamp, source_stamp};
 use crate::hop::{Hop, address, is_redirect, parse};
+use crate::link::Link;
 use crate::tls;
 
 /// What one request may take.
@@ -70,10 +72,14 @@ struct Inner {
 
 type SecurePool = Pool<HttpsConnector<Dial>, Full<Bytes>>;
 
+/// What connections with TLS are made with, as long as the files behind it stay as they are.
 #[derive(Debug)]
 struct Secure {
     stamps: Vec<Option<Stamp>>,
-    pool: SecurePool,
+    /// Of these settings.
+    number: u64,
+    tls: Arc<ClientConfig>,
+    pool: Option<SecurePool>,
 }
 
 /// Redirects that one request follows.
@@ -140,9 +146,25 @@ impl Client {
         })
     }
 
-    /// Whether requests to there go over TCP straight to the host that the URL names.
+    /// Whether requests to there go straight to the host that the URL names.
     pub(crate) fn goes_straight(&self, uri: &Uri) -> bool {
-        uri.scheme_str() == Some("http") && matches!(self.0.config.proxy, Proxy::None)
+        matches!(uri.scheme_str(), Some("http" | "https")) && matches!(self.0.config.proxy, Proxy::None)
+    }
+
+    /// Whether it speaks HTTP/2 with those who want nothing else.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.0.config.enable_http2
+    }
+
+    /// Whether a connection was made with the settings that count now.
+    pub(crate) fn is_current(&self, link: &Link) -> bool {
+        match link {
+            Link::Plain(_) => true,
+            // What is wrong with the files is told when a new one is made.
+            Link::Secure(_, number) => {
+                self.0.secure(|secure| Ok(secure.number)).is_ok_and(|now| now == *number)
+            }
+        }
     }
 
     /// Whether a request holds what stands in files, which may change.
@@ -173,11 +195,20 @@ impl Client {
         Ok((address(&url)?, headers))
     }
 
-    /// A new connection to the host that a plain URL names.
-    pub(crate) async fn connect(&self, uri: Uri) -> Result<TcpStream, ClientError> {
+    /// A new connection to the host that a URL names, for HTTP/1.
+    pub(crate) async fn connect(&self, uri: Uri) -> Result<Link, ClientError> {
+        let secure = match uri.scheme_str() {
+            Some("https") => {
+                let (tls, number) = self.0.secure(|secure| Ok((Arc::clone(&secure.tls), secure.number)))?;
+                Some((tls, number, tls::name_of(&self.0.config.tls, &uri)?))
+            }
+            _ => None,
+        };
         let connected = tower::Service::call(&mut self.0.dial.clone(), uri).await;
         let stream = connected.map_err(|error| ClientError::new(ErrorKind::Connect, deepest(&*error)))?;
-        Ok(stream.into_tcp())
+        let Some((tls, number, name)) = secure else { return Ok(Link::Plain(stream.into_tcp())) };
+        let secured = TlsConnector::from(tls).connect(name, stream.into_tcp()).await;
+        Ok(Link::Secure(Box::new(secured.map_err(|error| handshake(&error))?), number))
     }
 
     /// Sends a request, and again where a redirect leads, at most so often. Credentials are for `origin`.
@@ -271,19 +302,34 @@ impl Inner {
         Ok(())
     }
 
-    /// The connections with TLS, made anew when a file behind them changed.
-    fn secure_pool(&self) -> Result<SecurePool, ClientError> {
+    /// What connections with TLS are made with, made anew when a file behind it changed.
+    fn secure<T>(&self, take: impl FnOnce(&mut Secure) -> Result<T, ClientError>) -> Result<T, ClientError> {
         let stamps: Vec<_> =
             tls::sources(&self.config.tls).map(source_stamp).collect::<Result<_, ClientError>>()?;
         let mut known = self.secure.lock();
-        if let Some(secure) = known.as_ref()
-            && secure.stamps == stamps
-        {
-            return Ok(secure.pool.clone());
+        if let Some(secure) = known.as_mut().filter(|secure| secure.stamps == stamps) {
+            return take(secure);
         }
-        let builder = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client_config(&self.config.tls, &self.files)?)
-            .https_or_http();
+        let mut tls = tls::client_config(&self.config.tls, &self.files)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let number = known.as_ref().map_or(0, |before| before.number + 1);
+        take(known.insert(Secure { stamps, number, tls: Arc::new(tls), pool: None }))
+    }
+
+    /// The connections of the general way.
+    fn secure_pool(&self) -> Result<SecurePool, ClientError> {
+        self.secure(|secure| {
+            if let Some(pool) = &secure.pool {
+                return Ok(pool.clone());
+            }
+            Ok(secure.pool.insert(self.pool(ClientConfig::clone(&secure.tls))?).clone())
+        })
+    }
+
+    fn pool(&self, mut tls: ClientConfig) -> Result<SecurePool, ClientError> {
+        // The connector says itself which versions of HTTP it speaks.
+        tls.alpn_protocols.clear();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let builder = match tls::server_name(&self.config.tls)? {
             Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
             None => builder,
@@ -293,9 +339,7 @@ impl Inner {
         } else {
             builder.enable_http1().wrap_connector(self.dial.clone())
         };
-        let pool: SecurePool = pool_builder().build(connector);
-        *known = Some(Secure { stamps, pool: pool.clone() });
-        Ok(pool)
+        Ok(pool_builder().build(connector))
     }
 }
 

@@ -33,11 +33,12 @@ pub struct ClientError {
     place: String,
     what: String,
     sent: bool,
+    http2_only: bool,
 }
 
 impl ClientError {
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, place: String::new(), what: what.into(), sent: false }
+        Self { kind, place: String::new(), what: what.into(), sent: false, http2_only: false }
     }
 
     /// The same error, naming the request that it hit.
@@ -59,6 +60,17 @@ impl ClientError {
     pub(crate) fn maybe_sent(mut self) -> Self {
         self.sent = true;
         self
+    }
+
+    /// The same, where the other side refused HTTP/1.
+    pub(crate) fn for_http2(mut self, only: bool) -> Self {
+        self.http2_only = only;
+        self
+    }
+
+    /// Whether the other side refused HTTP/1.
+    pub(crate) fn is_for_http2(&self) -> bool {
+        self.http2_only
     }
 
     /// What kind of trouble it is.

@@ -1,8 +1,10 @@
 //! What other libraries' errors say, from the bottom of their causes.
 
 use std::error::Error as StdError;
+use std::io;
 
 use hyper_util::client::legacy::Error as PoolError;
+use rustls::AlertDescription;
 
 use crate::error::{ClientError, ErrorKind};
 
@@ -16,6 +18,19 @@ pub(crate) fn classify(error: &PoolError) -> ClientError {
         ErrorKind::Protocol
     };
     ClientError::new(kind, deepest(error))
+}
+
+/// What kind of trouble it is when there is no secure connection.
+pub(crate) fn handshake(error: &io::Error) -> ClientError {
+    let refused = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+    let http2_only = causes(error).any(|cause| cause.downcast_ref() == Some(&refused));
+    let kind = if is_tls(error) { ErrorKind::Tls } else { ErrorKind::Connect };
+    ClientError::new(kind, deepest(error)).for_http2(http2_only)
+}
+
+/// Whether an error is one of TLS, not of what it goes over.
+pub(crate) fn is_tls(error: &io::Error) -> bool {
+    causes(error).any(|cause| cause.is::<rustls::Error>())
 }
 
 /// An error and what caused it. An `io::Error` that wraps another hides it from `source`.

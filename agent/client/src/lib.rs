@@ -10,6 +10,7 @@ mod error;
 mod failure;
 mod files;
 mod hop;
+mod link;
 mod session;
 mod tls;
 

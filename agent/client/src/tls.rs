@@ -54,6 +54,18 @@ pub(crate) fn server_name(tls: &TlsConfig) -> Result<Option<ServerName<'static>>
         .transpose()
 }
 
+/// The name that the certificate of a URL's host must have.
+pub(crate) fn name_of(tls: &TlsConfig, uri: &http::Uri) -> Result<ServerName<'static>, ClientError> {
+    if let Some(name) = server_name(tls)? {
+        return Ok(name);
+    }
+    let host = uri.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned()).map_err(|error| {
+        ClientError::new(ErrorKind::Tls, format!("no certificate can have the name {host:?}: {error}"))
+    })
+}
+
 /// Every source whose change asks for a new configuration.
 pub(crate) fn sources(tls: &TlsConfig) -> impl Iterator<Item = &Source> {
     let identity = tls.identity.iter().flat_map(|(chain, key)| [chain, key]);

@@ -1,10 +1,10 @@
 //! Sessions against real servers on loopback, and beside the general client on answers that are chopped and damaged.
 #![allow(clippy::disallowed_methods, reason = "servers of a test end with it")]
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::Request;
 use proptest::prelude::*;
 use vedette_client::{
-    Auth, Client, ClientError, ErrorKind, HttpClientConfig, Limits, Proxy, Session, Source,
+    Auth, Client, ClientError, ErrorKind, HttpClientConfig, Limits, Proxy, Session, Source, TlsConfig,
 };
 
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), body_max: 1 << 20 };
@@ -73,7 +73,7 @@ fn scripted(connections: Vec<Vec<Vec<u8>>>) -> (String, Arc<Mutex<Vec<String>>>)
     (url, requests)
 }
 
-fn read_request(stream: &mut TcpStream) -> String {
+fn read_request(stream: &mut impl std::io::Read) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
         head.push(byte[0]);
@@ -101,6 +101,171 @@ async fn the_request_is_what_the_general_client_sends() {
         };
         assert_eq!(lines(&requests[0]), lines(&requests[1]));
         assert!(requests[0].starts_with("GET /metrics?a=b HTTP/1.1\r\n"), "{requests:?}");
+    }
+}
+
+/// A server's settings for TLS, and the PEM of who signed its certificate for `exporter.test`. Made once.
+fn identity() -> (Arc<rustls::ServerConfig>, String) {
+    static MADE: OnceLock<(Arc<rustls::ServerConfig>, String)> = OnceLock::new();
+    let make = || {
+        let signed =
+            rcgen::generate_simple_self_signed(vec!["exporter.test".to_owned()]).expect("a certificate");
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(signed.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .expect("a server configuration");
+        (Arc::new(config), signed.cert.pem())
+    };
+    MADE.get_or_init(make).clone()
+}
+
+type Secured = rustls::StreamOwned<rustls::ServerConnection, TcpStream>;
+
+fn secured(tls: &Arc<rustls::ServerConfig>, stream: TcpStream) -> Secured {
+    let connection = rustls::ServerConnection::new(Arc::clone(tls)).expect("a connection");
+    rustls::StreamOwned::new(connection, stream)
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Secure(Secured),
+}
+
+impl std::io::Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Secure(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl std::io::Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Secure(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Secure(stream) => stream.flush(),
+        }
+    }
+}
+
+/// As [`scripted`] with TLS; the protocols that were agreed on, in place of the requests. `says_end`: a connection
+/// ends as TLS wants it.
+fn scripted_tls(
+    tls: Arc<rustls::ServerConfig>,
+    connections: Vec<Vec<Vec<u8>>>,
+    says_end: bool,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("https://{}/metrics?a=b", listener.local_addr().expect("its address"));
+    let agreed = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&agreed);
+    std::thread::spawn(move || {
+        for answers in connections {
+            let Ok((stream, _)) = listener.accept() else { return };
+            let mut stream = secured(&tls, stream);
+            let _ = stream.flush();
+            let protocol = stream.conn.alpn_protocol().unwrap_or_default();
+            kept.lock().expect("a lock").push(String::from_utf8_lossy(protocol).into_owned());
+            for answer in answers {
+                read_request(&mut stream);
+                let _ = stream.write_all(&answer).and_then(|()| stream.flush());
+            }
+            if says_end {
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        }
+    });
+    (url, agreed)
+}
+
+fn trusting(ca: Source, name: &str) -> HttpClientConfig {
+    let tls = TlsConfig { ca: Some(ca), server_name: Some(name.to_owned()), ..Default::default() };
+    HttpClientConfig { tls, ..Default::default() }
+}
+
+#[tokio::test]
+async fn with_tls_a_connection_is_kept_and_made_anew_as_without() {
+    let (tls, pem) = identity();
+    let script = vec![vec![counted("1"), counted("2")], vec![counted("3")], vec![counted("4")]];
+    for says_end in [true, false] {
+        let (url, agreed) = scripted_tls(Arc::clone(&tls), script.clone(), says_end);
+        let mut session = session(&trusting(Source::inline(&pem), "exporter.test"));
+        for (expected, connections) in [("1", 1), ("2", 1), ("3", 2), ("4", 3)] {
+            assert_eq!(body(&mut session, &url).await, expected);
+            assert_eq!(agreed.lock().expect("a lock").len(), connections);
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_tls_errors_are_those_of_the_general_client() {
+    let (tls, pem) = identity();
+    let good = trusting(Source::inline(&pem), "exporter.test");
+    let long = counted(&"x".repeat(2 << 20));
+    let open = b"HTTP/1.1 200 OK\r\n\r\nto the end".to_vec();
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nto the end".to_vec();
+    for (config, answer, says_end, expected) in [
+        (trusting(Source::inline(&pem), "other.test"), counted("1"), true, Some((ErrorKind::Tls, false))),
+        (HttpClientConfig::default(), counted("1"), true, Some((ErrorKind::Tls, false))),
+        (good.clone(), long, true, Some((ErrorKind::BodyTooLarge, true))),
+        (good.clone(), open.clone(), true, None),
+        // Who cut it off nobody knows.
+        (good.clone(), open, false, Some((ErrorKind::Protocol, true))),
+        (good, cut, true, Some((ErrorKind::Protocol, true))),
+    ] {
+        let (url, _) = scripted_tls(Arc::clone(&tls), vec![vec![answer]; 2], says_end);
+        let of = |error: ClientError| (error.kind(), error.was_sent());
+        let general = Client::new(&config).expect("a client").send(request(&url), LIMITS).await;
+        assert_eq!(general.err().map(of), expected, "the general client");
+        assert_eq!(fetch(&mut session(&config), &url).await.err().map(of), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_changed_counts_from_the_next_request_on() {
+    let (tls, pem) = identity();
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("ca.pem");
+    std::fs::write(&path, &pem).expect("written");
+    let (url, agreed) = scripted_tls(tls, vec![vec![counted("1"), counted("2")], vec![counted("new")]], true);
+    let mut session = session(&trusting(Source::File(path.clone()), "exporter.test"));
+    assert_eq!(body(&mut session, &url).await, "1");
+    std::fs::write(&path, format!("{pem}\n")).expect("written");
+    // The server still waits for the first connection's second request, until that connection is gone.
+    assert_eq!(body(&mut session, &url).await, "new");
+    assert_eq!(agreed.lock().expect("a lock").len(), 2);
+    std::fs::write(&path, "no certificate at all").expect("written");
+    let error = fetch(&mut session, &url).await.expect_err("no certificate");
+    assert_eq!((error.kind(), error.was_sent()), (ErrorKind::BadFile, false), "{error}");
+}
+
+#[tokio::test]
+async fn who_speaks_http_2_alone_is_asked_by_the_general_client() {
+    let (tls, pem) = identity();
+    let mut only = rustls::ServerConfig::clone(&tls);
+    only.alpn_protocols = vec![b"h2".to_vec()];
+    for (enable_http2, expected) in [(true, vec!["", "h2", "h2"]), (false, vec!["", ""])] {
+        let (url, agreed) = scripted_tls(Arc::new(only.clone()), vec![Vec::new(); 3], true);
+        let config = HttpClientConfig { enable_http2, ..trusting(Source::inline(&pem), "exporter.test") };
+        let mut session = session(&config);
+        for _ in 0..2 {
+            // It hangs up at once, whoever asks.
+            fetch(&mut session, &url).await.expect_err("no answer");
+        }
+        assert_eq!(*agreed.lock().expect("a lock"), expected);
     }
 }
 
@@ -311,17 +476,24 @@ fn damaged(mut answer: Vec<u8>, damage: Damage, at: usize) -> Vec<u8> {
 }
 
 /// Gives an answer in pieces to whoever asks, as often as it is asked.
-fn in_pieces(answer: Vec<u8>, pieces: usize) -> String {
+fn in_pieces(answer: Vec<u8>, pieces: usize, tls: Option<Arc<rustls::ServerConfig>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}/", listener.local_addr().expect("its address"));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}/", listener.local_addr().expect("its address"));
+    let give = move |mut stream: Stream| {
+        read_request(&mut stream);
+        for piece in answer.chunks(answer.len().div_ceil(pieces).max(1)) {
+            let _ = stream.write_all(piece).and_then(|()| stream.flush());
+            std::thread::yield_now();
+        }
+    };
     std::thread::spawn(move || {
         for stream in listener.incoming().take(2) {
-            let Ok(mut stream) = stream else { return };
+            let Ok(stream) = stream else { return };
             let _ = stream.set_nodelay(true);
-            read_request(&mut stream);
-            for piece in answer.chunks(answer.len().div_ceil(pieces).max(1)) {
-                let _ = stream.write_all(piece);
-                std::thread::yield_now();
+            match &tls {
+                Some(tls) => give(Stream::Secure(secured(tls, stream))),
+                None => give(Stream::Plain(stream)),
             }
         }
     });
@@ -334,7 +506,7 @@ proptest! {
     /// Whatever comes, both clients see the same answer or the same kind of trouble.
     #[test]
     fn damaged_answers_are_what_the_general_client_makes_of_them(
-        answer in answers(), at: usize, pieces in 1..6usize,
+        answer in answers(), at: usize, pieces in 1..6usize, secure in prop::bool::weighted(0.1),
         damage in prop_oneof![
             Just(Damage::None), Just(Damage::Cut), Just(Damage::Remove),
             prop::sample::select(b"\r\n0 :,;2\xff\0").prop_map(Damage::Change),
@@ -345,8 +517,10 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let limits = Limits { body_max: u64::MAX, ..LIMITS };
         let (lean, general) = runtime.block_on(async {
-            let url = in_pieces(answer.clone(), pieces);
-            let client = Client::new(&HttpClientConfig::default()).expect("a client");
+            let url = in_pieces(answer.clone(), pieces, secure.then(|| identity().0));
+            let tls = TlsConfig { insecure_skip_verify: true, ..Default::default() };
+            let config = HttpClientConfig { tls, enable_http2: false, ..Default::default() };
+            let client = Client::new(&config).expect("a client");
             let mut buffer = Vec::new();
             let mut session = Session::new(&client, true);
             let lean = session.get(|| request(&url), limits, &mut buffer).await;

@@ -37,7 +37,7 @@ impl Histograms {
         losses: &mut Losses,
     ) -> Result<usize, AppendError> {
         self.page += 1;
-        let (page, mut added) = (self.page, 0);
+        let (page, mut added) = (self.page, 0_usize);
         for (observed, named) in observed.iter().zip(named) {
             let Some(labels) = &named.labels else { continue };
             let known = self.series.entry(labels.clone()).or_insert_with(|| {
@@ -46,7 +46,16 @@ impl Histograms {
             });
             (known.page, known.tracked) = (page, named.tracked);
             let timestamp = observed.timestamp.unwrap_or(timestamp);
-            known.append(timestamp, &observed.histogram, sink, losses)?;
+            match known.append(timestamp, &observed.histogram, sink, losses) {
+                // It was not begun: the others go on, and the next page asks again.
+                Err(AppendError::Memory { .. }) => {
+                    self.series.remove(labels);
+                    added = added.saturating_sub(1);
+                    sink.metrics.over_memory.inc();
+                    continue;
+                }
+                written => written?,
+            }
             if !observed.exemplars.is_empty() {
                 sink.append_exemplars(labels, &sorted(&observed.exemplars));
             }
@@ -101,18 +110,14 @@ impl Known {
         sink: &Sink,
         losses: &mut Losses,
     ) -> Result<(), AppendError> {
-        let outcome = self.columns.append(&*sink.appender, timestamp, histogram);
-        losses.add(outcome.inspect_err(|_| {
-            sink.metrics.append_failures.inc();
-        })?);
-        Ok(())
+        sink.count(self.columns.append(&*sink.appender, timestamp, histogram), losses)
     }
 
     fn end(&mut self, timestamp: i64, sink: &Sink, losses: &mut Losses) -> Result<(), AppendError> {
-        if let Some(outcome) = self.columns.end(&*sink.appender, timestamp)? {
-            losses.add(outcome);
+        match self.columns.end(&*sink.appender, timestamp).transpose() {
+            Some(outcome) => sink.count(outcome, losses),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Known {
     pub(crate) histograms: Vec<Named>,
     /// Classic histograms that become native ones.
     pub(crate) classics: Vec<Classic>,
+    /// Series that the store refused for want of memory: what the page means is asked for again.
+    pub(crate) refused: usize,
 }
 
 impl Known {
@@ -45,26 +47,58 @@ impl Known {
         let timed = lines.samples.iter().any(|line| line.timestamp.is_some());
         // Series with times of their own are spread over several layouts, as their order has it.
         let stay = earlier.filter(|_| !timed).and_then(|earlier| moves(&drafts, &earlier.layouts));
+        let mut refused = 0;
         let layouts = match (stay, earlier) {
             (Some(moves), Some(earlier)) => {
-                for place in &mut places {
-                    if let Place::At(layout, slot) = *place {
-                        *place = moves[layout as usize][slot as usize];
-                    }
-                }
+                move_to(&mut places, &moves);
                 earlier.layouts.clone()
             }
             _ => {
-                let known = |draft: Draft| {
-                    Ok((sink.appender.layout(Layout::new(draft.target, draft.slots)?)?, draft.tracked))
+                let known = |draft: &Draft| {
+                    let layout = Layout::new(draft.target.clone(), draft.slots.clone())?;
+                    Ok((sink.appender.layout(layout)?, draft.tracked))
                 };
-                drafts.into_iter().map(known).collect::<Result<_, AppendError>>()?
+                match (drafts.iter().map(known).collect(), earlier.filter(|_| !timed)) {
+                    (Err(AppendError::Memory { .. }), Some(earlier)) => {
+                        // Those that are known go on, in the layouts that they are in.
+                        let moves = part_moves(&drafts, &earlier.layouts);
+                        let gone = moves.iter().flatten().filter(|place| **place == Place::Dropped);
+                        refused = gone.count();
+                        move_to(&mut places, &moves);
+                        earlier.layouts.clone()
+                    }
+                    (layouts, _) => layouts?,
+                }
             }
         };
         let scraped = places.len() - hidden + histograms.len() + classics.len();
         let places = Places::new(places, layouts.len());
-        Ok(Self { key: lines.key, places, layouts, scraped, kept, families, histograms, classics })
+        Ok(Self { key: lines.key, places, layouts, scraped, kept, families, histograms, classics, refused })
     }
+}
+
+/// Lets lines go to other places.
+fn move_to(places: &mut [Place], moves: &[Vec<Place>]) {
+    for place in places {
+        if let Place::At(layout, slot) = *place {
+            *place = moves[layout as usize][slot as usize];
+        }
+    }
+}
+
+/// Where those of the drafts' slots are that layouts have; the others are dropped.
+fn part_moves(drafts: &[Draft], layouts: &[(LayoutRef, bool)]) -> Vec<Vec<Place>> {
+    let mut known: HashMap<(&Labels, bool, &Labels), Place> = HashMap::new();
+    for (at, (layout, tracked)) in (0..).zip(layouts) {
+        let layout = layout.layout();
+        for (number, slot) in (0..).zip(layout.slots()) {
+            known.insert((layout.target(), *tracked, &slot.labels), Place::At(at, number));
+        }
+    }
+    let place = |draft: &Draft, slot: &storage::Slot| {
+        known.get(&(&draft.target, draft.tracked, &slot.labels)).copied().unwrap_or(Place::Dropped)
+    };
+    drafts.iter().map(|draft| draft.slots.iter().map(|slot| place(draft, slot)).collect()).collect()
 }
 
 /// Where the slots of the drafts are in layouts that have the same series; `None` where they have not.

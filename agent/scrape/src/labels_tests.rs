@@ -54,6 +54,52 @@ fn labels_of_a_target_steer_its_scrape() {
     assert_eq!((found.interval.as_secs(), found.timeout.as_secs()), (20, 5));
 }
 
+/// Each of them is what relabelling leaves behind; without its label a parameter is what the job says.
+#[test]
+fn relabelling_steers_a_scrape() {
+    let set = |label: &str, value: &str| RelabelParts {
+        source_labels: Some(vec!["kind".to_owned()]),
+        regex: Some("slow".to_owned()),
+        target_label: Some(label.to_owned()),
+        replacement: Some(value.to_owned()),
+        ..RelabelParts::default()
+    };
+    let drop = |regex: &str| RelabelParts {
+        action: Some("labeldrop".to_owned()),
+        regex: Some(regex.to_owned()),
+        ..RelabelParts::default()
+    };
+    let mut config = config();
+    config.relabel_configs = [
+        set("__scrape_interval__", "5m"),
+        set("__scrape_timeout__", "90s"),
+        set("__scheme__", "https"),
+        set("__metrics_path__", "probe"),
+        set("__param_target", "h:1/x"),
+        set("__param_a", "9"),
+        set("__address__", "prober:2"),
+        set("instance", "h:1"),
+        drop("__param_b|kind"),
+    ]
+    .into_iter()
+    .map(|parts| RelabelConfig::new(parts).expect("a valid rule"))
+    .collect();
+    for (kind, url, seconds, instance) in [
+        ("slow", "https://prober:2/probe?a=9&a=2+3&target=h%3A1%2Fx", (300, 90), "h:1"),
+        ("quick", "http://h:1/metrics?a=1&a=2+3", (60, 10), "h:1"),
+    ] {
+        let own = [("__address__", "h:1"), ("kind", kind), ("__param_b", "gone")];
+        let Ok(Outcome::Scraped(found)) = one(&config, &own, &[]) else { panic!("a target") };
+        assert_eq!(found.url, url);
+        assert_eq!((found.interval.as_secs(), found.timeout.as_secs()), seconds);
+        assert_eq!(found.labels, Labels::from_pairs([("instance", instance), ("job", "j")]));
+    }
+    // What relabelling says must be usable as well.
+    config.relabel_configs = vec![RelabelConfig::new(set("__scrape_timeout__", "2m")).expect("valid")];
+    let error = one(&config, &[("__address__", "h"), ("kind", "slow")], &[]).expect_err("too long");
+    assert!(error.contains("(\"2m\" > \"1m\")"), "{error}");
+}
+
 #[test]
 fn a_target_that_cannot_be_scraped_says_why() {
     for (own, error) in [

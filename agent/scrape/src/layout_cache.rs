@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use exposition::{Format, parse_after_value};
 use storage::Cell;
+use telemetry::Gauge;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::number;
@@ -33,6 +34,18 @@ pub(crate) struct LayoutCache {
     pub(crate) lines: Lines,
     /// What follows the last sample; `None` where lines cannot be told apart by their text.
     end: Option<Arc<[u8]>>,
+    /// Its part of what all caches take up.
+    counted: Option<Counted>,
+}
+
+/// Bytes that are part of a gauge as long as this lives.
+#[derive(Debug)]
+struct Counted(Gauge, i64);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec_by(self.1);
+    }
 }
 
 /// Comments, and the lines up to the next ones.
@@ -100,7 +113,23 @@ impl LayoutCache {
             places,
         };
         let (blocks, end) = blocks(page, &samples, texts).unzip();
-        Self { reading, blocks: blocks.unwrap_or_default(), lines, end }
+        Self { reading, blocks: blocks.unwrap_or_default(), lines, end, counted: None }
+    }
+
+    /// Counts what it takes up now in a gauge, until it goes.
+    pub(crate) fn count(&mut self, all: &Gauge) {
+        let Lines { known, cells, origins, times, places, .. } = &self.lines;
+        let lists = size_of_val(&known[..])
+            + size_of_val(&cells[..])
+            + size_of_val(&origins[..])
+            + size_of_val(&times[..])
+            + places.bytes()
+            + self.blocks.capacity() * size_of::<Block>();
+        // Texts that several have are counted once, about.
+        let texts = self.blocks.iter().map(|block| block.text.len() / Arc::strong_count(&block.text));
+        let bytes = i64::try_from(lists + texts.sum::<usize>()).unwrap_or(i64::MAX);
+        all.inc_by(bytes);
+        self.counted = Some(Counted(all.clone(), bytes));
     }
 
     /// Takes the values of a page with the same lines, those of a block in any order; `None`: it has others,

@@ -87,6 +87,12 @@ impl ScrapeManager {
         }
     }
 
+    /// About how many bytes are remembered of targets' pages.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.sink.metrics.cache_bytes.get().unsigned_abs()
+    }
+
     /// Makes these the jobs. Jobs that stay as they are go on undisturbed; of a changed job those
     /// targets that stay keep their series; all others end with stale markers.
     ///

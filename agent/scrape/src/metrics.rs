@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Counter,
     pub(crate) out_of_bounds: Counter,
     pub(crate) exemplars_out_of_order: Counter,
+    pub(crate) over_memory: Counter,
+    pub(crate) cache_bytes: Gauge,
     pub(crate) pages_parsed: Counter,
     pub(crate) append_failures: Counter,
     pub(crate) commit_failures: Counter,
@@ -97,6 +99,16 @@ impl Metrics {
             "vedette_scrape_pages_parsed",
             "Pages that were parsed in full, because they were new or had other lines than the last one.",
             metrics.pages_parsed.clone(),
+        );
+        registry.register(
+            "vedette_scrape_cache_bytes",
+            "About how much is remembered of targets' pages.",
+            metrics.cache_bytes.clone(),
+        );
+        registry.register(
+            "vedette_scrape_pages_without_new_series",
+            "Pages of which series were left out, because they were new and the memory limit was reached.",
+            metrics.over_memory.clone(),
         );
         registry.register(
             "vedette_scrape_append_failures",

@@ -10,7 +10,7 @@ use crate::fetch::Page;
 use crate::known::Known;
 use crate::page::{self, PageError};
 use crate::protobuf_page::{self, Named, Observed};
-use crate::series::{Counts, Origin, SeriesState, WriteError, append_exemplars, append_rows};
+use crate::series::{Counts, Origin, SeriesState, WriteError, append_exemplars, append_rows, at_hand};
 use crate::sink::{Losses, Sink};
 use crate::status::Families;
 
@@ -32,8 +32,7 @@ impl SeriesState {
         counts.scraped = read.lines.samples.len() + read.histograms.len();
         let understand = || protobuf_page::understand(page.bytes, config, target);
         self.know(&read.lines, understand, sink, counts)?;
-        let Some(known) = self.known.first_mut() else { return Ok(Arc::default()) };
-        (counts.scraped, counts.kept) = (known.scraped, known.kept);
+        let Some(known) = at_hand(&mut self.known, counts) else { return Ok(Arc::default()) };
         let lines = &read.lines;
         let sample = |(at, line): (usize, &page::Line)| {
             (known.places.of(at), Cell::Value(line.number), line.timestamp)
@@ -51,10 +50,7 @@ impl SeriesState {
         observed.extend(more);
         named.extend(more_named);
         let added = self.histograms.write(target, (&observed, &named), timestamp, sink, losses)?;
-        let families = Arc::clone(&known.families);
-        self.settle(timestamp, sink, losses, counts)?;
-        counts.added += added;
-        Ok(families)
+        self.finish(added, timestamp, sink, losses, counts)
     }
 
     /// Writes what the classic histograms of a text page become, if that is wanted; others end.

@@ -20,6 +20,14 @@ impl Places {
         if layouts == 1 && places.iter().enumerate().all(own) { Self::InOrder } else { Self::Listed(places) }
     }
 
+    /// Bytes of the list.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::InOrder => 0,
+            Self::Listed(places) => size_of_val(&places[..]),
+        }
+    }
+
     /// The place of a line.
     pub(crate) fn of(&self, line: usize) -> Place {
         match self {

@@ -101,27 +101,40 @@ impl SeriesState {
             }
         };
         let reading = Reading { format, honor_timestamps: origin.config.honor_timestamps };
-        let cache = self.cache.as_mut().filter(|cache| cache.reading == reading);
+        // Where series were refused the store is asked again.
+        let is_whole = self.known.first().is_none_or(|known| known.refused == 0);
+        let cache = self.cache.as_mut().filter(|cache| is_whole && cache.reading == reading);
         if cache.and_then(|cache| cache.take(page.bytes, origin.texts)).is_none() {
             sink.metrics.pages_parsed.inc();
             self.parse(page.bytes, reading, origin, sink, counts)?;
         }
-        let Some(known) = self.known.first_mut() else { return Ok(Arc::default()) };
-        (counts.scraped, counts.kept) = (known.scraped, known.kept);
+        let Some(known) = at_hand(&mut self.known, counts) else { return Ok(Arc::default()) };
         if let Some(cache) = &self.cache {
             append(cache, known, timestamp, sink, losses)?;
             let time = |line: usize| cache.lines.times.get(line).copied().flatten();
             append_exemplars(&cache.lines.exemplars, time, known, timestamp, sink);
         }
-        let families = Arc::clone(&known.families);
         let added = self.write_converted(timestamp, origin, sink, losses)?;
+        self.finish(added, timestamp, sink, losses, counts)
+    }
+
+    /// Ends series that the page at hand has not, and counts those that are new; `histograms` of them have been
+    /// written already. Gives what the page says of its families.
+    pub(crate) fn finish(
+        &mut self,
+        histograms: usize,
+        timestamp: i64,
+        sink: &Sink,
+        losses: &mut Losses,
+        counts: &mut Counts,
+    ) -> Result<Arc<Families>, WriteError> {
         self.settle(timestamp, sink, losses, counts)?;
-        counts.added += added;
-        Ok(families)
+        counts.added += histograms;
+        Ok(self.known.first().map(|known| Arc::clone(&known.families)).unwrap_or_default())
     }
 
     /// Compares the series of the page at hand with those of the last one.
-    pub(crate) fn settle(
+    fn settle(
         &mut self,
         timestamp: i64,
         sink: &Sink,
@@ -158,6 +171,9 @@ impl SeriesState {
         if let Some(cache) = self.cache.as_mut().filter(|_| config.classic_to_nhcb) {
             cache.lines.track_origins();
         }
+        if let Some(cache) = &mut self.cache {
+            cache.count(&sink.metrics.cache_bytes);
+        }
         Ok(())
     }
 
@@ -169,7 +185,8 @@ impl SeriesState {
         sink: &Sink,
         counts: &mut Counts,
     ) -> Result<(), WriteError> {
-        if let Some(at) = self.known.iter().position(|known| known.key == lines.key) {
+        let is_it = |known: &Known| known.key == lines.key && known.refused == 0;
+        if let Some(at) = self.known.iter().position(is_it) {
             self.known[..=at].rotate_right(1);
             return Ok(());
         }
@@ -178,6 +195,14 @@ impl SeriesState {
             counts.kept = *kept;
         }
         let known = Known::register(lines, meaning?, self.known.first(), sink)?;
+        if known.refused > 0 {
+            sink.metrics.over_memory.inc();
+            let (series, refused) =
+                (known.layouts.first().map(|(layout, _)| layout.layout().target()), known.refused);
+            tracing::debug!(target = ?series, refused, "new series refused: the memory limit is reached");
+        }
+        // What it meant while series were refused.
+        self.known.retain(|other| other.key != known.key);
         self.known.insert(0, known);
         self.known.truncate(KNOWN_MAX);
         Ok(())
@@ -296,6 +321,13 @@ impl<'a> Series<'a> {
             Self::Whole(series) => series.contains(&layout.series(slot)),
         }
     }
+}
+
+/// The meaning of the page at hand, whose samples are counted.
+pub(crate) fn at_hand<'a>(known: &'a mut [Known], counts: &mut Counts) -> Option<&'a mut Known> {
+    let known = known.first_mut()?;
+    (counts.scraped, counts.kept) = (known.scraped, known.kept);
+    Some(known)
 }
 
 /// One row per layout and time.

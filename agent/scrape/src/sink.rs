@@ -41,10 +41,22 @@ impl Sink {
             *layout = self.appender.layout(Layout::clone(layout.layout()))?;
             outcome = self.appender.append(Row { layout, timestamp, cells });
         }
-        let outcome = outcome.inspect_err(|_| {
-            self.metrics.append_failures.inc();
-        })?;
-        losses.add(outcome);
+        self.count(outcome, losses)
+    }
+
+    /// Counts what became of a row.
+    pub(crate) fn count(
+        &self,
+        outcome: Result<AppendOutcome, AppendError>,
+        losses: &mut Losses,
+    ) -> Result<(), AppendError> {
+        match outcome {
+            Ok(outcome) => losses.add(outcome),
+            Err(error) => {
+                self.metrics.append_failures.inc();
+                return Err(error);
+            }
+        }
         Ok(())
     }
 

@@ -19,6 +19,16 @@ pub enum AppendError {
         /// Slots of its layout.
         slots: usize,
     },
+    /// The memory that the store may have is used up: no new series is begun, those that are there go on.
+    #[error("memory limit exceeded ({new} new series refused, in use: {used} bytes, limit: {max} bytes)")]
+    Memory {
+        /// Series of the layout that the store does not have.
+        new: usize,
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that may be.
+        max: u64,
+    },
     /// The store cannot take data now: try again later.
     #[error("store unavailable: {0}")]
     Unavailable(String),

@@ -56,6 +56,11 @@ enum Verdict {
 
 impl Exemplars {
     /// None yet, and never more than `max`.
+    /// About how many bytes they take up.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
         Self { max, bytes_max, bytes: 0, series: HashMap::new(), order: VecDeque::new(), pending: Vec::new() }
     }

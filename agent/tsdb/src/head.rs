@@ -10,6 +10,7 @@ use storage::{Frame, Layout, TimeRange};
 
 use crate::group::{Group, GroupKey};
 use crate::layouts::Layouts;
+use crate::memory::{allocated, shared};
 use crate::order::{Order, Orders};
 use crate::rows::Applied;
 use crate::run::Point;
@@ -292,6 +293,19 @@ impl Head {
             }
         }
         newest
+    }
+
+    /// What its groups take up, without their rows.
+    pub(crate) fn bytes(&self) -> u64 {
+        let group = shared(size_of::<Group>()) + shared(size_of::<Order>());
+        let tables = self.groups.capacity() * (size_of::<(GroupKey, HeadGroup)>() + 1)
+            + self.common.capacity() * (size_of::<(Labels, Common)>() + 1);
+        let leaving = self.leaving.values().map(|leaving| &leaving.window);
+        let windows = self.windows.values().chain(leaving);
+        let windows: usize = windows.map(|window| window.groups.capacity()).sum();
+        self.groups.len() as u64 * group
+            + allocated(tables)
+            + allocated(windows * (size_of::<(GroupKey, SharedRows)>() + 1))
     }
 
     /// Samples in memory.

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use model::{Label, Labels, METRIC_NAME, MatchOp, Matcher, Metadata};
 use storage::{Layout, LayoutId, ShapeId, Slot};
 
+use crate::memory::{allocated, list, shared};
+
 /// The ordered slots of a page, and where each metric name is among them.
 #[derive(Debug)]
 pub(crate) struct Shape {
     slots: Arc<[Slot]>,
     by_name: HashMap<Arc<str>, Box<[u32]>>,
+    /// What it takes up, without texts.
+    bytes: u64,
 }
 
 impl Shape {
@@ -23,8 +27,13 @@ impl Shape {
                 by_name.entry(Arc::clone(&label.value)).or_default().push(at);
             }
         }
-        let by_name = by_name.into_iter().map(|(name, slots)| (name, slots.into())).collect();
-        Self { slots, by_name }
+        let by_name: HashMap<_, Box<[u32]>> =
+            by_name.into_iter().map(|(name, slots)| (name, slots.into())).collect();
+        let lists: u64 = slots.iter().map(|slot| list(&slot.labels)).sum();
+        let names: u64 = by_name.values().map(|slots| allocated(size_of_val(&**slots))).sum();
+        let table = by_name.capacity() * (size_of::<(Arc<str>, Box<[u32]>)>() + 1);
+        let bytes = shared(size_of_val(&*slots)) + lists + names + allocated(table);
+        Self { slots, by_name, bytes }
     }
 
     /// The slots of a metric, in order.
@@ -57,6 +66,8 @@ pub(crate) struct Layouts {
     all: HashMap<LayoutId, Arc<Layout>>,
     shapes: HashMap<ShapeId, Arc<Shape>>,
     texts: HashSet<Arc<str>>,
+    /// What these take up.
+    text_bytes: u64,
 }
 
 impl Layouts {
@@ -66,6 +77,24 @@ impl Layouts {
 
     pub(crate) fn has(&self, id: LayoutId) -> bool {
         self.all.contains_key(&id)
+    }
+
+    pub(crate) fn knows_shape(&self, layout: &Layout) -> bool {
+        self.shapes.contains_key(&layout.shape())
+    }
+
+    /// What all of it takes up.
+    pub(crate) fn bytes(&self) -> u64 {
+        let shapes: u64 = self.shapes.values().map(|shape| shape.bytes + shared(size_of::<Shape>())).sum();
+        let target = |labels: &Labels| {
+            let texts = labels.iter().map(|label| shared(label.name.len()) + shared(label.value.len()));
+            list(labels) + texts.sum::<u64>()
+        };
+        let layout = |layout: &Arc<Layout>| target(layout.target()) + shared(size_of::<Layout>());
+        let tables = self.all.capacity() * (size_of::<(LayoutId, Arc<Layout>)>() + 1)
+            + self.shapes.capacity() * (size_of::<(ShapeId, Arc<Shape>)>() + 1)
+            + self.texts.capacity() * (size_of::<Arc<str>>() + 1);
+        self.all.values().map(layout).sum::<u64>() + shapes + self.text_bytes + allocated(tables)
     }
 
     /// The shape of a layout that is known.
@@ -110,6 +139,7 @@ impl Layouts {
         let shapes: HashSet<ShapeId> = self.all.values().map(|layout| layout.shape()).collect();
         self.shapes.retain(|id, _| shapes.contains(id));
         self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.text_bytes = self.texts.iter().map(|text| shared(text.len())).sum();
     }
 
     fn interned(&mut self, slot: &Slot) -> Slot {
@@ -125,6 +155,7 @@ impl Layouts {
             return Arc::clone(known);
         }
         self.texts.insert(Arc::clone(text));
+        self.text_bytes += shared(text.len());
         Arc::clone(text)
     }
 }

@@ -2,6 +2,9 @@
 
 use telemetry::{Counter, Gauge, Registry};
 
+use crate::disk::DiskMetrics;
+use crate::memory::MemoryMetrics;
+
 /// Counters and gauges of one store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -49,6 +52,8 @@ pub(crate) struct Metrics {
     pub(crate) unshipped_dropped: Counter,
     pub(crate) outliving_bytes: Gauge,
     pub(crate) exemplars: ExemplarMetrics,
+    pub(crate) disk: DiskMetrics,
+    pub(crate) memory: MemoryMetrics,
     pub(crate) compactions: CompactionMetrics,
 }
 
@@ -177,6 +182,8 @@ impl Metrics {
         }
         new.exemplars.register(registry);
         new.compactions.register(registry);
+        new.disk.register(registry);
+        new.memory.register(registry);
         new
     }
 }

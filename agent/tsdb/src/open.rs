@@ -39,8 +39,10 @@ struct Replay {
     /// Frames whose stream or layouts have not been seen yet: the records before them are damaged.
     deferred: Vec<(Location, Frame)>,
     adopted: Vec<(StreamId, IntervalSet)>,
-    /// The last frame of each own stream, to find holes.
-    last: HashMap<StreamNo, (u64, i64)>,
+    /// The last frame of each own stream, to find holes, and its segment.
+    last: HashMap<StreamNo, (u64, i64, u64)>,
+    /// Holes, and the segments before and after each.
+    holes: Vec<(Gap, u64, u64)>,
     /// The first frame of each own stream that is there, and when it begins.
     first: HashMap<StreamNo, (u64, i64)>,
     gaps: Vec<Gap>,
@@ -176,6 +178,7 @@ impl Replay {
             deferred: Vec::new(),
             adopted: Vec::new(),
             last: HashMap::new(),
+            holes: Vec::new(),
             first: HashMap::new(),
             gaps: Vec::new(),
             said: Said::new(Exemplars::new(options.exemplars_max, options.exemplar_bytes_max)),
@@ -231,7 +234,12 @@ impl Replay {
             record::ADOPT => self.adopted.push(record::adopt(payload)?),
             record::GAP => {
                 let gap = record::gap(payload)?;
-                if !self.gaps.contains(&gap) {
+                // One that grew is recorded again each time.
+                let holds = |one: &Gap, other: &Gap| {
+                    one.why == other.why && one.start <= other.start && other.end <= one.end
+                };
+                if !self.gaps.iter().any(|known| holds(known, &gap)) {
+                    self.gaps.retain(|known| !holds(&gap, known));
                     self.gaps.push(gap);
                 }
             }
@@ -274,7 +282,7 @@ impl Replay {
             return false;
         }
         self.segments.entry(at.segment).or_default().add(no, seq, range, frame.layouts());
-        self.find_hole(no, seq, range);
+        self.find_hole(no, seq, range, at.segment);
         let stream = self.streams.get_mut(no);
         self.said.take(frame, &stream.info, stream.own);
         stream.received.insert(seq);
@@ -311,10 +319,10 @@ impl Replay {
                 self.streams.get_mut(no).received.union(gone);
             }
         }
-        let frames = lost::Frames { segments: &self.segments, sealed: &vault.windows(), adopted: &adopted };
         let missing = self.missing_segments(log);
         metrics.segments_missing.inc_by(missing);
         let is_damaged = self.bad_records + missing > 0 || is_damaged;
+        let frames = lost::Frames { segments: &self.segments, sealed: &vault.windows(), adopted: &adopted };
         let lost = frames.forget_lost(&mut self.streams, self.held.as_ref(), is_damaged);
         metrics.frames_lost.inc_by(lost);
         self.find_missing_start();
@@ -366,31 +374,39 @@ impl Replay {
     }
 
     /// Frames of the own node that should be in the log and are not: damage, and a gap to show.
-    fn find_hole(&mut self, no: StreamNo, seq: u64, range: TimeRange) {
+    fn find_hole(&mut self, no: StreamNo, seq: u64, range: TimeRange, segment: u64) {
         if !self.streams.get(no).own {
             return;
         }
         let first = self.first.entry(no).or_insert((seq, range.start));
         *first = (*first).min((seq, range.start));
-        let Some((last, end)) = self.last.insert(no, (seq, range.end)) else { return };
+        let Some((last, end, before)) = self.last.insert(no, (seq, range.end, segment)) else { return };
         let known = seq <= last + 1 || self.streams.get(no).received.contains(last + 1);
         if known || range.start <= end.saturating_add(1) {
             return;
         }
         let why = format!("{}: {} frames were damaged", self.node, seq - last - 1);
-        let gap = Gap { start: end + 1, end: range.start - 1, why };
-        if !self.gaps.contains(&gap) {
-            self.gaps.push(gap);
-        }
+        self.holes.push((Gap { start: end + 1, end: range.start - 1, why }, before, segment));
     }
 
-    /// Segments that should be there and are not.
-    fn missing_segments(&self, log: &Log) -> u64 {
+    /// How many segments should be there and are not. Holes count unless they are where segments were dropped.
+    fn missing_segments(&mut self, log: &Log) -> u64 {
         let mut there = IntervalSet::new();
         log.segments().iter().for_each(|stat| {
             there.insert(stat.index);
         });
-        missing_segments(self.kept.as_ref(), &there).count()
+        let missing = missing_segments(self.kept.as_ref(), &there);
+        for (gap, before, after) in std::mem::take(&mut self.holes) {
+            let mut between = IntervalSet::new();
+            if before + 1 < after {
+                between.insert_range(before + 1..=after - 1);
+            }
+            let dropped = between.difference(&there).difference(&missing);
+            if dropped.is_empty() && !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
+        }
+        missing.count()
     }
 
     /// Sealed windows that should be there and are not, or are as they were earlier: what they held left the log.

@@ -22,6 +22,12 @@ pub struct StoreOptions {
     /// Bytes of the log that may outlive the retention time because a replica does not have their frames yet;
     /// then the oldest go, and become a gap.
     pub unshipped_bytes_max: u64,
+    /// Free bytes of the file system below which the oldest windows go before their time, below half of which
+    /// nothing is written anew, and below a fifth of which nothing is sealed. None: a tenth of the file system,
+    /// at most 10 GiB. Zero: none of it happens.
+    pub disk_reserve: Option<u64>,
+    /// Tells how much room the file system has.
+    pub space: Arc<dyn env::DiskSpace>,
     /// At most so long after a write the bytes are on the disk.
     pub sync_interval: Duration,
     /// Rows of so long a time share a frame and a write.
@@ -39,14 +45,15 @@ pub struct StoreOptions {
     pub log_tail: Duration,
     /// Bytes that caches and write buffers of sealed data may take up.
     pub sealed_memory: usize,
+    /// Bytes that the store and what is counted with it may take up in memory. Before that caches become small and
+    /// rows become tiles early; then no new own series is begun. Zero sets no limit.
+    pub memory_max: u64,
     /// Exemplars that are kept, at most; zero keeps none.
     pub exemplars_max: usize,
     /// Bytes that exemplars may take up in memory; the oldest go first.
     pub exemplar_bytes_max: usize,
     /// The file system.
     pub disk: Arc<dyn log::Disk>,
-    /// Tells how much room the file system has: days are not rewritten where it has too little.
-    pub room: Arc<dyn env::DiskSpace>,
 }
 
 impl StoreOptions {
@@ -65,6 +72,8 @@ impl StoreOptions {
             retention_time: Duration::from_secs(15 * 24 * 60 * 60),
             retention_size: 0,
             unshipped_bytes_max: 4 << 30,
+            disk_reserve: None,
+            space: Arc::new(env::SystemDisk),
             sync_interval: Duration::from_secs(1),
             commit_interval: Duration::from_millis(200),
             ahead_max: Duration::from_secs(10 * 60),
@@ -72,10 +81,10 @@ impl StoreOptions {
             waiting_bytes_max: 64 << 20,
             log_tail: Duration::ZERO,
             sealed_memory: 16 << 20,
+            memory_max: 0,
             exemplars_max: Self::EXEMPLARS_MAX,
             exemplar_bytes_max: 64 << 20,
             disk: Arc::new(log::SystemDisk),
-            room: Arc::new(env::SystemDisk),
         }
     }
 }

@@ -297,7 +297,9 @@ impl State {
         let due = turned || group.rows_since_key >= KEYFRAME_ROWS || group.keyframes != own.keyframes;
         let next = NextRow { keyframe: due, layout: position, timestamp, cells };
         let origin = Origin { seq: own.next_seq, row: open.rows };
-        let Appended { keyframe, kept } = rows.lock().append(group.number, next, origin, &mut open.body);
+        let Appended { keyframe, kept, closed } =
+            rows.lock().append(group.number, next, origin, &mut open.body);
+        let to_tile = closed.then(|| Arc::clone(&rows));
         group.rows = Some((window, rows));
         group.number += 1;
         group.rows_since_key = if keyframe { 1 } else { group.rows_since_key + 1 };
@@ -312,6 +314,7 @@ impl State {
         if let Some(window) = head.windows.get_mut(&window) {
             window.incomplete |= !kept;
             window.samples += present;
+            window.closed.extend(to_tile);
         }
         let (position, full) = (own.position, open.body.len() >= BODY_FULL);
         if full {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use storage::TimeRange;
 
+use crate::memory::allocated;
 use crate::run::At;
 
 /// Rows in order of time.
@@ -35,6 +36,14 @@ impl Places {
             Self::Near { rest, .. } => rest.len() + 1,
             Self::Far(all) => all.len(),
         }
+    }
+
+    /// What it takes up.
+    pub(crate) fn bytes(&self) -> u64 {
+        allocated(match self {
+            Self::Near { rest, .. } => rest.capacity() * size_of::<Near>(),
+            Self::Far(all) => all.capacity() * size_of::<At>(),
+        })
     }
 
     /// The row at a position.

@@ -18,12 +18,11 @@ use crate::days;
 use crate::sealed::SealedWindow;
 use crate::state::State;
 use crate::store::Inner;
-use crate::unshipped::Unshipped;
 use crate::window::{WINDOW_MS, window_of};
 
 /// What goes.
 #[derive(Debug, Default)]
-struct Going {
+pub(crate) struct Going {
     /// Sealed windows past their time, and those that are too much.
     windows: [Vec<i64>; 2],
     /// Closed segments likewise.
@@ -32,8 +31,20 @@ struct Going {
     trimmed: Vec<u64>,
     /// Bytes past retention that stay for those who ship.
     outliving: u64,
-    /// What of the segments somebody has still to ship.
-    unshipped: Unshipped,
+    /// What goes for want of room, and whether no window is older.
+    pub(crate) early: Vec<i64>,
+    pub(crate) early_segments: Vec<u64>,
+    pub(crate) raises_floor: bool,
+}
+
+impl Going {
+    pub(crate) fn has_window(&self, start: i64) -> bool {
+        self.windows.iter().any(|windows| windows.contains(&start))
+    }
+
+    pub(crate) fn has_segment(&self, index: u64) -> bool {
+        self.segments.iter().any(|segments| segments.contains(&index)) || self.trimmed.contains(&index)
+    }
 }
 
 /// Something that may go for its size.
@@ -48,9 +59,11 @@ impl Inner {
     /// elsewhere.
     pub(crate) fn retain(&self) {
         self.lower_floor();
-        let going = self.going();
+        let mut going = self.going();
+        self.go_for_room(&mut going);
         self.metrics.outliving_bytes.set(i64::try_from(going.outliving).unwrap_or(i64::MAX));
-        if going.windows.iter().any(|windows| !windows.is_empty()) && !self.record_copied() {
+        let mut windows = going.windows.iter().chain([&going.early]);
+        if windows.any(|windows| !windows.is_empty()) && !self.record_copied() {
             return;
         }
         self.drop_windows(&going);
@@ -61,11 +74,17 @@ impl Inner {
             (expired, &metrics.time_retentions),
             (oversized, &metrics.size_retentions),
             (&going.trimmed, &metrics.trimmed),
+            (&going.early_segments, &metrics.disk.dropped),
         ];
-        if all.iter().all(|(segments, _)| segments.is_empty()) {
+        let windows_left = going.early.is_empty() || going.raises_floor;
+        if windows_left && all.iter().all(|(segments, _)| segments.is_empty()) {
             return;
         }
-        self.tell_unshipped(&going.unshipped);
+        let unshipped = {
+            let [expired, oversized] = &going.segments;
+            self.unshipped(&self.state.read(), [expired, oversized, &going.early_segments])
+        };
+        self.tell_unshipped(&unshipped);
         let mut writer = self.writer.lock();
         let now = self.clock.monotonic();
         let gone = all.map(|(segments, _)| segments.as_slice()).concat();
@@ -129,10 +148,21 @@ impl Inner {
                 Err(error) => tracing::warn!(%error, "sealed windows past retention stay"),
             }
         }
+        // Without a floor above it the log must know that it is gone: it is told by the checkpoint.
+        let dropped = match going.raises_floor {
+            true => store.forget(&going.early),
+            false => store.raise_floor(i64::MIN, &going.early),
+        };
+        match dropped {
+            Ok(()) => {
+                self.metrics.disk.dropped.inc_by(going.early.len() as u64);
+            }
+            Err(error) => tracing::warn!(%error, "sealed windows stay, although the disk is nearly full"),
+        }
         if let Err(error) = store.forget_deletions(self.floor_ms().min(self.vault.floor())) {
             tracing::warn!(%error, "deletions past retention stay");
         }
-        if going.windows.iter().any(|windows| !windows.is_empty()) {
+        if going.windows.iter().chain([&going.early]).any(|windows| !windows.is_empty()) {
             store.tidy();
         }
     }
@@ -174,7 +204,6 @@ impl Inner {
             closed.iter().map(|stat| stat.index).filter(|index| !going.segments[0].contains(index)).collect();
         going.trimmed = self.trimmable(&state, &rest, &sealed);
         self.oversized(&mut going, &state, &stats, &rest, &sealed, &unshipped);
-        going.unshipped = self.unshipped(&state, &going.segments);
         going
     }
 

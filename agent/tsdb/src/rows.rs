@@ -8,9 +8,11 @@ use std::sync::Arc;
 use storage::{Cell, TimeRange};
 
 use crate::codec::CodecError;
+use crate::memory::{RowBytes, allocated, shared};
 use crate::row::{self, RawRow, RowState};
 use crate::run::{At, OpenRow, Run};
 use crate::spill::{Sealed, SpillFile};
+use crate::tiling::Work;
 use crate::view::View;
 use crate::window::Origin;
 
@@ -73,6 +75,8 @@ pub(crate) struct Appended {
     pub(crate) keyframe: bool,
     /// It can be read here; else the log has it alone.
     pub(crate) kept: bool,
+    /// There are rows for another tile: see [`Rows::work`].
+    pub(crate) closed: bool,
 }
 
 /// What taking rows came to.
@@ -84,6 +88,8 @@ pub(crate) struct Applied {
     pub(crate) bad_rows: u64,
     /// Rows that were dropped for want of memory: what the log has is the truth.
     pub(crate) dropped_rows: u64,
+    /// There are rows for another tile: see [`Rows::work`].
+    pub(crate) closed: bool,
 }
 
 impl Rows {
@@ -156,9 +162,12 @@ impl Rows {
         let mut row = known.map_or_else(|| RowState::empty(self.slots), |tail| tail.row);
         row.number = before;
         let changes = row.encode_next(base.is_none(), next.layout, next.timestamp, next.cells, body);
-        let kept = self.keep(&row, base, changes.into(), origin);
+        let (kept, closed) = match self.keep(&row, base, changes.into(), origin) {
+            Some(closed) => (true, closed),
+            None => (false, false),
+        };
         self.tails.push(Tail { row, sequence: (origin.seq, origin.row) });
-        Appended { keyframe: base.is_none(), kept }
+        Appended { keyframe: base.is_none(), kept, closed }
     }
 
     /// No more rows of the own node come before the next keyframe.
@@ -202,8 +211,10 @@ impl Rows {
             };
             let samples = row.slots.iter().filter(|slot| slot.cell() != Cell::Absent).count();
             match self.keep(&row, base, next.cells, next.origin) {
-                true => applied.samples += samples,
-                false => applied.dropped_rows += 1,
+                Some(closed) => {
+                    (applied.samples, applied.closed) = (applied.samples + samples, applied.closed | closed)
+                }
+                None => applied.dropped_rows += 1,
             }
             let sequence = (next.origin.seq, next.origin.row);
             let Some(waiting) = self.waiting.remove(&row.number) else {
@@ -226,6 +237,21 @@ impl Rows {
             self.tails.remove(0);
             applied.dropped_rows += 1;
         }
+    }
+
+    /// What it takes up.
+    pub(crate) fn bytes(&self) -> RowBytes {
+        let slots = |tail: &Tail| allocated(tail.row.slots.capacity() * size_of::<row::Slot>());
+        let own = shared(size_of::<parking_lot::Mutex<Self>>())
+            + allocated(self.tails.capacity() * size_of::<Tail>())
+            + allocated(self.runs.capacity() * size_of::<Run>())
+            + self.tails.iter().map(slots).sum::<u64>()
+            + self.waiting_bytes() as u64;
+        let mut bytes = RowBytes { rows: own, tiles: 0 };
+        for run in &self.runs {
+            run.add_bytes(&mut bytes);
+        }
+        bytes
     }
 
     /// Bytes of rows that wait for the row they build on.
@@ -260,15 +286,21 @@ impl Rows {
     }
 
     /// Keeps a row in the run that it continues; `base` is the place of the row that `changes` build on, none for
-    /// a keyframe. `false` where there are too many runs.
-    fn keep(&mut self, row: &RowState, base: Option<(u64, u32)>, changes: Box<[u8]>, origin: Origin) -> bool {
+    /// a keyframe. `None` where there are too many runs; else whether there are rows for another tile.
+    fn keep(
+        &mut self,
+        row: &RowState,
+        base: Option<(u64, u32)>,
+        changes: Box<[u8]>,
+        origin: Origin,
+    ) -> Option<bool> {
         let at = At { timestamp: row.timestamp, sequence: (origin.seq, origin.row) };
         let last = |run: &Run| run.ends().map(|(_, last)| last.timestamp);
         let fits = |run: &&mut Run| last(run).is_some_and(|before| before < row.timestamp);
         let full = self.bounded && self.runs.len() >= RUNS_MAX;
         let run = match self.runs.iter_mut().filter(fits).max_by_key(|run| last(run)) {
             Some(run) => run,
-            None if full => return false,
+            None if full => return None,
             None => {
                 self.runs.push(Run::default());
                 let newest = self.runs.len() - 1;
@@ -283,8 +315,26 @@ impl Rows {
                 OpenRow { reset: true, changes: remembered.into(), more: Some(said.into()) }
             }
         };
-        run.push(at, open, self.slots, self.file.as_ref());
-        true
+        Some(run.push(at, open, self.slots, self.file.as_ref(), self.bounded))
+    }
+
+    /// The next tile to make of closed rows: without holding these rows, which readers see meanwhile. The head's
+    /// are not made by whoever appends.
+    pub(crate) fn work(&self, join_at: usize) -> Option<(usize, Work)> {
+        let work = |(at, run): (usize, &Run)| Some((at, run.work(self.slots, self.file.as_ref(), join_at)?));
+        self.runs.iter().enumerate().find_map(work)
+    }
+
+    /// Puts the tile where its rows are.
+    pub(crate) fn put(&mut self, run: usize, work: &Work, made: Result<Vec<Arc<Sealed>>, CodecError>) {
+        if let Some(run) = self.runs.get_mut(run) {
+            run.put(work, made);
+        }
+    }
+
+    /// Closes runs of open rows that have so many; whether there are any.
+    pub(crate) fn hand_over(&mut self, rows: usize) -> bool {
+        self.runs.iter_mut().fold(false, |any, run| run.hand_over(rows) | any)
     }
 }
 

@@ -1,24 +1,21 @@
 //! A run: rows of one group in order of time, of which the older are sealed tiles and the rest changes.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
-use crate::codec::{CodecError, Tile, TileBuilder};
+use crate::codec::CodecError;
+use crate::memory::{RowBytes, allocated};
 use crate::places::Places;
-use crate::row::RowState;
 use crate::spill::{Sealed, SpillFile};
+use crate::tiling::{self, Closed, Work};
 use crate::view::{TileView, View};
 use crate::window::cell_bits;
 
-/// Rows that are kept as changes, at most.
-const OPEN_ROWS: usize = 32;
-/// Rows of a tile, at most.
-const TILE_ROWS: usize = 128;
-
-/// Columns that are put into a tile at a time.
-const COLUMNS_AT_ONCE: usize = 1 << 14;
+/// Rows that are kept as changes, at most, before they become a tile.
+pub(crate) const OPEN_ROWS: usize = 32;
+/// Times so many rows that wait to become tiles, at most: with more whoever appends makes one first.
+const CLOSED_MAX: usize = 4;
 
 /// A sample, and the row that it came with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +39,8 @@ pub(crate) struct Run {
     rows: Places,
     /// Of the first rows, in order.
     tiles: Vec<Arc<Sealed>>,
+    /// Those that come next, and become tiles when somebody has the time.
+    closed: Vec<Arc<Closed>>,
     /// The rest.
     open: Vec<OpenRow>,
 }
@@ -67,23 +66,97 @@ impl Run {
         !self.open.is_empty() && self.rows.last().is_some_and(|last| last.sequence == base)
     }
 
-    /// Adds a row after its last.
-    pub(crate) fn push(&mut self, at: At, row: OpenRow, width: usize, file: Option<&Arc<SpillFile>>) {
+    /// Adds a row after its last; whether there are enough for a tile, which somebody else is to make. Without
+    /// `later` it is made here.
+    pub(crate) fn push(
+        &mut self,
+        at: At,
+        row: OpenRow,
+        width: usize,
+        file: Option<&Arc<SpillFile>>,
+        later: bool,
+    ) -> bool {
         self.open.push(row);
         self.rows.push(at);
-        if self.open.len() >= OPEN_ROWS {
-            self.seal(width, file);
+        if !self.hand_over(OPEN_ROWS) {
+            return false;
+        }
+        while self.closed.len() > if later { CLOSED_MAX } else { 0 } {
+            let Some(work) = self.work(width, file, tiling::TILE_ROWS) else { break };
+            let made = work.tiles();
+            self.put(&work, made);
+        }
+        later
+    }
+
+    /// Closes the open rows, if there are so many; nothing is added to them any more.
+    pub(crate) fn hand_over(&mut self, rows: usize) -> bool {
+        let due = !self.open.is_empty() && self.open.len() >= rows;
+        if due {
+            let before = self.rows.len() - self.open.len();
+            let times = self.rows.range(before..self.rows.len()).map(|at| at.timestamp).collect();
+            self.closed.push(Arc::new(Closed::new(std::mem::take(&mut self.open), times)));
+        }
+        due
+    }
+
+    /// The next tile to make, and small ones that it may be joined with once they have `join_at` rows together.
+    pub(crate) fn work(&self, width: usize, file: Option<&Arc<SpillFile>>, join_at: usize) -> Option<Work> {
+        let closed = self.closed.first().filter(|closed| !closed.has_failed())?;
+        let small = |tile: &&Arc<Sealed>| tile.rows() < tiling::TILE_ROWS && tile.in_memory().is_some();
+        let first = self.tiles.len() - self.tiles.iter().rev().take_while(small).count();
+        let start: usize = self.tiles[..first].iter().map(|tile| tile.rows()).sum();
+        let rows: usize = self.tiles[first..].iter().map(|tile| tile.rows()).sum();
+        Some(Work {
+            width,
+            file: file.cloned(),
+            join_at,
+            before: first,
+            small: self.tiles[first..].to_vec(),
+            small_times: self.rows.range(start..start + rows).map(|at| at.timestamp).collect(),
+            closed: Arc::clone(closed),
+        })
+    }
+
+    /// Puts what was made in the place of the rows that it was made of, if they are still there.
+    pub(crate) fn put(&mut self, work: &Work, made: Result<Vec<Arc<Sealed>>, CodecError>) {
+        let is_same = self.closed.first().is_some_and(|first| Arc::ptr_eq(first, &work.closed))
+            && self.tiles.len() == work.before + work.small.len();
+        match made {
+            Ok(tiles) if is_same => {
+                self.tiles.truncate(work.before);
+                self.tiles.extend(tiles);
+                self.closed.remove(0);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // The rows stay as they are: larger, and read just as well.
+                work.closed.fail();
+                tracing::warn!(%error, "rows of the head cannot be sealed");
+            }
         }
     }
 
     /// Turns all rows into tiles: none is added afterwards.
     pub(crate) fn close(&mut self, width: usize) -> Result<(), CodecError> {
-        if !self.open.is_empty() {
-            let tile = self.sealed(width)?;
-            self.open.clear();
-            self.tiles.push(Arc::new(Sealed::Memory(tile)));
+        self.hand_over(0);
+        for closed in &self.closed {
+            self.tiles.push(Arc::new(Sealed::Memory(closed.tile(width)?)));
         }
+        self.closed.clear();
         Ok(())
+    }
+
+    /// Adds what it takes up.
+    pub(crate) fn add_bytes(&self, bytes: &mut RowBytes) {
+        let open = |rows: &[OpenRow]| rows.iter().map(OpenRow::bytes).sum::<u64>();
+        bytes.rows +=
+            self.rows.bytes() + allocated(self.open.capacity() * size_of::<OpenRow>()) + open(&self.open);
+        for closed in &self.closed {
+            bytes.rows += closed.bytes() + open(closed.rows());
+        }
+        bytes.tiles += allocated(self.tiles.capacity() * size_of::<Arc<Sealed>>());
+        bytes.tiles += self.tiles.iter().map(|tile| tile.bytes()).sum::<u64>();
     }
 
     /// Its tiles, each with its rows.
@@ -107,125 +180,28 @@ impl Run {
             }
             at += tile.rows();
         }
-        let found = self.rows.within(at..self.rows.len(), range);
-        if !found.is_empty() {
-            self.replay(width, |position, row| {
-                if let Some(place) = self.rows.get(at + position).filter(|_| at + position >= found.start) {
-                    for (&slot, out) in slots.iter().zip(view.open.iter_mut()) {
-                        out.extend(place.point(row.slots[slot as usize].cell()));
+        let open = std::iter::once(self.open.as_slice());
+        for part in self.closed.iter().map(|closed| closed.rows()).chain(open) {
+            let found = self.rows.within(at..at + part.len(), range);
+            if !found.is_empty() {
+                tiling::replay(part, width, |position, row| {
+                    let place = self.rows.get(at + position).filter(|_| at + position >= found.start);
+                    if let Some(place) = place {
+                        for (&slot, out) in slots.iter().zip(view.open.iter_mut()) {
+                            out.extend(place.point(row.slots[slot as usize].cell()));
+                        }
                     }
-                }
-                at + position + 1 < found.end
-            });
+                    at + position + 1 < found.end
+                });
+            }
+            at += part.len();
         }
     }
+}
 
-    /// Gives every open row in order, until told to stop; how many were given.
-    fn replay(&self, width: usize, mut visit: impl FnMut(usize, &RowState) -> bool) -> usize {
-        let mut row = RowState::empty(width);
-        for (position, open) in self.open.iter().enumerate() {
-            if open.reset {
-                row.reset();
-            }
-            // They were applied once already, when the row was taken.
-            let more = open.more.as_deref();
-            let applied = row.apply(&open.changes).and_then(|()| more.map_or(Ok(()), |more| row.apply(more)));
-            if applied.is_err() {
-                return position;
-            }
-            if !visit(position, &row) {
-                return position + 1;
-            }
-        }
-        self.open.len()
-    }
-
-    /// Turns the open rows into a tile, and small tiles into one.
-    fn seal(&mut self, width: usize, file: Option<&Arc<SpillFile>>) {
-        let sealed = self.sealed(width).and_then(|tile| {
-            self.open.clear();
-            self.tiles.push(Arc::new(Sealed::Memory(tile)));
-            self.join_tiles(width, file)
-        });
-        if let Err(error) = sealed {
-            // The rows stay as they are: larger, and read just as well.
-            tracing::warn!(%error, "rows of the head cannot be sealed");
-        }
-    }
-
-    fn sealed(&self, width: usize) -> Result<Tile, CodecError> {
-        let rows = self.open.len();
-        let mut builder = TileBuilder::default();
-        builder.begin(&self.timestamps(self.rows.len() - rows..self.rows.len()))?;
-        let moving = self.moving(width);
-        // A part of a wide group at a time: its cells take up sixteen times what they say.
-        for from in (0..width).step_by(COLUMNS_AT_ONCE) {
-            let to = width.min(from + COLUMNS_AT_ONCE);
-            let here: Vec<usize> =
-                (from..to).filter(|slot| moving[slot / 8] & 1 << (slot % 8) != 0).collect();
-            let mut columns = vec![Cell::Absent; here.len() * rows];
-            let mut put = Ok(());
-            let given = self.replay(width, |position, row| {
-                for (column, &slot) in here.iter().enumerate() {
-                    columns[column * rows + position] = row.slots[slot].cell();
-                }
-                if position + 1 == rows {
-                    put = put_columns(&mut builder, row, from..to, &here, columns.chunks_exact(rows));
-                }
-                true
-            });
-            if given < rows {
-                return Err(CodecError::new("a new tile", "an open row does not follow from the one before"));
-            }
-            put?;
-        }
-        builder.finish()
-    }
-
-    /// The slots that a row after the first open one may change, a bit each: most keep what the first one said.
-    fn moving(&self, width: usize) -> Vec<u8> {
-        let mut moving = vec![0; width.div_ceil(8)];
-        for open in self.open.iter().skip(1) {
-            // Changes begin with the bits of the slots that they change.
-            match open.changes.get(..moving.len()).filter(|_| !open.reset) {
-                Some(changed) => moving.iter_mut().zip(changed).for_each(|(all, changed)| *all |= changed),
-                None => moving.fill(u8::MAX),
-            }
-        }
-        moving
-    }
-
-    /// Small tiles at the end as one, in the file where there is one: memory has no more of them from then on.
-    fn join_tiles(&mut self, width: usize, file: Option<&Arc<SpillFile>>) -> Result<(), CodecError> {
-        let small = |tile: &&Arc<Sealed>| tile.rows() < TILE_ROWS;
-        let first = self.tiles.len() - self.tiles.iter().rev().take_while(small).count();
-        let rows: usize = self.tiles[first..].iter().map(|tile| tile.rows()).sum();
-        if rows < TILE_ROWS {
-            return Ok(());
-        }
-        let start: usize = self.tiles[..first].iter().map(|tile| tile.rows()).sum();
-        let mut builder = TileBuilder::default();
-        builder.begin(&self.timestamps(start..start + rows))?;
-        let mut column = Vec::with_capacity(rows);
-        // Those that are small have not been put into the file.
-        let small: Vec<&Tile> = self.tiles[first..].iter().filter_map(|tile| tile.in_memory()).collect();
-        for slot in 0..width {
-            if let Some(cell) = constant(&small, slot)? {
-                builder.constant(cell)?;
-                continue;
-            }
-            column.clear();
-            small.iter().try_for_each(|tile| tile.cells(slot, &mut column))?;
-            builder.column(&column)?;
-        }
-        let joined = builder.finish()?;
-        self.tiles.truncate(first);
-        self.tiles.push(Arc::new(Sealed::new(joined, file)));
-        Ok(())
-    }
-
-    fn timestamps(&self, rows: std::ops::Range<usize>) -> Vec<i64> {
-        self.rows.range(rows).map(|at| at.timestamp).collect()
+impl OpenRow {
+    fn bytes(&self) -> u64 {
+        allocated(self.changes.len()) + allocated(self.more.as_ref().map_or(0, |more| more.len()))
     }
 }
 
@@ -236,43 +212,15 @@ impl At {
     }
 }
 
-/// Adds the columns of some slots: those of `moving` as they are given, the others as the last row has them.
-fn put_columns<'a>(
-    builder: &mut TileBuilder,
-    last: &RowState,
-    slots: Range<usize>,
-    moving: &[usize],
-    mut columns: impl Iterator<Item = &'a [Cell]>,
-) -> Result<(), CodecError> {
-    let mut moving = moving.iter().peekable();
-    for slot in slots {
-        match moving.next_if_eq(&&slot).and_then(|_| columns.next()) {
-            Some(column) => builder.column(column)?,
-            None => builder.constant(last.slots[slot].cell())?,
-        }
-    }
-    Ok(())
-}
-
-/// The cell that a slot has in every row of some tiles, if it has one.
-fn constant(tiles: &[&Tile], slot: usize) -> Result<Option<Cell>, CodecError> {
-    let mut cell = None;
-    for tile in tiles {
-        let own = tile.constant(slot)?;
-        if own.is_none() || (cell.is_some() && own != cell) {
-            return Ok(None);
-        }
-        cell = own;
-    }
-    Ok(cell)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use storage::Number;
 
     use super::*;
+    use crate::codec::TileBuilder;
+    use crate::row::RowState;
+    use crate::tiling::TILE_ROWS;
 
     fn cell() -> impl Strategy<Value = Cell> {
         prop_oneof![
@@ -284,15 +232,37 @@ mod tests {
         ]
     }
 
+    /// What a reader gets of each column.
+    fn points(run: &Run, width: usize) -> Vec<Vec<(i64, u64)>> {
+        let slots: Vec<u32> = (0..width as u32).collect();
+        let mut view = View::new(&slots);
+        run.view(width, &slots, TimeRange::ALL, &mut view);
+        let points = view.points().expect("reads");
+        let pair = |point: &Point| (point.timestamp, point.bits);
+        points.iter().map(|column| column.iter().map(pair).collect()).collect()
+    }
+
+    fn naive(rows: &[Vec<Cell>]) -> Vec<Vec<(i64, u64)>> {
+        let column = |slot: usize| {
+            let cells =
+                rows.iter().enumerate().filter_map(|(at, row)| Some((at as i64, cell_bits(row[slot])?)));
+            cells.collect()
+        };
+        (0..rows[0].len()).map(column).collect()
+    }
+
     proptest! {
-        /// Tiles of a run are those of its cells, column by column, whatever stayed as it was.
+        /// Tiles of a run are those of its cells, column by column, whatever stayed as it was; whether they are
+        /// made at once, or later by others who may come too late, readers see the same.
         #[test]
         fn tiles_are_those_of_the_cells(
             width in 1..20usize, changes in prop::collection::vec((0..130usize, 0..20usize, cell()), 0..30),
-            rows in 1..140usize, keyframes in prop::collection::vec(0..140usize, 0..3),
+            rows in 1..140usize, keyframes in prop::collection::vec(0..140usize, 0..3), later: bool,
+            works in prop::collection::vec((0..250usize, 0..40usize), 0..6),
         ) {
             let mut cells = vec![Cell::Absent; width];
             let (mut run, mut state, mut all) = (Run::default(), RowState::empty(width), Vec::new());
+            let mut begun = Vec::new();
             for position in 0..rows {
                 for (_, slot, cell) in changes.iter().filter(|(at, slot, _)| *at == position && *slot < width) {
                     cells[*slot] = *cell;
@@ -300,9 +270,24 @@ mod tests {
                 let keyframe = run.open.is_empty() || keyframes.contains(&position);
                 let encoded = state.encode_next(keyframe, 0, position as i64, &cells, &mut Vec::new());
                 let at = At { timestamp: position as i64, sequence: (1, position as u32) };
-                run.push(at, OpenRow { reset: keyframe, changes: encoded.into(), more: None }, width, None);
+                run.push(at, OpenRow { reset: keyframe, changes: encoded.into(), more: None }, width, None, later);
                 all.push(state.slots.iter().map(|slot| slot.cell()).collect::<Vec<_>>());
+                begun.extend(works.iter().filter(|(at, _)| *at == position).filter_map(|(at, takes)| {
+                    Some((at + takes, run.work(width, None, TILE_ROWS)?))
+                }));
+                for (_, work) in begun.extract_if(.., |(done, _)| *done == position) {
+                    let made = work.tiles();
+                    run.put(&work, made);
+                }
+                if position % 13 == 0 {
+                    prop_assert_eq!(points(&run, width), naive(&all));
+                }
             }
+            while let Some(work) = run.work(width, None, TILE_ROWS) {
+                let made = work.tiles();
+                run.put(&work, made);
+            }
+            prop_assert_eq!(points(&run, width), naive(&all));
             let mut start = 0;
             for tile in &run.tiles {
                 let times: Vec<i64> = (start..start + tile.rows()).map(|row| row as i64).collect();

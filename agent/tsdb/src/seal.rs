@@ -47,6 +47,9 @@ pub(crate) enum Before<'a> {
 impl Inner {
     /// Seals what is due: windows that left the head at once, late frames once in a window's time.
     pub(crate) fn seal_windows(&self) {
+        if !self.disk_level().may_seal() {
+            return;
+        }
         let mut turn = self.sealing.lock();
         if let Err(SealedError::Stopped) = self.heal_windows() {
             return;
@@ -204,7 +207,8 @@ impl Inner {
             return Ok(false);
         }
         let many = |window: &&SealedWindow| window.generations.len() >= GENERATIONS_MAX;
-        let fold = sealed.filter(many).filter(|_| !store.is_damaged(start)).or(sealed.filter(|_| salvage));
+        let may_fold = |_: &&SealedWindow| self.disk_level().may_rewrite() && !store.is_damaged(start);
+        let fold = sealed.filter(many).filter(may_fold).or(sealed.filter(|_| salvage));
         let day = fold.and_then(|window| window.day.as_ref()).filter(|_| salvage);
         let folded = fold.into_iter().flat_map(|window| day.into_iter().chain(&window.generations));
         let sealing = Sealing {

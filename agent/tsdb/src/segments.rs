@@ -8,6 +8,7 @@ use log::{LogError, SegmentReader, scan_segment};
 use parking_lot::Mutex;
 use storage::{Frame, FrameError, FrameHash, FrameKey, IntervalSet, LayoutId, TimeRange};
 
+use crate::memory::allocated;
 use crate::record;
 use crate::streams::StreamNo;
 use crate::window::window_of;
@@ -29,6 +30,13 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// First and last time of its rows, as far as it is known.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let first = self.layouts.values().map(|range| range.start).min();
+        let newest = self.newest?;
+        Some((first.unwrap_or(newest), newest))
+    }
+
     pub(crate) fn add(&mut self, stream: StreamNo, seq: u64, range: TimeRange, layouts: &[LayoutId]) {
         self.frames.entry(stream).or_default().insert(seq);
         self.newest = self.newest.max(Some(range.end));
@@ -102,6 +110,17 @@ impl FrameFiles {
     /// Forgets what it knows of a segment that is removed.
     pub(crate) fn forget(&self, segment: u64) {
         self.lists.lock().retain(|(index, _)| *index != segment);
+    }
+
+    /// Forgets all lists: they are read again when somebody asks.
+    pub(crate) fn forget_all(&self) {
+        self.lists.lock().clear();
+    }
+
+    /// Bytes of the lists.
+    pub(crate) fn bytes(&self) -> u64 {
+        let lists = self.lists.lock();
+        lists.iter().map(|(_, list)| allocated(list.capacity() * size_of::<Listed>())).sum()
     }
 
     /// A reader of frames that keeps the last segment open.

@@ -13,6 +13,7 @@ use storage::Cell;
 
 use crate::bytes::Malformed;
 use crate::codec::{Part, Tile};
+use crate::memory::{allocated, shared};
 
 /// A window's file.
 #[derive(Debug)]
@@ -133,6 +134,16 @@ impl Sealed {
             Self::Memory(tile) => Some(tile),
             Self::File(_) => None,
         }
+    }
+
+    /// What it takes up in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let held = match self {
+            Self::Memory(tile) => shared(tile.bytes().len()),
+            Self::File(Spilled { columns: Entries::Narrow(all), .. }) => allocated(size_of_val(&**all)),
+            Self::File(Spilled { columns: Entries::Wide(all), .. }) => allocated(size_of_val(&**all)),
+        };
+        shared(size_of::<Self>()) + held
     }
 
     /// A tile, in the file where that takes it.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use log::Location;
 use model::Labels;
 use storage::{
-    Epoch, Frame, FrameError, FrameHash, FrameKey, Gap, IntervalSet, Layout, StreamId, StreamInfo, TimeRange,
+    Epoch, Frame, FrameError, FrameHash, FrameKey, Gap, IntervalSet, Layout, LayoutId, StreamId, StreamInfo,
+    TimeRange,
 };
 
 use crate::head::Head;
 use crate::layouts::Layouts;
+use crate::memory::allocated;
 use crate::outage::Outage;
 use crate::own::Own;
 use crate::rows::Applied;
@@ -228,6 +230,17 @@ impl State {
             held.insert(seq);
         }
         held
+    }
+
+    /// What is known of frames and segments takes up so much, without rows that wait to be written.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        // Nodes of these trees are two thirds full, about.
+        let recent = |count: usize| (count * size_of::<(u64, Entry)>() * 3 / 2) as u64;
+        let streams: u64 = self.streams.iter().map(|(_, stream)| recent(stream.recent.len())).sum();
+        let used = |segment: &Segment| {
+            allocated(segment.layouts.capacity() * (size_of::<((StreamNo, LayoutId), TimeRange)>() + 1))
+        };
+        streams + self.segments.values().map(used).sum::<u64>()
     }
 
     /// A frame's hash, where it is known without reading.

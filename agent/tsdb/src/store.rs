@@ -21,7 +21,9 @@ use tokio::sync::watch;
 
 use crate::ballast::Ballast;
 use crate::days::Compaction;
+use crate::disk::{DiskLevel, DiskWatch};
 use crate::exemplars::Exemplars;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::open::{self, Opened};
 use crate::options::{OpenError, StoreOptions};
@@ -54,6 +56,9 @@ pub(crate) struct Inner {
     pub(crate) exemplars: Mutex<Exemplars>,
     pub(crate) files: FrameFiles,
     pub(crate) ballast: Ballast,
+    /// Locked for a moment, and no other meanwhile.
+    pub(crate) disk: Mutex<DiskWatch>,
+    pub(crate) memory: Memory,
     /// Sealed windows.
     pub(crate) vault: Vault,
     /// Days that are put together in the background.
@@ -112,12 +117,14 @@ impl Store {
     /// those that are past, dropping what is past its retention, counting. It reads and writes files.
     pub fn maintain(&self) {
         let inner = &self.inner;
+        inner.look_at_disk();
         inner.turn_if_due();
         inner.seal_windows();
         inner.retain();
         if inner.state.read().outage.is_none() {
             inner.ballast.take();
         }
+        inner.watch_memory();
         inner.update_metrics();
     }
 
@@ -133,6 +140,12 @@ impl Store {
     /// its size. Those that have to go become a gap.
     pub fn ship_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
         self.inner.keepers.write().push(Keeper { released: Box::new(released), ships: true });
+    }
+
+    /// How full the disk was when [`Store::maintain`] last looked: jobs that write much ask whether they may.
+    #[must_use]
+    pub fn disk_level(&self) -> DiskLevel {
+        self.inner.disk_level()
     }
 
     /// Writes and syncs everything that was appended so far.
@@ -185,6 +198,7 @@ impl Appender for Store {
         self.inner.turn_if_due();
         let mut state = self.inner.state.write();
         self.inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
+        self.inner.admit(&state, &layout)?;
         let unknown = || AppendError::Unavailable("the layout's shape is not known".to_owned());
         state.own_layout(layout).ok_or_else(unknown)
     }
@@ -239,6 +253,8 @@ impl Inner {
             exemplars: Mutex::new(exemplars),
             files,
             ballast: Ballast::new(&options.dir),
+            disk: Mutex::default(),
+            memory: Memory::default(),
             vault,
             compaction: Compaction::default(),
             sealing: Mutex::default(),
@@ -285,7 +301,10 @@ impl Inner {
         self.seal();
         let now = self.clock.monotonic();
         let shared = self.shared(now);
-        writer.write(&shared, sync)
+        let written = writer.write(&shared, sync);
+        drop(writer);
+        self.make_tiles();
+        written
     }
 
     pub(crate) fn shared(&self, now: Duration) -> Shared<'_> {
@@ -329,6 +348,7 @@ impl Inner {
             }
             let behind = writer.is_behind();
             drop(writer);
+            self.make_tiles();
             let mut wake = self.wake.lock();
             wake.dirty |= behind;
             if failed && !wake.stop {

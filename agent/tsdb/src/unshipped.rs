@@ -30,10 +30,10 @@ pub(crate) struct Unshipped {
 
 impl Inner {
     /// What of those segments somebody has still to ship.
-    pub(crate) fn unshipped(&self, state: &State, segments: &[Vec<u64>; 2]) -> Unshipped {
+    pub(crate) fn unshipped(&self, state: &State, segments: [&Vec<u64>; 3]) -> Unshipped {
         let keepers = self.keepers.read();
         let mut lost = Unshipped::default();
-        for segment in segments.iter().flatten().filter_map(|index| state.segments.get(index)) {
+        for segment in segments.into_iter().flatten().filter_map(|index| state.segments.get(index)) {
             for (&no, frames) in &segment.frames {
                 let id = &state.streams.get(no).info.id;
                 let ships = keepers.iter().filter(|keeper| keeper.ships);

@@ -53,6 +53,8 @@ pub(crate) struct Window {
     pub(crate) samples: usize,
     /// Rows were dropped for want of memory: what the log has is the truth.
     pub(crate) incomplete: bool,
+    /// Rows of which tiles are to be made.
+    pub(crate) closed: Vec<SharedRows>,
 }
 
 impl Window {
@@ -114,6 +116,9 @@ impl Window {
             let rows = groups[raw.layout].get_or_insert_with(|| self.rows(stream, layout));
             let origin = Origin { seq: frame.key().seq, row: position };
             rows.lock().apply(&raw, frame.range(), origin, waiting_left, &mut applied);
+            if std::mem::take(&mut applied.closed) {
+                self.closed.push(Arc::clone(rows));
+            }
         }
         self.samples += applied.samples;
         self.incomplete |= applied.dropped_rows > 0;

@@ -289,6 +289,11 @@ impl Writer {
         Ok(())
     }
 
+    /// The next record begins a segment.
+    pub(crate) fn begin_segment(&mut self) {
+        self.window = i64::MIN;
+    }
+
     fn roll_if_due(&mut self, now_ms: i64) -> Result<(), LogError> {
         let Some(current) = self.log.current() else { return Ok(()) };
         let due = self.window != window_of(now_ms) || current.bytes >= self.segment_bytes_max;

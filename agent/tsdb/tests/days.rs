@@ -298,7 +298,7 @@ fn nothing_is_put_together_without_room_for_a_copy_or_once_it_is_to_stop() {
     let (dir, clock) = (tempfile::tempdir().expect("dir"), SimulatedClock::at(T0));
     let room = Arc::new(Room(AtomicU64::new(64 << 20)));
     let mut options = options(dir.path(), "n");
-    options.room = Arc::clone(&room) as Arc<dyn env::DiskSpace>;
+    options.space = Arc::clone(&room) as Arc<dyn env::DiskSpace>;
     let store = open_with(options, &clock, 1);
     fill(&store, &clock, WINDOWS);
     store.compact();

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::client::{Client, TRUSTED_LENGTH};
 use crate::error::{ClientError, ErrorKind};
+use crate::failure::{deepest, is_tls};
+use crate::link::Link;
 use crate::session::Prepared;
 use crate::session::chunks::Chunks;
 use crate::session::head::{self, AnswerHead, Framing, HEAD_MAX, bad};
@@ -38,7 +39,7 @@ pub(super) struct Received {
     /// Bytes that were read.
     pub(super) wire_bytes: usize,
     /// Where another request may follow.
-    pub(super) connection: Option<TcpStream>,
+    pub(super) connection: Option<Link>,
 }
 
 /// Why there is no answer.
@@ -56,7 +57,7 @@ impl From<ClientError> for Failure {
 
 /// What is read of an answer, and where it comes from.
 struct Reading<'a> {
-    stream: TcpStream,
+    stream: Link,
     buffer: &'a mut Vec<u8>,
     usual: usize,
     wire_bytes: usize,
@@ -67,11 +68,12 @@ impl Exchange<'_> {
     /// the other side may have seen the request.
     pub(super) async fn run(
         &self,
-        idle: Option<TcpStream>,
+        idle: Option<Link>,
         sent: &mut bool,
         buffer: &mut Vec<u8>,
     ) -> Result<Received, ClientError> {
-        if let Some(stream) = idle.filter(is_idle) {
+        let idle = idle.filter(|link| self.client.is_current(link));
+        if let Some(stream) = idle.and_then(|mut link| link.is_idle().then_some(link)) {
             *sent = true;
             match self.over(stream, buffer).await {
                 Ok(received) => return Ok(received),
@@ -83,14 +85,16 @@ impl Exchange<'_> {
         let stream = Box::pin(self.client.connect(self.prepared.uri.clone())).await?;
         *sent = true;
         self.over(stream, buffer).await.map_err(|failure| match failure {
+            Failure::Unanswered(error) if is_tls(&error) => broken(&error),
             Failure::Unanswered(error) => bad(format!("connection closed before an answer came: {error}")),
             Failure::Other(error) => error,
         })
     }
 
-    async fn over(&self, mut stream: TcpStream, buffer: &mut Vec<u8>) -> Result<Received, Failure> {
+    async fn over(&self, mut stream: Link, buffer: &mut Vec<u8>) -> Result<Received, Failure> {
         buffer.clear();
         stream.write_all(&self.prepared.bytes).await.map_err(Failure::Unanswered)?;
+        stream.flush().await.map_err(Failure::Unanswered)?;
         let mut reading = Reading { stream, buffer, usual: self.usual, wire_bytes: 0 };
         let (start, head) = reading.head().await?;
         let begin = start + head.len;
@@ -107,13 +111,6 @@ impl Exchange<'_> {
             connection: (head.keep_alive && exact).then_some(stream),
         })
     }
-}
-
-/// Whether nothing has come over a connection since its last answer: neither its end nor bytes, which would be
-/// no answer to what is asked next.
-fn is_idle(stream: &TcpStream) -> bool {
-    let nothing = stream.try_read(&mut [0]);
-    nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl Reading<'_> {
@@ -221,5 +218,8 @@ fn ended() -> ClientError {
 }
 
 fn broken(error: &io::Error) -> ClientError {
+    if is_tls(error) {
+        return ClientError::new(ErrorKind::Tls, deepest(error));
+    }
     bad(format!("reading the answer: {error}"))
 }

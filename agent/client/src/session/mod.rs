@@ -1,8 +1,8 @@
 //! A session: the same request again and again to one place, over a connection of its own.
 //!
 //! What a general client does for every request is done once here: the request's bytes are ready, the answer is
-//! read into the caller's buffer in large pieces and its body stays where it came in. Where more is asked for
-//! (TLS, a proxy, a redirect), the request goes through [`Client`], with the same result.
+//! read into the caller's buffer in large pieces and its body stays where it came in, with TLS as without. Where
+//! more is asked for (a proxy, a redirect, HTTP/2 alone), the request goes through [`Client`], with the same result.
 
 mod answer;
 mod chunks;
@@ -13,11 +13,11 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Request, StatusCode, Uri};
-use tokio::net::TcpStream;
 
 use crate::client::{Client, Head, Limits, REDIRECTS_MAX, within};
 use crate::error::ClientError;
 use crate::hop::Hop;
+use crate::link::Link;
 use crate::session::answer::{Exchange, Received};
 
 /// Sends one request again and again. Its connection is kept between requests.
@@ -27,9 +27,9 @@ pub struct Session {
     /// Whether a connection is used again.
     keep: bool,
     prepared: Option<Prepared>,
-    /// The place answered with a redirect once: [`Client`] sends the requests since.
-    redirected: bool,
-    idle: Option<TcpStream>,
+    /// The place answered with a redirect once, or speaks HTTP/2 alone: [`Client`] sends the requests since.
+    elsewhere: bool,
+    idle: Option<Link>,
     /// Bytes of the last whole answer.
     usual: usize,
 }
@@ -65,7 +65,7 @@ impl Session {
     /// a router between has forgotten would cost a timeout.
     #[must_use]
     pub fn new(client: &Client, keep: bool) -> Self {
-        Self { client: client.clone(), keep, prepared: None, redirected: false, idle: None, usual: 0 }
+        Self { client: client.clone(), keep, prepared: None, elsewhere: false, idle: None, usual: 0 }
     }
 
     /// Sends the request, a `GET` without a body, and waits for the whole answer. `request` must make the same
@@ -90,6 +90,11 @@ impl Session {
             Exchange { client: &self.client, prepared, usual: self.usual, body_max: limits.body_max };
         let work = run(exchange, &request, idle, &mut sent, buffer);
         let outcome = within(limits.timeout, work).await;
+        if outcome.as_ref().is_err_and(ClientError::is_for_http2) && self.client.speaks_http2() {
+            (self.elsewhere, self.prepared) = (true, None);
+            let head = Box::pin(self.client.send_into(request(), limits, buffer)).await?;
+            return Ok(Answer::elsewhere(&head.headers, head.status, buffer));
+        }
         match outcome.map_err(|error| if sent { error.maybe_sent() } else { error }.of(&request()))? {
             Outcome::Here(mut received) => {
                 self.usual = received.wire_bytes;
@@ -97,7 +102,7 @@ impl Session {
                 Ok(Answer::here(&received, buffer))
             }
             Outcome::Elsewhere(head) => {
-                self.redirected = true;
+                self.elsewhere = true;
                 Ok(Answer::elsewhere(&head.headers, head.status, buffer))
             }
         }
@@ -107,12 +112,12 @@ impl Session {
     /// a file, which may change.
     fn prepare(&mut self, request: &impl Fn() -> Request<Bytes>) -> Result<(), ClientError> {
         if self.prepared.is_some() && !self.client.reads_secrets() {
-            self.prepared = self.prepared.take().filter(|_| !self.redirected);
+            self.prepared = self.prepared.take().filter(|_| !self.elsewhere);
             return Ok(());
         }
         self.prepared = None;
         let request = request();
-        if !self.redirected && self.client.goes_straight(request.uri()) {
+        if !self.elsewhere && self.client.goes_straight(request.uri()) {
             self.prepared = Some(Prepared::new(&self.client, &request).map_err(|error| error.of(&request))?);
         }
         Ok(())
@@ -123,7 +128,7 @@ impl Session {
 async fn run(
     exchange: Exchange<'_>,
     request: &impl Fn() -> Request<Bytes>,
-    idle: Option<TcpStream>,
+    idle: Option<Link>,
     sent: &mut bool,
     buffer: &mut Vec<u8>,
 ) -> Result<Outcome, ClientError> {
@@ -153,7 +158,8 @@ impl Prepared {
         };
         if !headers.contains_key(HOST) {
             let host = uri.host().unwrap_or_default();
-            match uri.port_u16().filter(|port| *port != 80) {
+            let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+            match uri.port_u16().filter(|port| *port != usual) {
                 Some(port) => add(b"host", format!("{host}:{port}").as_bytes()),
                 None => add(b"host", host.as_bytes()),
             }

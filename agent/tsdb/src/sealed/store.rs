@@ -133,6 +133,11 @@ impl Vault {
     pub(crate) fn windows(&self) -> Vec<Arc<SealedWindow>> {
         self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
     }
+
+    /// Memory that caches and write buffers take up.
+    pub(crate) fn memory(&self) -> u64 {
+        self.get().map_or(0, |store| store.cache.get_usage() as u64)
+    }
 }
 
 impl SealedStore {
@@ -366,12 +371,14 @@ impl SealedStore {
         self.windows.write().retain(|start, _| !starts.contains(start));
         self.let_go(before);
         self.forget_damage_before(floor);
+        starts.iter().for_each(|start| self.forget_damage(*start));
         self.collects.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Sets the floor down, synced: it was raised by a clock that was ahead.
     pub(crate) fn lower_floor(&self, floor: i64) -> Result<(), SealedError> {
+        let _one = self.changing.lock();
         let family = self.db.cf_handle(MANIFEST).ok_or(SealedError::Malformed("the manifest is missing"))?;
         let mut batch = WriteBatch::default();
         batch.put_cf(&family, FLOOR, window_key(floor));
@@ -407,6 +414,11 @@ impl SealedStore {
     /// Makes a copy of the database, of hard links where files do not change any more.
     pub(crate) fn copy_to(&self, dir: &Path) -> Result<(), SealedError> {
         Ok(Checkpoint::new(&self.db)?.create_checkpoint(dir)?)
+    }
+
+    /// From now on caches and write buffers take up so much; what is more goes at once.
+    pub(crate) fn limit_cache(&self, bytes: usize) {
+        self.cache.clone().set_capacity(bytes);
     }
 
     /// Removes the files of generations that nobody reads any more, and lets go of indexes.

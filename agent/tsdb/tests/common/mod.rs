@@ -52,6 +52,8 @@ pub(crate) fn options(dir: &Path, node: &str) -> StoreOptions {
     options.external = Labels::from_pairs([("agent", node), ("site", "x")]);
     options.commit_interval = std::time::Duration::from_millis(5);
     options.sync_interval = std::time::Duration::from_millis(10);
+    // The disk that the tests run on decides nothing.
+    options.disk_reserve = Some(0);
     options
 }
 
