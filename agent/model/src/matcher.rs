@@ -76,6 +76,26 @@ impl Matcher {
         &self.value
     }
 
+    /// All values that pass, sorted, where that is a short list.
+    #[must_use]
+    pub fn values(&self) -> Option<&[String]> {
+        match self.op {
+            MatchOp::Equal => Some(std::slice::from_ref(&self.value)),
+            MatchOp::Regex => self.regex.as_ref().and_then(AnchoredRegex::values),
+            MatchOp::NotEqual | MatchOp::NotRegex => None,
+        }
+    }
+
+    /// What all values that pass begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        match self.op {
+            MatchOp::Equal => &self.value,
+            MatchOp::Regex => self.regex.as_ref().map_or("", AnchoredRegex::prefix),
+            MatchOp::NotEqual | MatchOp::NotRegex => "",
+        }
+    }
+
     /// Whether a label of this value passes.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {

@@ -5,21 +5,26 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::Labels;
-use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet, TimeRange};
+use storage::{
+    BatchSelect, Batches, BoxFuture, Budget, Collected, Coverage, LabelQuery, Querier, QueryError, Select,
+    SeriesSet, TimeRange,
+};
 
-use crate::found::{Found, ReadError, Source};
+use crate::batches::{self, StoreBatches};
 use crate::group::{Group, GroupKey, Matching};
-use crate::sealed::{SealedError, SealedReader, SealedWindow};
+use crate::scan::{Found, Place, Scan};
+use crate::sealed::{SealedPlace, SealedReader, SealedWindow};
 use crate::state::State;
 use crate::store::{Inner, Store};
-use crate::streams::{Place, Stream, StreamNo};
-use crate::window::{SharedRows, WINDOW_MS, Window, window_of};
+use crate::streams::{self, Stream, StreamNo};
+use crate::window::{SharedRows, Window, window_of};
 
-/// A group, the slots that pass, and where their samples are in the head.
-type Candidate = (Arc<Group>, Arc<[u32]>, Option<SharedRows>);
-
-/// Times that a window is read while it changes.
-const TRIES: usize = 8;
+/// A group with slots that pass.
+pub(crate) struct Source {
+    pub(crate) group: Arc<Group>,
+    pub(crate) slots: Arc<[u32]>,
+    pub(crate) rows: SharedRows,
+}
 
 /// What a limited list says, as Prometheus does.
 const TRUNCATED: &str = "results truncated due to limit";
@@ -29,28 +34,20 @@ impl Querier for Store {
         Box::pin(self.run(select.range, move |inner| inner.select(&select)))
     }
 
+    fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
+        let in_memory = self.is_in_memory(select.range);
+        Box::pin(async move {
+            let batches = StoreBatches::open(Arc::clone(&self.inner), select, in_memory).await?;
+            Ok(Box::new(batches) as Box<dyn Batches>)
+        })
+    }
+
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
-        Box::pin(self.run(query.range, move |inner| {
-            let mut found = BTreeSet::new();
-            inner.visit(&query, |group, slots| {
-                found.extend(slots.iter().map(|&slot| group.series(slot)));
-            });
-            Ok(inner.limited(found, &query))
-        }))
+        Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.label_sets(&query), &query))))
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
-        Box::pin(self.run(query.range, move |inner| {
-            let mut found = BTreeSet::new();
-            inner.visit(&query, |group, slots| {
-                let common = group.common();
-                let mut names: BTreeSet<&str> = common.pairs().map(|(name, _)| name).collect();
-                slots.iter().for_each(|&slot| group.names(slot, &mut names));
-                names.retain(|name| !found.contains(*name));
-                found.extend(names.into_iter().map(str::to_owned));
-            });
-            Ok(inner.limited(found, &query))
-        }))
+        Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.names(&query), &query))))
     }
 
     fn label_values(
@@ -59,61 +56,45 @@ impl Querier for Store {
         query: LabelQuery,
     ) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
         let name = name.to_owned();
-        Box::pin(self.run(query.range, move |inner| {
-            let mut found: BTreeSet<String> = BTreeSet::new();
-            inner.visit(&query, |group, slots| {
-                for value in slots.iter().filter_map(|&slot| group.value(slot, &name)) {
-                    if !found.contains(&*value) {
-                        found.insert(value.into_owned());
-                    }
-                }
-            });
-            Ok(inner.limited(found, &query))
-        }))
+        Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.values(&name, &query), &query))))
     }
 }
 
 impl Store {
+    /// Whether nothing is read of a file to answer for a range.
+    fn is_in_memory(&self, range: TimeRange) -> bool {
+        let windows = self.inner.windows_in(range);
+        let state = self.inner.state.read();
+        let in_memory = |window: i64| {
+            let spilled = state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
+            state.head.answers(window) && !spilled
+        };
+        windows.into_iter().all(in_memory)
+    }
+
     /// Answers at once where the head suffices; where files are read, on a thread for such work.
     async fn run<T: Send + 'static>(
         &self,
         range: TimeRange,
         answer: impl FnOnce(&Inner) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let in_memory = {
-            let windows = self.inner.windows_in(range);
-            let state = self.inner.state.read();
-            let in_memory = |window: i64| {
-                let spilled =
-                    state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
-                state.head.answers(window) && !spilled
-            };
-            windows.into_iter().all(in_memory)
-        };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if !in_memory => {
-                let inner = Arc::clone(&self.inner);
-                let answered = runtime.spawn_blocking(move || answer(&inner)).await;
-                answered.map_err(|_| QueryError::Unavailable("the query was cancelled".to_owned()))?
-            }
-            _ => answer(&self.inner),
-        }
+        let in_memory = self.is_in_memory(range);
+        let inner = Arc::clone(&self.inner);
+        batches::run(in_memory, move || answer(&inner)).await
     }
 }
 
 impl Inner {
     pub(crate) fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
-        let mut coverage = self.state.read().coverage(select.range);
-        let mut found = Found::new(select.samples_max);
-        for start in self.windows_in(select.range) {
-            self.read_window(select, start, &mut found)?;
-            found.close_window()?;
+        let Select { matchers, range, samples_max } = select.clone();
+        let mut collected = Collected::new(samples_max);
+        // As much as it reads ahead is little against the samples that it may hold.
+        let budget = Budget::unlimited();
+        let mut scan = Scan::new(self, BatchSelect { matchers, range, budget })?;
+        while let Some(batches) = scan.next(self)? {
+            batches.iter().try_for_each(|batch| collected.add(batch))?;
         }
-        self.cover_damage(select.range, &mut coverage);
-        let (series, histograms) = found.finish();
-        let mut set = SeriesSet { series, histograms, coverage };
-        self.hide(&mut set, select.range);
-        Ok(set)
+        Ok(collected.finish(scan.coverage(self)))
     }
 
     /// Starts of the windows that may have samples in a range, in order.
@@ -136,84 +117,33 @@ impl Inner {
             .extend(damage.filter(|gap| range.overlaps(&TimeRange { start: gap.start, end: gap.end })));
     }
 
-    fn read_window(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
-        for _ in 0..TRIES {
-            let sealed = self.vault.window(start);
-            match &sealed {
-                None => self.read_unsealed(select, start, found)?,
-                Some(window) => self.read_sealed(select, window, found)?,
-            }
-            // Where it was sealed meanwhile, the log may have lost what was looked for there.
-            if self.vault.window(start).as_ref().map(Arc::as_ptr) == sealed.as_ref().map(Arc::as_ptr) {
-                return Ok(());
-            }
-            found.drop_window();
-        }
-        Err(QueryError::Unavailable("a window was sealed again and again while it was read".to_owned()))
-    }
-
-    /// A window's blocks, and frames that are in none.
-    fn read_sealed(
-        &self,
-        select: &Select,
-        window: &Arc<SealedWindow>,
-        found: &mut Found,
-    ) -> Result<(), QueryError> {
-        let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
-        let Some(store) = self.vault.get() else { return Ok(()) };
-        let mut reader = SealedReader::new(&store, window).map_err(unavailable)?;
-        let places = reader.groups(&self.state, select.range);
-        let mut matching = Matching::new(&select.matchers);
-        for place in places {
-            let slots = matching.slots(&place.group);
-            let group = &place.group;
-            if group.layout.has_histograms() {
-                // A histogram's columns may lie in several blocks.
-                let mut columns = vec![Vec::new(); slots.len()];
-                reader.points(&place, &slots, select.range, |slot, points| {
-                    if let Ok(at) = slots.binary_search(&slot) {
-                        columns[at].extend(points);
-                    }
-                    Ok::<(), QueryError>(())
-                })?;
-                found.add_mixed(group, &slots, columns)?;
-                continue;
-            }
-            reader.points(&place, &slots, select.range, |slot, points| found.add(group, slot, points))?;
-        }
-        self.read_log(select, window.start, Some(window), found)
-    }
-
-    fn read_unsealed(&self, select: &Select, start: i64, found: &mut Found) -> Result<(), QueryError> {
-        {
-            let sources = self.state.read().head_sources(select, start);
-            let read = sources.map(|sources| found.read(&sources, select.range));
-            match read {
-                Some(Ok(())) => {}
-                Some(Err(ReadError::Query(error))) => return Err(error),
-                Some(Err(ReadError::Head(error))) => {
-                    tracing::error!(%error, window = start, "the head's file cannot be read: the log is, from now on");
-                    found.drop_window();
-                    self.state.write().head.give_up(start);
-                    self.read_log(select, start, None, found)?;
-                }
-                None => self.read_log(select, start, None, found)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn read_log(
+    /// Where a window's matching groups are: in the head or the log, or in blocks and, as far as they do not have
+    /// it, the log.
+    pub(crate) fn places(
         &self,
         select: &Select,
         start: i64,
         sealed: Option<&Arc<SealedWindow>>,
-        found: &mut Found,
-    ) -> Result<(), QueryError> {
-        found.read(&self.log_sources(select, start, sealed)?, select.range).map_err(|error| match error {
-            ReadError::Query(error) => error,
-            ReadError::Head(error) => QueryError::Unavailable(error.to_string()),
-        })
+    ) -> Result<Vec<Found>, QueryError> {
+        let rows = |Source { group, slots, rows }| (group, slots, Place::Rows(rows));
+        let Some(window) = sealed else {
+            let in_head = self.state.read().head_sources(select, start);
+            let sources = in_head.map_or_else(|| self.log_sources(select, start, None), Ok)?;
+            return Ok(sources.into_iter().map(rows).collect());
+        };
+        let Some(store) = self.vault.get() else { return Ok(Vec::new()) };
+        let reader = SealedReader::new(&store, window);
+        let mut matching = Matching::new(&select.matchers);
+        let mut found = Vec::new();
+        for place in reader.groups(&self.state, select.range) {
+            let (group, slots) = (Arc::clone(&place.group), matching.slots(&place.group));
+            if !slots.is_empty() {
+                let place = SealedPlace { store: Arc::clone(&store), start, place };
+                found.push((group, slots, Place::Sealed(place)));
+            }
+        }
+        found.extend(self.log_sources(select, start, sealed)?.into_iter().map(rows));
+        Ok(found)
     }
 
     /// A window's matching groups out of the log: rows that are put together for this one question.
@@ -259,55 +189,12 @@ impl Inner {
         Ok(wanted.into_values().flatten().collect())
     }
 
-    /// Gives groups and those of their slots that pass and may have samples in the range, some several times.
-    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
-        let candidates = self.state.read().candidates(query);
-        for (group, slots, rows) in candidates {
-            let Some(rows) = rows else {
-                visit(&group, &slots);
-                continue;
-            };
-            let view = rows.lock().view(&slots, query.range);
-            let held = view.held();
-            if !held.is_empty() {
-                visit(&group, &held);
-            }
-        }
-        self.visit_sealed(query, visit);
-    }
-
-    /// The same for sealed windows: a group with a row in the range counts with all of its slots.
-    fn visit_sealed(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) {
-        let Some(store) = self.vault.get() else { return };
-        let mut groups: HashMap<GroupKey, Arc<Group>> = HashMap::new();
-        for window in self.vault.windows() {
-            let end = window.start.saturating_add(WINDOW_MS - 1);
-            if !query.range.overlaps(&TimeRange { start: window.start, end }) {
-                continue;
-            }
-            match SealedReader::new(&store, &window) {
-                Ok(reader) => {
-                    let places = reader.groups(&self.state, query.range);
-                    groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
-                }
-                Err(error) => tracing::error!(%error, "sealed data cannot be read"),
-            }
-        }
-        let all = [Vec::new()];
-        let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
-        for matchers in sets {
-            let mut matching = Matching::new(matchers);
-            for group in groups.values() {
-                let slots = matching.slots(group);
-                if !slots.is_empty() {
-                    visit(group, &slots);
-                }
-            }
-        }
-    }
-
     /// A list cut to its limit, and its coverage.
-    fn limited<T>(&self, found: impl IntoIterator<Item = T>, query: &LabelQuery) -> (Vec<T>, Coverage) {
+    pub(crate) fn limited<T>(
+        &self,
+        found: impl IntoIterator<Item = T>,
+        query: &LabelQuery,
+    ) -> (Vec<T>, Coverage) {
         let mut coverage = self.state.read().coverage(query.range);
         self.cover_damage(query.range, &mut coverage);
         let mut found = found.into_iter();
@@ -336,38 +223,8 @@ impl State {
         Some(groups.filter_map(source).collect())
     }
 
-    /// Groups and those of their slots that pass, some several times; with rows those of them count that have a
-    /// sample in the range.
-    fn candidates(&self, query: &LabelQuery) -> Vec<Candidate> {
-        let mut found = Vec::new();
-        let all = [Vec::new()];
-        let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
-        let outside = self.layouts_in_log(query.range);
-        for matchers in sets {
-            let mut matching = Matching::new(matchers);
-            for (_, window) in self.head.windows.iter().filter(|(start, _)| self.head.answers(**start)) {
-                for (key, rows) in &window.groups {
-                    let Some(known) = self.head.find(key) else { continue };
-                    let slots = matching.slots(&known.group);
-                    found.push((Arc::clone(&known.group), slots, Some(Arc::clone(rows))));
-                }
-            }
-            for &(stream, layout) in &outside {
-                let known =
-                    self.layouts.get(layout).and_then(|layout| Some((layout, self.layouts.shape(layout)?)));
-                let Some((layout, shape)) = known else { continue };
-                let owner = self.streams.get(stream);
-                let group = Arc::new(Group::new(stream, owner, Arc::clone(layout), Arc::clone(shape)));
-                let slots = matching.slots(&group);
-                found.push((group, slots, None));
-            }
-        }
-        found.retain(|(_, slots, _)| !slots.is_empty());
-        found
-    }
-
     /// The layouts that frames outside the head used in a range.
-    fn layouts_in_log(&self, range: TimeRange) -> HashSet<(StreamNo, storage::LayoutId)> {
+    pub(crate) fn layouts_in_log(&self, range: TimeRange) -> HashSet<(StreamNo, storage::LayoutId)> {
         let outside = |held: &TimeRange| {
             let (first, last) = (window_of(held.start), window_of(held.end));
             held.overlaps(&range) && !(self.head.answers(first) && self.head.answers(last))
@@ -379,7 +236,7 @@ impl State {
         }
         for (no, stream) in self.streams.iter() {
             for (_, entry) in stream.in_memory().filter(|(_, entry)| outside(&entry.range)) {
-                if let Place::Memory(frame) = &entry.place {
+                if let streams::Place::Memory(frame) = &entry.place {
                     found.extend(frame.layouts().iter().map(|&layout| (no, layout)));
                 }
             }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use storage::{Cell, TimeRange};
 
 use crate::codec::{CodecError, Tile, TileBuilder};
+use crate::columns::OpenColumns;
 use crate::places::Places;
 use crate::row::RowState;
 use crate::spill::{Sealed, SpillFile};
-use crate::view::{TileView, View};
+use crate::view::{OpenView, TileView, View};
 use crate::window::cell_bits;
 
 /// Rows that are kept as changes, at most.
@@ -109,14 +110,17 @@ impl Run {
         }
         let found = self.rows.within(at..self.rows.len(), range);
         if !found.is_empty() {
+            let moving = self.moving(width, found.start - at + 1..found.end - at);
+            let moves = slots.iter().map(|&slot| is_set(&moving, slot as usize));
+            let mut columns = OpenColumns::new(moves, found.len());
             self.replay(width, |position, row| {
-                if let Some(place) = self.rows.get(at + position).filter(|_| at + position >= found.start) {
-                    for (&slot, out) in slots.iter().zip(view.open.iter_mut()) {
-                        out.extend(place.point(row.slots[slot as usize].cell()));
-                    }
+                if at + position >= found.start {
+                    columns.push(|column| row.slots[slots[column] as usize].cell());
                 }
                 at + position + 1 < found.end
             });
+            let rows = self.rows.range(found.start..found.start + columns.rows()).collect();
+            view.open.push(OpenView { rows, columns });
         }
     }
 
@@ -157,12 +161,11 @@ impl Run {
         let rows = self.open.len();
         let mut builder = TileBuilder::default();
         builder.begin(&self.timestamps(self.rows.len() - rows..self.rows.len()))?;
-        let moving = self.moving(width);
+        let moving = self.moving(width, 1..rows);
         // A part of a wide group at a time: its cells take up sixteen times what they say.
         for from in (0..width).step_by(COLUMNS_AT_ONCE) {
             let to = width.min(from + COLUMNS_AT_ONCE);
-            let here: Vec<usize> =
-                (from..to).filter(|slot| moving[slot / 8] & 1 << (slot % 8) != 0).collect();
+            let here: Vec<usize> = (from..to).filter(|&slot| is_set(&moving, slot)).collect();
             let mut columns = vec![Cell::Absent; here.len() * rows];
             let mut put = Ok(());
             let given = self.replay(width, |position, row| {
@@ -182,10 +185,10 @@ impl Run {
         builder.finish()
     }
 
-    /// The slots that a row after the first open one may change, a bit each: most keep what the first one said.
-    fn moving(&self, width: usize) -> Vec<u8> {
+    /// The slots that one of some open rows may change, a bit each: most keep what the row before said.
+    fn moving(&self, width: usize, rows: Range<usize>) -> Vec<u8> {
         let mut moving = vec![0; width.div_ceil(8)];
-        for open in self.open.iter().skip(1) {
+        for open in self.open.get(rows).unwrap_or_default() {
             // Changes begin with the bits of the slots that they change.
             match open.changes.get(..moving.len()).filter(|_| !open.reset) {
                 Some(changed) => moving.iter_mut().zip(changed).for_each(|(all, changed)| *all |= changed),
@@ -234,6 +237,11 @@ impl At {
         let bits = cell_bits(cell)?;
         Some(Point { timestamp: self.timestamp, bits, sequence: self.sequence })
     }
+}
+
+/// Whether a slot's bit is set.
+fn is_set(bits: &[u8], slot: usize) -> bool {
+    bits.get(slot / 8).is_some_and(|byte| byte & 1 << (slot % 8) != 0)
 }
 
 /// Adds the columns of some slots: those of `moving` as they are given, the others as the last row has them.

@@ -48,7 +48,7 @@ pub(crate) struct SealedStore {
     cache: Cache,
     /// Where files are written before they are ingested.
     pub(super) staging: PathBuf,
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     windows: RwLock<BTreeMap<i64, Arc<SealedWindow>>>,
     floor: Mutex<i64>,
     next_generation: Mutex<u32>,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part")]
 
+mod batches;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -86,15 +88,34 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn select(store: &Store, matchers: Vec<Matcher>, range: TimeRange) -> Samples {
-    let set = wait(store.select(Select { matchers, range, samples_max: usize::MAX })).expect("answers");
+    let asked = Select { matchers: matchers.clone(), range, samples_max: usize::MAX };
+    let set = wait(store.select(asked)).expect("answers");
+    assert!(set.series.is_sorted_by(|one, two| one.labels < two.labels), "in order, no two alike");
     let bits = |series: &model::Series| {
         series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits())).collect()
     };
-    set.series.iter().map(|series| (series.labels.clone(), bits(series))).collect()
+    let found: Samples = set.series.iter().map(|series| (series.labels.clone(), bits(series))).collect();
+    let (numbers, histograms) = wait(batches::read(store, matchers, range));
+    assert_eq!(numbers, found, "batches are the series");
+    let texts = |series: &storage::HistogramSeries| series.samples.iter().map(batches::text).collect();
+    let plain = set.histograms.iter().map(|series| (series.labels.clone(), texts(series)));
+    assert_eq!(histograms, plain.collect::<batches::Histograms>(), "batches are the series of histograms");
+    found
 }
 
+/// Everything that a store answers; and that it answers for a part of the time with a part of it.
 pub(crate) fn everything(store: &Store) -> Samples {
-    select(store, Vec::new(), TimeRange::ALL)
+    let all = select(store, Vec::new(), TimeRange::ALL);
+    let mut times: Vec<i64> = all.values().flatten().map(|(time, _)| *time).collect();
+    times.sort_unstable();
+    if let (Some(start), Some(end)) = (times.get(times.len() / 4), times.get(times.len() * 3 / 4)) {
+        let range = TimeRange { start: *start, end: *end };
+        let mut part = all.clone();
+        part.values_mut().for_each(|samples| samples.retain(|(time, _)| range.contains(*time)));
+        part.retain(|_, samples| !samples.is_empty());
+        assert_eq!(select(store, Vec::new(), range), part, "{range:?}");
+    }
+    all
 }
 
 /// All frames of a stream, its layouts made known to `to`, its stream opened there.
