@@ -106,7 +106,7 @@ fn count_in_batches(bencher: Bencher<'_, '_>) {
                 group = Some(Arc::clone(&batch.group));
             }
             for (column, series) in batch.series.iter().enumerate() {
-                let newest = batch.floats(column, scratch).expect("decodes").last(batch.rows());
+                let newest = batch.last(column, scratch).expect("decodes");
                 if let Some((_, value)) = newest {
                     live[*series as usize] = !model::is_stale(value);
                 }

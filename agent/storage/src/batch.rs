@@ -128,6 +128,8 @@ pub struct Floats {
     pub values: Vec<f64>,
     /// Bit `row % 64` of word `row / 64` is set where the row has a sample; spare bits are 0.
     pub present: Vec<u64>,
+    /// Values' bits while they are decoded.
+    bits: Vec<u64>,
 }
 
 impl Floats {
@@ -137,8 +139,24 @@ impl Floats {
     /// When there are not so many.
     #[must_use]
     pub fn rows(&self, rows: Range<usize>) -> FloatColumn<'_> {
-        let present = Present { words: &self.present, from: rows.start, rows: rows.len() };
+        let present = Present::new(&self.present, rows.clone());
         FloatColumn::Values { values: &self.values[rows], present }
+    }
+
+    /// Takes what a decoder says: the bits of one value a row, and which rows have a sample.
+    ///
+    /// # Errors
+    /// Those of the decoder.
+    pub fn decode<T, E>(
+        &mut self,
+        decoder: impl FnOnce(&mut Vec<u64>, &mut Vec<u64>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.bits.clear();
+        self.present.clear();
+        let said = decoder(&mut self.bits, &mut self.present)?;
+        self.values.clear();
+        self.values.extend(self.bits.iter().map(|bits| f64::from_bits(*bits)));
+        Ok(said)
     }
 
     /// Makes room for so many rows, none of which has a sample.
@@ -161,7 +179,7 @@ impl Floats {
     /// Bytes that it takes up.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (self.values.capacity() + self.present.capacity()) * 8
+        (self.values.capacity() + self.present.capacity() + self.bits.capacity()) * 8
     }
 }
 
@@ -173,7 +191,13 @@ pub struct Present<'a> {
     rows: usize,
 }
 
-impl Present<'_> {
+impl<'a> Present<'a> {
+    /// Rows of a column, of which bit `row % 64` of word `row / 64` tells whether there is a sample.
+    #[must_use]
+    pub fn new(words: &'a [u64], rows: Range<usize>) -> Self {
+        Self { words, from: rows.start, rows: rows.len() }
+    }
+
     /// Whether a row has one.
     #[must_use]
     pub fn has(&self, row: usize) -> bool {
@@ -293,6 +317,19 @@ pub trait ColumnSource: Send + Sync + fmt::Debug {
     /// When what is held contradicts itself.
     fn floats<'a>(&'a self, column: usize, scratch: &'a mut Floats) -> Result<FloatColumn<'a>, QueryError>;
 
+    /// The row and value of the last of a column's numbers in so many rows: what an instant looks at.
+    ///
+    /// # Errors
+    /// As [`ColumnSource::floats`].
+    fn last(
+        &self,
+        column: usize,
+        rows: usize,
+        scratch: &mut Floats,
+    ) -> Result<Option<(usize, f64)>, QueryError> {
+        Ok(self.floats(column, scratch)?.last(rows))
+    }
+
     /// A column of histograms; none in one of numbers.
     ///
     /// # Errors
@@ -374,6 +411,14 @@ impl Batch {
         scratch: &'a mut Floats,
     ) -> Result<FloatColumn<'a>, QueryError> {
         self.source.floats(column, scratch)
+    }
+
+    /// The row and value of the last of a column's numbers, stale markers among them; mostly without decoding.
+    ///
+    /// # Errors
+    /// When what is held contradicts itself.
+    pub fn last(&self, column: usize, scratch: &mut Floats) -> Result<Option<(usize, f64)>, QueryError> {
+        self.source.last(column, self.rows(), scratch)
     }
 
     /// A column of histograms; none where it has numbers.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use model::AnyHistogram;
-use storage::{Cell, ColumnSource, FloatColumn, Floats, Histograms, QueryError};
+use storage::{Cell, ColumnSource, FloatColumn, Floats, Histograms, Present, QueryError};
 
 use crate::bytes::Malformed;
 use crate::codec::{Block, BlockReader, CodecError, Part, Tile, Values};
@@ -61,16 +61,44 @@ impl TileColumns {
 
 impl ColumnSource for TileColumns {
     fn floats<'a>(&'a self, column: usize, scratch: &'a mut Floats) -> Result<FloatColumn<'a>, QueryError> {
-        let failed = |Malformed(what)| QueryError::Unavailable(format!("a tile of the head: {what}"));
-        let mut values = Values::default();
-        let uniform =
-            self.part(column).and_then(|part| part.constant_or_values(&mut values)).map_err(failed)?;
-        if let Some(cell) = uniform {
+        let uniform = decode(scratch, |values| self.part(column)?.constant_or_values(values));
+        if let Some(cell) = uniform.map_err(unreadable)? {
             return Ok(constant(cell));
         }
-        put(&values, scratch);
         Ok(scratch.rows(self.from..self.to))
     }
+
+    fn last(
+        &self,
+        column: usize,
+        rows: usize,
+        scratch: &mut Floats,
+    ) -> Result<Option<(usize, f64)>, QueryError> {
+        let Some((row, cell)) = self.part(column).and_then(Part::last).map_err(unreadable)? else {
+            return Ok(None);
+        };
+        match cell_bits(cell) {
+            Some(bits) if (self.from..self.to).contains(&row) => {
+                Ok(Some((row - self.from, f64::from_bits(bits))))
+            }
+            Some(_) if row < self.from => Ok(None),
+            _ => Ok(self.floats(column, scratch)?.last(rows)),
+        }
+    }
+}
+
+fn unreadable(Malformed(what): Malformed) -> QueryError {
+    QueryError::Unavailable(format!("a tile of the head: {what}"))
+}
+
+/// Decodes a column, keeping the memory of the one before.
+fn decode<T, E>(scratch: &mut Floats, decoder: impl FnOnce(&mut Values) -> Result<T, E>) -> Result<T, E> {
+    scratch.decode(|bits, present| {
+        let mut values = Values { bits: std::mem::take(bits), present: std::mem::take(present) };
+        let said = decoder(&mut values);
+        (*bits, *present) = (values.bits, values.present);
+        said
+    })
 }
 
 /// Columns of rows that were open when they were asked for.
@@ -79,7 +107,8 @@ pub(crate) struct OpenColumns {
     rows: usize,
     rows_max: usize,
     columns: Vec<OpenColumn>,
-    /// Columns that change, one after the other, each of `rows_max` rows.
+    /// The columns that change. Their values stand one after the other, each of `rows_max` rows.
+    moving: Vec<u32>,
     values: Vec<f64>,
     present: Vec<u64>,
 }
@@ -95,29 +124,34 @@ enum OpenColumn {
 impl OpenColumns {
     /// No rows yet, at most so many; `moves` tells which columns may change after the first.
     pub(crate) fn new(moves: impl Iterator<Item = bool>, rows_max: usize) -> Self {
-        let mut moving = 0;
-        let column = |moves| {
-            moving += u32::from(moves);
-            if moves { OpenColumn::Moving(moving - 1) } else { OpenColumn::Same(Cell::Absent) }
+        let mut moving = Vec::new();
+        let column = |(at, moves): (u32, bool)| {
+            if !moves {
+                return OpenColumn::Same(Cell::Absent);
+            }
+            moving.push(at);
+            OpenColumn::Moving(moving.len() as u32 - 1)
         };
-        let columns = moves.map(column).collect();
-        let moving = moving as usize;
-        let (values, present) = (vec![0.0; moving * rows_max], vec![0; moving * rows_max.div_ceil(64)]);
-        Self { rows: 0, rows_max, columns, values, present }
+        let columns = (0..).zip(moves).map(column).collect();
+        let values = vec![0.0; moving.len() * rows_max];
+        let present = vec![0; moving.len() * rows_max.div_ceil(64)];
+        Self { rows: 0, rows_max, columns, moving, values, present }
     }
 
     /// Adds a row, of which `cell` tells each column's cell.
     pub(crate) fn push(&mut self, cell: impl Fn(usize) -> Cell) {
         let (row, words) = (self.rows, self.rows_max.div_ceil(64));
-        for (at, column) in self.columns.iter_mut().enumerate() {
-            match column {
-                OpenColumn::Same(known) if row == 0 => *known = cell(at),
-                OpenColumn::Same(_) => {}
-                OpenColumn::Moving(place) => {
-                    let Some(bits) = cell_bits(cell(at)) else { continue };
-                    self.values[*place as usize * self.rows_max + row] = f64::from_bits(bits);
-                    self.present[*place as usize * words + row / 64] |= 1 << (row % 64);
+        if row == 0 {
+            for (at, column) in self.columns.iter_mut().enumerate() {
+                if let OpenColumn::Same(known) = column {
+                    *known = cell(at);
                 }
+            }
+        }
+        for (place, &column) in self.moving.iter().enumerate() {
+            if let Some(bits) = cell_bits(cell(column as usize)) {
+                self.values[place * self.rows_max + row] = f64::from_bits(bits);
+                self.present[place * words + row / 64] |= 1 << (row % 64);
             }
         }
         self.rows += 1;
@@ -135,34 +169,31 @@ impl OpenColumns {
 
     /// Whether a column has a sample.
     pub(crate) fn has_any(&self, column: usize) -> bool {
-        self.rows > 0 && self.column(column, &mut Floats::default()).count(self.rows) > 0
+        self.column(column).count(self.rows) > 0
     }
 
     /// A column's samples.
-    pub(crate) fn points<'a>(&'a self, column: usize, rows: &'a [At], out: &mut Vec<Point>) {
-        let mut scratch = Floats::default();
-        points_of(&self.column(column, &mut scratch), rows, out);
+    pub(crate) fn points(&self, column: usize, rows: &[At], out: &mut Vec<Point>) {
+        points_of(&self.column(column), rows, out);
     }
 
-    fn column<'a>(&'a self, column: usize, scratch: &'a mut Floats) -> FloatColumn<'a> {
+    fn column(&self, column: usize) -> FloatColumn<'_> {
         match self.columns.get(column) {
             None => FloatColumn::Absent,
             Some(OpenColumn::Same(cell)) => constant(*cell),
             Some(OpenColumn::Moving(place)) => {
                 let (place, words) = (*place as usize, self.rows_max.div_ceil(64));
-                scratch.values.clear();
-                scratch.values.extend_from_slice(&self.values[place * self.rows_max..][..self.rows]);
-                scratch.present.clear();
-                scratch.present.extend_from_slice(&self.present[place * words..][..words]);
-                scratch.rows(0..self.rows)
+                let values = &self.values[place * self.rows_max..][..self.rows];
+                let present = Present::new(&self.present[place * words..][..words], 0..self.rows);
+                FloatColumn::Values { values, present }
             }
         }
     }
 }
 
 impl ColumnSource for OpenColumns {
-    fn floats<'a>(&'a self, column: usize, scratch: &'a mut Floats) -> Result<FloatColumn<'a>, QueryError> {
-        Ok(self.column(column, scratch))
+    fn floats<'a>(&'a self, column: usize, _: &'a mut Floats) -> Result<FloatColumn<'a>, QueryError> {
+        Ok(self.column(column))
     }
 }
 
@@ -230,20 +261,18 @@ impl BlockColumns {
         let block = Block::parse(&self.bytes)?;
         let mut reader = BlockReader::new()?;
         let mut columns = reader.open(&block)?;
-        let (mut values, mut decoded) = (Values::default(), Vec::with_capacity(self.columns.len()));
+        let mut decoded = Vec::with_capacity(self.columns.len());
         for (column, known) in &self.columns {
             if *known != Known::Nothing {
                 decoded.push(Decoded::Known);
                 continue;
             }
-            let constant = columns.constant_or_values(usize::from(*column), &mut values)?;
+            let mut floats = Floats::default();
+            let constant =
+                decode(&mut floats, |values| columns.constant_or_values(usize::from(*column), values))?;
             decoded.push(match constant {
                 Some(bits) => Decoded::Constant(f64::from_bits(bits)),
-                None => {
-                    let mut floats = Floats::default();
-                    put(&values, &mut floats);
-                    Decoded::Values(floats)
-                }
+                None => Decoded::Values(floats),
             });
         }
         Ok(decoded)
@@ -284,6 +313,18 @@ impl ColumnSource for PickedColumns {
         match self.columns.get(column) {
             Some(column) => self.of.floats(*column as usize, scratch),
             None => Ok(FloatColumn::Absent),
+        }
+    }
+
+    fn last(
+        &self,
+        column: usize,
+        rows: usize,
+        scratch: &mut Floats,
+    ) -> Result<Option<(usize, f64)>, QueryError> {
+        match self.columns.get(column) {
+            Some(column) => self.of.last(*column as usize, rows, scratch),
+            None => Ok(None),
         }
     }
 }
@@ -346,11 +387,4 @@ pub(crate) fn points_of(column: &FloatColumn<'_>, rows: &[At], out: &mut Vec<Poi
 
 fn constant(cell: Cell) -> FloatColumn<'static> {
     cell_bits(cell).map_or(FloatColumn::Absent, |bits| FloatColumn::Constant(f64::from_bits(bits)))
-}
-
-fn put(values: &Values, out: &mut Floats) {
-    out.values.clear();
-    out.values.extend(values.bits.iter().map(|bits| f64::from_bits(*bits)));
-    out.present.clear();
-    out.present.extend_from_slice(&values.present);
 }

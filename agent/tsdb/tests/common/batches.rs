@@ -64,6 +64,9 @@ impl Read {
             let found = batch.floats(column, &mut self.scratch).expect("decodes");
             found.for_each(times.len(), |row, value| cells.push((times[row], value)));
             assert_eq!(cells.len(), found.count(times.len()));
+            let last = batch.last(column, &mut self.scratch).expect("decodes");
+            let last = last.map(|(row, value)| (times[row], value.to_bits()));
+            assert_eq!(last, cells.last().map(|(time, value)| (*time, value.to_bits())));
             let histograms = batch.histograms(column).expect("decodes");
             assert_eq!(histograms.is_some(), batch.is_histograms);
             let histograms: Vec<_> = histograms.iter().flat_map(|all| all.iter()).zip(times).collect();
