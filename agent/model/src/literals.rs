@@ -1,5 +1,5 @@
 //! What a regular expression says of every text that matches it whole: the only texts that do, or how all of them
-//! begin and end. Most values need no automaton then, and sorted ones are not even looked at.
+//! begin and end. Such texts are looked up among sorted values, and most of the others need no automaton.
 
 use regex_syntax::hir::Hir;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Seq};
@@ -21,6 +21,15 @@ pub(crate) struct Literals {
 }
 
 impl Literals {
+    /// Whether a value matches; none where only the expression can tell.
+    pub(crate) fn decide(&self, value: &str) -> Option<bool> {
+        match &self.exact {
+            Some(all) => Some(all.binary_search_by(|known| known.as_str().cmp(value)).is_ok()),
+            None if value.starts_with(&self.prefix) && value.ends_with(&self.suffix) => None,
+            None => Some(false),
+        }
+    }
+
     /// Of an expression without its anchors, in which `.` matches newlines.
     pub(crate) fn of(source: &str) -> Self {
         let parsed = regex_syntax::ParserBuilder::new().dot_matches_new_line(true).build().parse(source);
@@ -68,7 +77,11 @@ fn text_behind(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::matcher::{MatchOp, Matcher};
+    use crate::regex::AnchoredRegex;
 
     #[test]
     fn what_matches_is_listed_or_told_by_its_ends() {
@@ -86,5 +99,37 @@ mod tests {
         check("", Some(&[""]), "", "");
         check("a\\b", None, "a", "a");
         check("(", None, "", "");
+    }
+
+    fn any_source() -> impl Strategy<Value = String> {
+        let leaf = prop::sample::select(vec![
+            "a", "b", "ab", "é", ".", ".*", ".+", "[ab]", "[^a]", "\\n", "", "^", "$", "\\b", "(?i:a)", "a?",
+            "b{2}",
+        ]);
+        leaf.prop_map(str::to_owned).prop_recursive(4, 16, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+                prop::collection::vec(inner.clone(), 1..4)
+                    .prop_map(|parts| format!("(?:{})", parts.join("|"))),
+                inner.prop_map(|one| format!("({one})*")),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Whatever is known of them, the values that match are the same.
+        #[test]
+        fn literals_change_no_match(source in any_source(), values in prop::collection::vec("[abAé\n]{0,5}", 1..20)) {
+            let Ok(regex) = AnchoredRegex::new(&source) else { return Ok(()) };
+            let matcher = Matcher::new("a", MatchOp::Regex, source.as_str()).expect("valid");
+            let listed = matcher.values().unwrap_or_default();
+            prop_assert!(listed.iter().all(|value| regex.is_match(value)), "{:?}", source);
+            for value in values {
+                let matches = regex.is_match(&value);
+                prop_assert_eq!(matcher.matches(&value), matches, "{:?} and {:?}", source, value);
+                prop_assert!(!matches || value.starts_with(matcher.prefix()));
+                prop_assert!(!matches || matcher.values().is_none_or(|listed| listed.contains(&value)));
+            }
+        }
     }
 }

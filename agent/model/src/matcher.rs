@@ -1,8 +1,10 @@
 //! Label matchers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::labels::{Labels, is_valid_legacy_label_name};
+use crate::literals::Literals;
 use crate::regex::{AnchoredRegex, RegexError};
 
 /// How a matcher compares.
@@ -36,6 +38,7 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     regex: Option<AnchoredRegex>,
+    literals: Arc<Literals>,
 }
 
 impl Matcher {
@@ -49,13 +52,15 @@ impl Matcher {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => Some(AnchoredRegex::new(&value)?),
         };
-        Ok(Self { name: name.into(), op, value, regex })
+        let literals = Arc::new(regex.as_ref().map(AnchoredRegex::literals).unwrap_or_default());
+        Ok(Self { name: name.into(), op, value, regex, literals })
     }
 
     /// `name="value"`.
     #[must_use]
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        let literals = Arc::default();
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None, literals }
     }
 
     /// The label's name.
@@ -81,7 +86,7 @@ impl Matcher {
     pub fn values(&self) -> Option<&[String]> {
         match self.op {
             MatchOp::Equal => Some(std::slice::from_ref(&self.value)),
-            MatchOp::Regex => self.regex.as_ref().and_then(AnchoredRegex::values),
+            MatchOp::Regex => self.literals.exact.as_deref(),
             MatchOp::NotEqual | MatchOp::NotRegex => None,
         }
     }
@@ -91,7 +96,7 @@ impl Matcher {
     pub fn prefix(&self) -> &str {
         match self.op {
             MatchOp::Equal => &self.value,
-            MatchOp::Regex => self.regex.as_ref().map_or("", AnchoredRegex::prefix),
+            MatchOp::Regex => &self.literals.prefix,
             MatchOp::NotEqual | MatchOp::NotRegex => "",
         }
     }
@@ -99,7 +104,10 @@ impl Matcher {
     /// Whether a label of this value passes.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
-        let hit = self.regex.as_ref().map_or(self.value == value, |regex| regex.is_match(value));
+        let hit = match &self.regex {
+            None => self.value == value,
+            Some(regex) => self.literals.decide(value).unwrap_or_else(|| regex.is_match(value)),
+        };
         hit == matches!(self.op, MatchOp::Equal | MatchOp::Regex)
     }
 

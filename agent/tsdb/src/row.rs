@@ -305,15 +305,10 @@ fn walk(
         escapes.push((at, escape(&mut reader)?));
     }
     let mut escapes = escapes.into_iter().peekable();
-    for (place, byte) in changed.iter().enumerate() {
-        let mut left = *byte;
-        while left != 0 {
-            let at = place * 8 + left.trailing_zeros() as usize;
-            left &= left - 1;
-            match escapes.next_if(|&(escaped, _)| escaped == at) {
-                Some((_, token)) => visit(at, token)?,
-                None => visit(at, Token::Delta(reader.zigzag()?))?,
-            }
+    for at in (0..slots).filter(|&at| is_changed(at)) {
+        match escapes.next_if(|&(escaped, _)| escaped == at) {
+            Some((_, token)) => visit(at, token)?,
+            None => visit(at, Token::Delta(reader.zigzag()?))?,
         }
     }
     if reader.is_empty() { Ok(()) } else { Err(Malformed("bytes after the last cell")) }

@@ -4,7 +4,7 @@
 
 mod batches;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use env::{SeededRandom, SimulatedClock};
 use model::{Labels, Matcher, Metadata};
 use storage::{
-    AppendOutcome, Appender, Cell, Frame, FrameSink, FrameSource, Layout, LayoutRef, Number, Querier,
-    Receipt, Row, Select, Slot, StreamId, TimeRange,
+    AppendOutcome, Appender, Cell, Frame, FrameSink, FrameSource, LabelQuery, Layout, LayoutRef, Number,
+    Querier, Receipt, Row, Select, Slot, StreamId, TimeRange,
 };
 use vedette_tsdb::{Store, StoreOptions};
 
@@ -115,7 +115,23 @@ pub(crate) fn everything(store: &Store) -> Samples {
         part.retain(|_, samples| !samples.is_empty());
         assert_eq!(select(store, Vec::new(), range), part, "{range:?}");
     }
+    check_lists(store, &all);
     all
+}
+
+/// Every series that has samples is listed, and names and values are those of what is listed.
+fn check_lists(store: &Store, all: &Samples) {
+    let query = || LabelQuery { matcher_sets: Vec::new(), range: TimeRange::ALL, limit: usize::MAX };
+    let (listed, _) = wait(store.series(query())).expect("answers");
+    assert!(listed.is_sorted_by(|one, two| one < two), "in order, no two alike");
+    assert!(all.keys().all(|labels| listed.binary_search(labels).is_ok()), "all are listed");
+    let names = listed.iter().flat_map(|labels| labels.pairs().map(|(name, _)| name.to_owned()));
+    let names: BTreeSet<String> = names.collect();
+    assert!(wait(store.label_names(query())).expect("answers").0.iter().eq(&names));
+    for name in &names {
+        let values: BTreeSet<&str> = listed.iter().filter_map(|labels| labels.get(name)).collect();
+        assert!(wait(store.label_values(name, query())).expect("answers").0.iter().eq(values), "{name}");
+    }
 }
 
 /// All frames of a stream, its layouts made known to `to`, its stream opened there.
