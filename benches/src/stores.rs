@@ -87,6 +87,47 @@ impl Default for Bench {
     }
 }
 
+/// A store, and scrapes of many targets of the job `node` that go into it.
+pub struct Hosts {
+    /// The store.
+    pub store: Arc<Store>,
+    clock: Arc<SimulatedClock>,
+    layouts: Vec<LayoutRef>,
+    scrapes: Scrapes,
+    at: i64,
+    _dir: TempDir,
+}
+
+impl Hosts {
+    /// An empty store.
+    ///
+    /// # Panics
+    /// When the temporary folder takes no store.
+    #[must_use]
+    pub fn new(hosts: usize) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let clock = SimulatedClock::at(T0);
+        let store = open(dir.path(), &clock, "bench");
+        let layout = |host| store.layout(Scrapes::layout(&format!("host-{host}"))).expect("a valid layout");
+        let layouts = (0..hosts).map(layout).collect();
+        Self { store, clock, layouts, scrapes: Scrapes::default(), at: T0, _dir: dir }
+    }
+
+    /// Appends the next scrape of each host, 15 s after the last one. All of it lies in one window.
+    ///
+    /// # Panics
+    /// When the store does not take it whole.
+    pub fn append(&mut self) {
+        let cells = self.scrapes.next_cells();
+        self.at += STEP.as_millis() as i64;
+        self.clock.advance(STEP);
+        for layout in &self.layouts {
+            let taken = self.store.append(Row { layout, timestamp: self.at, cells: &cells });
+            assert_eq!(taken.expect("the row is taken").appended, cells.len(), "every sample is taken");
+        }
+    }
+}
+
 fn open(dir: &Path, clock: &Arc<SimulatedClock>, node: &str) -> Arc<Store> {
     let clock = Arc::clone(clock) as SharedClock;
     Store::open(StoreOptions::new(dir, node), clock, SeededRandom::shared(1), &Registry::new())

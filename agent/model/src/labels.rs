@@ -103,6 +103,24 @@ impl Labels {
         LabelsBuilder { labels: self.0.to_vec() }
     }
 
+    /// Both sets as one; where both have a name, the value in `over` counts.
+    #[must_use]
+    pub fn overlaid(&self, over: &Self) -> Self {
+        let (mut under, mut top) = (self.0.iter().peekable(), over.0.iter().peekable());
+        let mut all = Vec::with_capacity(self.len() + over.len());
+        while let Some(label) = under.peek() {
+            match top.next_if(|other| other.name <= label.name) {
+                Some(other) => {
+                    under.next_if(|label| label.name == other.name);
+                    all.push(other.clone());
+                }
+                None => all.extend(under.next().cloned()),
+            }
+        }
+        all.extend(top.cloned());
+        Self(all.into())
+    }
+
     /// The same set without the labels whose names fail `keep`.
     #[must_use]
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {

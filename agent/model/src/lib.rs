@@ -8,6 +8,7 @@ mod exemplar;
 mod float;
 pub mod histogram;
 mod labels;
+mod literals;
 mod matcher;
 mod metadata;
 mod re2;

@@ -1,8 +1,10 @@
 //! Label matchers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::labels::{Labels, is_valid_legacy_label_name};
+use crate::literals::Literals;
 use crate::regex::{AnchoredRegex, RegexError};
 
 /// How a matcher compares.
@@ -36,6 +38,7 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     regex: Option<AnchoredRegex>,
+    literals: Arc<Literals>,
 }
 
 impl Matcher {
@@ -49,13 +52,15 @@ impl Matcher {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => Some(AnchoredRegex::new(&value)?),
         };
-        Ok(Self { name: name.into(), op, value, regex })
+        let literals = Arc::new(regex.as_ref().map(AnchoredRegex::literals).unwrap_or_default());
+        Ok(Self { name: name.into(), op, value, regex, literals })
     }
 
     /// `name="value"`.
     #[must_use]
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        let literals = Arc::default();
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None, literals }
     }
 
     /// The label's name.
@@ -76,10 +81,33 @@ impl Matcher {
         &self.value
     }
 
+    /// All values that pass, sorted, where that is a short list.
+    #[must_use]
+    pub fn values(&self) -> Option<&[String]> {
+        match self.op {
+            MatchOp::Equal => Some(std::slice::from_ref(&self.value)),
+            MatchOp::Regex => self.literals.exact.as_deref(),
+            MatchOp::NotEqual | MatchOp::NotRegex => None,
+        }
+    }
+
+    /// What all values that pass begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        match self.op {
+            MatchOp::Equal => &self.value,
+            MatchOp::Regex => &self.literals.prefix,
+            MatchOp::NotEqual | MatchOp::NotRegex => "",
+        }
+    }
+
     /// Whether a label of this value passes.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
-        let hit = self.regex.as_ref().map_or(self.value == value, |regex| regex.is_match(value));
+        let hit = match &self.regex {
+            None => self.value == value,
+            Some(regex) => self.literals.decide(value).unwrap_or_else(|| regex.is_match(value)),
+        };
         hit == matches!(self.op, MatchOp::Equal | MatchOp::Regex)
     }
 

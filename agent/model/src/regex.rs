@@ -149,6 +149,14 @@ impl PartialEq for AnchoredRegex {
 
 impl Eq for AnchoredRegex {}
 
+impl AnchoredRegex {
+    /// What is known of all values that match.
+    pub(crate) fn literals(&self) -> crate::literals::Literals {
+        let inner = self.regex.as_str().strip_prefix("^(?s:").and_then(|rest| rest.strip_suffix(")$"));
+        inner.map(crate::literals::Literals::of).unwrap_or_default()
+    }
+}
+
 impl fmt::Debug for AnchoredRegex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}/", self.source)

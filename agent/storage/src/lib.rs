@@ -4,10 +4,13 @@
 //! - [`Appender`] takes rows: all numbers of one target at one time.
 //! - [`FrameSource`] gives the frames that a store holds; [`FrameSink`] takes frames from elsewhere, once each.
 //! - [`WindowSource`] gives sealed windows, [`WindowSink`] takes them: what is behind the log.
-//! - [`Querier`] gives series, and with them says how complete they are ([`Coverage`]); [`ExemplarQuerier`]
-//!   gives exemplars.
+//! - [`Querier`] gives series, as batches or plain, and with them says how complete they are ([`Coverage`]);
+//!   [`ExemplarQuerier`] gives exemplars.
 
 mod append;
+mod batch;
+mod batches;
+mod budget;
 mod conflict;
 mod coverage;
 mod error;
@@ -22,6 +25,9 @@ mod stream;
 mod window;
 
 pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef, Row, commit_channel};
+pub use batch::{Batch, ColumnSource, FloatColumn, Floats, Histograms, Present, SeriesGroup, Summary, Times};
+pub use batches::Collected;
+pub use budget::{Budget, Charge};
 pub use conflict::{Rank, wins};
 pub use coverage::{Coverage, Gap};
 pub use error::{AppendError, FrameError, QueryError};
@@ -31,6 +37,9 @@ pub use histogram::{Assembler, Counted, HistogramColumns, HistogramShape, Part, 
 pub use interval::IntervalSet;
 pub use layout::{Layout, LayoutId, ShapeId, Slot};
 pub use number::Number;
-pub use query::{BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, StartSeries, TimeRange};
+pub use query::{
+    BatchSelect, Batches, BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, StartSeries,
+    TimeRange,
+};
 pub use stream::{Epoch, StreamId, StreamInfo};
 pub use window::{WindowCopy, WindowError, WindowGroup, WindowInfo, WindowSink, WindowSource, WindowValue};

@@ -1,10 +1,13 @@
-//! Reading: plain series sets.
+//! Reading: batches, and plain series sets.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use model::{HistogramSample, Labels, Matcher, Series};
 
+use crate::batch::Batch;
+use crate::batches::SetBatches;
+use crate::budget::Budget;
 use crate::coverage::Coverage;
 use crate::error::QueryError;
 
@@ -46,6 +49,26 @@ pub struct Select {
     pub range: TimeRange,
     /// The selection fails with [`QueryError::Limit`] beyond so many samples.
     pub samples_max: usize,
+}
+
+/// Which samples to read as batches.
+#[derive(Clone, Debug)]
+pub struct BatchSelect {
+    /// All must pass.
+    pub matchers: Vec<Matcher>,
+    /// Samples outside are left out.
+    pub range: TimeRange,
+    /// What the batches that are held at a time may take up: reading fails with [`QueryError::Limit`] beyond it.
+    pub budget: Budget,
+}
+
+/// Batches, one after the other: all of one group of series, then all of another; no series is in two groups.
+pub trait Batches: Send {
+    /// The next one; none when all were given. What is dropped meanwhile is gone.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Batch>, QueryError>>;
+
+    /// What the answer covers, once all batches were given and decoded.
+    fn coverage(&mut self) -> Coverage;
 }
 
 /// Which label sets, names or values to list.
@@ -97,6 +120,15 @@ pub trait Querier: Send + Sync {
     /// The start times of the samples that pass, where this source keeps any.
     fn starts(&self, _select: Select) -> BoxFuture<'_, Result<Vec<StartSeries>, QueryError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// The samples that pass as batches. Where it is not said otherwise each series is a group of its own.
+    fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
+        Box::pin(async move {
+            let BatchSelect { matchers, range, budget } = select;
+            let set = self.select(Select { matchers, range, samples_max: usize::MAX }).await?;
+            Ok(Box::new(SetBatches::new(set, budget)) as Box<dyn Batches>)
+        })
     }
 
     /// The label sets that pass, in order.

@@ -9,24 +9,34 @@ use log::LogError;
 use storage::{Coverage, IntervalSet, QueryError, Select, StreamId, TimeRange};
 
 use crate::archive::Salvaged;
-use crate::found::{Found, ReadError};
+use crate::query::Source;
 use crate::seal::Before;
 use crate::sealed::{BlockKey, SealedError, SealedStore, SealedWindow};
 use crate::state::State;
 use crate::store::Inner;
 use crate::window::WINDOW_MS;
 
+/// What the log has of a damaged window.
+pub(crate) struct InLog {
+    pub(crate) found: Vec<Source>,
+    /// Whether it has every frame that the blocks were made of.
+    pub(crate) is_whole: bool,
+}
+
 impl Inner {
-    /// Adds what the log has of a window whose blocks are damaged; what the blocks gave too is the same, and counts
-    /// once. Whether it had every frame that the blocks were made of.
-    pub(crate) fn read_damaged(
+    /// Whether a window has damage that is known.
+    pub(crate) fn is_damaged(&self, start: i64) -> bool {
+        self.vault.get().is_some_and(|store| store.is_damaged(start))
+    }
+
+    /// What the log has of a window whose blocks are damaged; what the blocks have too is the same, and counts once.
+    pub(crate) fn damaged_sources(
         &self,
         select: &Select,
         window: &Arc<SealedWindow>,
-        found: &mut Found,
-    ) -> Result<bool, QueryError> {
-        if !self.vault.get().is_some_and(|store| store.is_damaged(window.start)) {
-            return Ok(false);
+    ) -> Result<Option<InLog>, QueryError> {
+        if !self.is_damaged(window.start) {
+            return Ok(None);
         }
         let plan = self.state.read().plan_window(window.start, None);
         let frames = plan.read(&self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
@@ -35,12 +45,9 @@ impl Inner {
             let key = frame.key();
             read.entry(key.stream.clone()).or_default().insert(key.seq);
         }
-        let sources = self.sources_of(select, &frames, None)?;
-        found.read(&sources, select.range).map_err(|error| match error {
-            ReadError::Query(error) => error,
-            ReadError::Head(error) => QueryError::Unavailable(error.to_string()),
-        })?;
-        Ok(window.is_within(|stream| read.get(stream).cloned().unwrap_or_default()))
+        let found = self.sources_of(select, &frames, None)?;
+        let is_whole = window.is_within(|stream| read.get(stream).cloned().unwrap_or_default());
+        Ok(Some(InLog { found, is_whole }))
     }
 
     /// Seals windows anew whose blocks are damaged and whose frames are all in the log. The caller holds `sealing`.

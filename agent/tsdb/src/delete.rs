@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use model::{Labels, Matcher};
-use storage::{SeriesSet, TimeRange};
+use storage::TimeRange;
 
 use crate::notes::Note;
 use crate::sealed::{Deletion, SealedError, SealedStore, Sealing};
@@ -91,27 +91,6 @@ impl Store {
 }
 
 impl Inner {
-    /// Leaves out what deletions hide.
-    pub(crate) fn hide(&self, set: &mut SeriesSet, range: TimeRange) {
-        let deletions = self.vault.deletions();
-        let touching: Vec<_> = deletions.iter().filter(|deletion| deletion.range.overlaps(&range)).collect();
-        if touching.is_empty() {
-            return;
-        }
-        for one in &mut set.series {
-            for deletion in touching.iter().filter(|deletion| deletion.touches(&one.labels)) {
-                one.samples.retain(|sample| !deletion.range.contains(sample.timestamp));
-            }
-        }
-        set.series.retain(|series| !series.samples.is_empty());
-        for one in &mut set.histograms {
-            for deletion in touching.iter().filter(|deletion| deletion.touches(&one.labels)) {
-                one.samples.retain(|sample| !deletion.range.contains(sample.timestamp));
-            }
-        }
-        set.histograms.retain(|series| !series.samples.is_empty());
-    }
-
     /// Writes sealed windows anew that deletions touch. The caller holds `sealing`.
     fn clean(&self) -> Result<(), SealedError> {
         let Some(store) = self.vault.get() else { return Ok(()) };

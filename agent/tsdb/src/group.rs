@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Labels, METRIC_NAME, Matcher};
+use model::{Labels, METRIC_NAME, MatchOp, Matcher};
 use storage::{Layout, LayoutId, StreamId, StreamInfo};
 
 use crate::layouts::Shape;
@@ -76,6 +76,13 @@ impl Group {
         if self.own { target.clone() } else { self.info.outside(target) }
     }
 
+    /// Whether a slot may have a label itself that [`Group::common`] has too.
+    pub(crate) fn overrides_common(&self) -> bool {
+        let external = &self.info.external;
+        let is_odd = |name: &Arc<str>| external.has(name) || &**name == StreamInfo::EXPORTED_AGENT;
+        !self.own && !external.is_empty() && self.shape.names().iter().any(is_odd)
+    }
+
     /// The slots of two own groups that are one series: mine and theirs. Looked for from the smaller side.
     pub(crate) fn shared<'a>(&'a self, other: &'a Self) -> Box<dyn Iterator<Item = (u32, u32)> + 'a> {
         if self.layout.id() == other.layout.id() {
@@ -126,13 +133,66 @@ impl Group {
         self.series(mine) == other.series(theirs)
     }
 
-    /// Adds the names of a slot's labels.
-    pub(crate) fn names<'a>(&'a self, slot: u32, names: &mut BTreeSet<&'a str>) {
+    /// Names that a slot's series have only together with others of its labels.
+    fn renames(&self, slot: u32) -> bool {
         let own = &self.layout.slots()[slot as usize].labels;
-        names.extend(own.pairs().map(|(name, _)| name));
-        if !self.own && own.has(StreamInfo::AGENT) && self.info.external.has(StreamInfo::AGENT) {
+        !self.own && own.has(StreamInfo::AGENT) && self.info.external.has(StreamInfo::AGENT)
+    }
+
+    /// Adds the names of some slots' labels.
+    pub(crate) fn names<'a>(&'a self, slots: &[u32], names: &mut BTreeSet<&'a str>) {
+        let all = self.shape.names();
+        if slots.len() == self.slots() {
+            names.extend(all.iter().map(|name| &**name));
+        } else {
+            let has = |name: &&Arc<str>| {
+                slots.iter().any(|slot| self.layout.slots()[*slot as usize].labels.has(name))
+            };
+            names.extend(
+                all.iter()
+                    .filter(|name| !names.contains(&***name))
+                    .filter(has)
+                    .map(|name| &**name)
+                    .collect::<Vec<_>>(),
+            );
+        }
+        if !self.own && all.contains(StreamInfo::AGENT) && slots.iter().any(|slot| self.renames(*slot)) {
             names.insert(StreamInfo::EXPORTED_AGENT);
         }
+    }
+
+    /// Adds the values that some slots have of a label.
+    pub(crate) fn values(&self, name: &str, slots: &[u32], values: &mut BTreeSet<String>) {
+        let mut add = |value: &str| {
+            if !value.is_empty() && !values.contains(value) {
+                values.insert(value.to_owned());
+            }
+        };
+        match self.decided(name) {
+            _ if slots.is_empty() => {}
+            Decided::Group(value) => add(value),
+            Decided::Slot(other) => {
+                self.shape.values(name, slots).iter().for_each(|value| add(value));
+                if !other.is_empty() && !self.shape.all_have(name, slots) {
+                    add(other);
+                }
+            }
+            Decided::Series => slots.iter().for_each(|slot| add(self.series(*slot).value(name))),
+        }
+    }
+
+    /// What two groups have in common that have the same values of a label for the same slots; none where that
+    /// takes more than that.
+    pub(crate) fn values_like(&self, name: &str) -> Option<(*const Shape, String)> {
+        match self.decided(name) {
+            Decided::Slot(other) => Some((Arc::as_ptr(&self.shape), other.to_owned())),
+            Decided::Group(_) | Decided::Series => None,
+        }
+    }
+
+    /// Its shape, to be told from others.
+    pub(crate) fn shape(&self) -> *const Shape {
+        Arc::as_ptr(&self.shape)
     }
 
     /// The value of a slot's label, where it has it.
@@ -164,15 +224,18 @@ impl Group {
 /// A shape, and the matchers that its slots decide, each with what counts where a slot lacks the label.
 type Asked = (*const Shape, Vec<(usize, String)>);
 
-/// Finds the slots that pass all of some matchers; equal shapes are looked at once.
+/// Finds the slots that pass all of some matchers; equal shapes are looked at once, and so are equal values of
+/// targets' labels.
 pub(crate) struct Matching<'a> {
     matchers: &'a [Matcher],
     seen: HashMap<Asked, Arc<[u32]>>,
+    /// Of each matcher, where an expression has to be run: what it said of a value.
+    said: Vec<HashMap<String, bool>>,
 }
 
 impl<'a> Matching<'a> {
     pub(crate) fn new(matchers: &'a [Matcher]) -> Self {
-        Self { matchers, seen: HashMap::new() }
+        Self { matchers, seen: HashMap::new(), said: vec![HashMap::new(); matchers.len()] }
     }
 
     /// The slots of a group that pass, in order.
@@ -180,7 +243,7 @@ impl<'a> Matching<'a> {
         let (mut by_slot, mut by_series) = (Vec::new(), Vec::new());
         for (at, matcher) in self.matchers.iter().enumerate() {
             match group.decided(matcher.name()) {
-                Decided::Group(value) if matcher.matches(value) => {}
+                Decided::Group(value) if self.passes(at, value) => {}
                 Decided::Group(_) => return Arc::from([]),
                 Decided::Slot(other) => by_slot.push((at, other)),
                 Decided::Series => by_series.push(matcher),
@@ -197,6 +260,19 @@ impl<'a> Matching<'a> {
         slots.iter().filter(passes).copied().collect()
     }
 
+    fn passes(&mut self, at: usize, value: &str) -> bool {
+        let matcher = &self.matchers[at];
+        if matches!(matcher.op(), MatchOp::Equal | MatchOp::NotEqual) || matcher.values().is_some() {
+            return matcher.matches(value);
+        }
+        if let Some(known) = self.said[at].get(value) {
+            return *known;
+        }
+        let passes = matcher.matches(value);
+        self.said[at].insert(value.to_owned(), passes);
+        passes
+    }
+
     fn by_slot(&mut self, group: &Group, conditions: &[(usize, &str)]) -> Arc<[u32]> {
         let defaults = conditions.iter().map(|&(at, other)| (at, other.to_owned())).collect();
         let found = self.seen.entry((Arc::as_ptr(&group.shape), defaults)).or_insert_with(|| {
@@ -210,7 +286,7 @@ impl<'a> Matching<'a> {
 
 #[cfg(test)]
 mod tests {
-    use model::{METRIC_NAME, MatchOp, Metadata};
+    use model::Metadata;
     use proptest::prelude::*;
     use storage::{Epoch, Slot, StreamId};
 
@@ -255,12 +331,28 @@ mod tests {
                 let series = group.series(slot);
                 let common = group.common();
                 let mut names: BTreeSet<&str> = common.pairs().map(|(name, _)| name).collect();
-                group.names(slot, &mut names);
+                group.names(&[slot], &mut names);
                 prop_assert!(series.pairs().map(|(name, _)| name).eq(names));
                 for name in ["agent", "exported_agent", "a", "b", "d", METRIC_NAME] {
                     let value = group.value(slot, name);
                     prop_assert_eq!(value.as_deref(), series.get(name));
                 }
+            }
+            let odd: Vec<u32> = (0..group.slots() as u32).filter(|slot| slot % 2 == 1).collect();
+            for slots in [(0..group.slots() as u32).collect(), odd] {
+                let all: Vec<Labels> = slots.iter().map(|slot| group.series(*slot)).collect();
+                for name in ["agent", "exported_agent", "a", "b", "d", METRIC_NAME] {
+                    let mut values = BTreeSet::new();
+                    group.values(name, &slots, &mut values);
+                    let naive = all.iter().filter_map(|labels| labels.get(name)).map(str::to_owned);
+                    prop_assert_eq!(values, naive.collect::<BTreeSet<_>>());
+                }
+                let mut names = BTreeSet::new();
+                group.names(&slots, &mut names);
+                let common = group.common();
+                names.extend(common.pairs().map(|(name, _)| name).filter(|_| !slots.is_empty()));
+                let naive: BTreeSet<&str> = all.iter().flat_map(|labels| labels.pairs().map(|(name, _)| name)).collect();
+                prop_assert_eq!(names, naive);
             }
             let mut matching = Matching::new(&matchers);
             prop_assert_eq!(&*matching.slots(&group), &naive[..]);

@@ -4,61 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Label, Labels, METRIC_NAME, MatchOp, Matcher, Metadata};
+use model::{Label, Labels, Metadata};
 use storage::{Layout, LayoutId, ShapeId, Slot};
 
 use crate::memory::{allocated, list, shared};
-
-/// The ordered slots of a page, and where each metric name is among them.
-#[derive(Debug)]
-pub(crate) struct Shape {
-    slots: Arc<[Slot]>,
-    by_name: HashMap<Arc<str>, Box<[u32]>>,
-    /// What it takes up, without texts.
-    bytes: u64,
-}
-
-impl Shape {
-    fn new(slots: Arc<[Slot]>) -> Self {
-        let mut by_name: HashMap<Arc<str>, Vec<u32>> = HashMap::new();
-        for (at, slot) in (0..).zip(slots.iter()) {
-            let name = slot.labels.iter().find(|label| &*label.name == METRIC_NAME);
-            if let Some(label) = name {
-                by_name.entry(Arc::clone(&label.value)).or_default().push(at);
-            }
-        }
-        let by_name: HashMap<_, Box<[u32]>> =
-            by_name.into_iter().map(|(name, slots)| (name, slots.into())).collect();
-        let lists: u64 = slots.iter().map(|slot| list(&slot.labels)).sum();
-        let names: u64 = by_name.values().map(|slots| allocated(size_of_val(&**slots))).sum();
-        let table = by_name.capacity() * (size_of::<(Arc<str>, Box<[u32]>)>() + 1);
-        let bytes = shared(size_of_val(&*slots)) + lists + names + allocated(table);
-        Self { slots, by_name, bytes }
-    }
-
-    /// The slots of a metric, in order.
-    pub(crate) fn named(&self, name: &str) -> &[u32] {
-        self.by_name.get(name).map_or(&[], |slots| slots)
-    }
-
-    /// The slots that pass conditions, each with the value that a slot without the label counts as having;
-    /// in order.
-    pub(crate) fn matching(&self, conditions: &[(&Matcher, &str)]) -> Arc<[u32]> {
-        let passes = |&at: &u32| {
-            let labels = &self.slots[at as usize].labels;
-            conditions
-                .iter()
-                .all(|(matcher, other)| matcher.matches(labels.get(matcher.name()).unwrap_or(other)))
-        };
-        let named = conditions.iter().find(|(matcher, other)| {
-            matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal && *other != matcher.value()
-        });
-        match named {
-            Some((matcher, _)) => self.named(matcher.value()).iter().copied().filter(passes).collect(),
-            None => (0..self.slots.len() as u32).filter(passes).collect(),
-        }
-    }
-}
+pub(crate) use crate::shape::Shape;
 
 /// All layouts by id.
 #[derive(Debug, Default)]
@@ -85,7 +35,7 @@ impl Layouts {
 
     /// What all of it takes up.
     pub(crate) fn bytes(&self) -> u64 {
-        let shapes: u64 = self.shapes.values().map(|shape| shape.bytes + shared(size_of::<Shape>())).sum();
+        let shapes: u64 = self.shapes.values().map(|shape| shape.bytes() + shared(size_of::<Shape>())).sum();
         let target = |labels: &Labels| {
             let texts = labels.iter().map(|label| shared(label.name.len()) + shared(label.value.len()));
             list(labels) + texts.sum::<u64>()
@@ -101,14 +51,14 @@ impl Layouts {
     pub(crate) fn shape(&self, layout: &Layout) -> Option<&Arc<Shape>> {
         // A peer may have made two lists of slots of one hash: only its own will do.
         let same = |shape: &&Arc<Shape>| {
-            Arc::ptr_eq(&shape.slots, layout.shared_slots()) || *shape.slots == **layout.shared_slots()
+            Arc::ptr_eq(shape.slots(), layout.shared_slots()) || **shape.slots() == **layout.shared_slots()
         };
         self.shapes.get(&layout.shape()).filter(same)
     }
 
     /// The slots of a shape that is known.
     pub(crate) fn slots_of(&self, id: ShapeId) -> Option<&[Slot]> {
-        self.shapes.get(&id).map(|shape| &*shape.slots)
+        self.shapes.get(&id).map(|shape| &**shape.slots())
     }
 
     /// Makes a layout known; what it has in common with others is kept once.
@@ -117,7 +67,7 @@ impl Layouts {
             return Arc::clone(known);
         }
         let layout = match self.shapes.get(&layout.shape()) {
-            Some(shape) => layout.sharing(&shape.slots),
+            Some(shape) => layout.sharing(shape.slots()),
             None => {
                 let slots: Arc<[Slot]> = layout.slots().iter().map(|slot| self.interned(slot)).collect();
                 self.shapes.insert(layout.shape(), Arc::new(Shape::new(Arc::clone(&slots))));
@@ -142,6 +92,11 @@ impl Layouts {
         self.text_bytes = self.texts.iter().map(|text| shared(text.len())).sum();
     }
 
+    /// Bytes that the index over slots takes up.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.shapes.values().map(|shape| shape.index_bytes()).sum()
+    }
+
     fn interned(&mut self, slot: &Slot) -> Slot {
         let label = |label: &Label| Label { name: self.text(&label.name), value: self.text(&label.value) };
         let labels: Labels = slot.labels.iter().map(label).collect();
@@ -162,6 +117,8 @@ impl Layouts {
 
 #[cfg(test)]
 mod tests {
+    use model::METRIC_NAME;
+
     use super::*;
 
     fn layout(instance: &str, series: &[(&str, &str)]) -> Layout {
@@ -185,18 +142,5 @@ mod tests {
         assert!(!layouts.has(one.id()) && layouts.shape(&two).is_some());
         layouts.retain(&HashSet::new());
         assert!(layouts.shapes.is_empty());
-    }
-
-    #[test]
-    fn conditions_see_a_default_where_a_slot_has_no_such_label() {
-        let mut layouts = Layouts::default();
-        let known = layouts.add(layout("1", &[("a", "x"), ("b", "x"), ("b", "")]));
-        let shape = layouts.shape(&known).expect("known");
-        let name = Matcher::equal(METRIC_NAME, "b");
-        let device = Matcher::equal("device", "d");
-        assert_eq!(*shape.matching(&[(&name, "")]), [1, 2]);
-        assert_eq!(*shape.matching(&[(&name, ""), (&device, "d")]), [2]);
-        assert_eq!(*shape.matching(&[(&device, "")]), [] as [u32; 0]);
-        assert_eq!(*shape.matching(&[]), [0, 1, 2]);
     }
 }

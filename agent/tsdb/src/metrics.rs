@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     pub(crate) out_of_bounds: Counter,
     pub(crate) duplicates: Counter,
     pub(crate) spilled_bytes: Gauge,
+    pub(crate) index_bytes: Gauge,
     pub(crate) bytes: Gauge,
     pub(crate) segments: Gauge,
     pub(crate) records_corrupt: Counter,
@@ -180,6 +181,8 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+        let help = "Bytes that the index over series' own labels takes up.";
+        registry.register("vedette_tsdb_index_bytes", help, new.index_bytes.clone());
         new.exemplars.register(registry);
         new.compactions.register(registry);
         new.disk.register(registry);

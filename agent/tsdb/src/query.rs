@@ -6,52 +6,55 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::Labels;
-use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet, TimeRange};
+use storage::{
+    BatchSelect, Batches, BoxFuture, Budget, Collected, Coverage, LabelQuery, Querier, QueryError, Select,
+    SeriesSet, TimeRange,
+};
 
-use crate::found::{Found, ReadError, Source};
+use crate::batches::{self, StoreBatches};
 use crate::group::{Group, GroupKey, Matching};
-use crate::sealed::{SealedReader, SealedWindow};
+use crate::scan::{Found, Place, Scan};
+use crate::sealed::{SealedPlace, SealedReader, SealedStore, SealedWindow};
 use crate::state::State;
 use crate::store::{Inner, Store};
-use crate::streams::{Place, Stream, StreamNo};
+use crate::streams::{self, Stream, StreamNo};
 use crate::window::{SharedRows, WINDOW_MS, Window, day_of, window_of};
 
-/// A group, the slots that pass, and where their samples are in the head.
-type Candidate = (Arc<Group>, Arc<[u32]>, Option<SharedRows>);
-
-/// Times that a window is read while it changes.
-const TRIES: usize = 8;
+/// A group with slots that pass.
+pub(crate) struct Source {
+    pub(crate) group: Arc<Group>,
+    pub(crate) slots: Arc<[u32]>,
+    pub(crate) rows: SharedRows,
+}
 
 /// What a limited list says, as Prometheus does.
 const TRUNCATED: &str = "results truncated due to limit";
+
+impl Source {
+    fn into_found(self) -> Found {
+        (self.group, self.slots, Place::Rows(self.rows))
+    }
+}
 
 impl Querier for Store {
     fn select(&self, select: Select) -> BoxFuture<'_, Result<SeriesSet, QueryError>> {
         Box::pin(self.run(select.range, move |inner| inner.select(&select)))
     }
 
+    fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
+        let in_memory = self.is_in_memory(select.range);
+        Box::pin(async move {
+            let batches = StoreBatches::open(Arc::clone(&self.inner), select, in_memory).await?;
+            Ok(Box::new(batches) as Box<dyn Batches>)
+        })
+    }
+
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
-        Box::pin(self.run(query.range, move |inner| {
-            let mut found = BTreeSet::new();
-            inner.visit(&query, |group, slots| {
-                found.extend(slots.iter().map(|&slot| group.series(slot)));
-            })?;
-            Ok(inner.limited(found, &query))
-        }))
+        Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.label_sets(&query)?, &query))))
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
-        Box::pin(self.run(query.range, move |inner| {
-            let mut found = BTreeSet::new();
-            inner.visit(&query, |group, slots| {
-                let common = group.common();
-                let mut names: BTreeSet<&str> = common.pairs().map(|(name, _)| name).collect();
-                slots.iter().for_each(|&slot| group.names(slot, &mut names));
-                names.retain(|name| !found.contains(*name));
-                found.extend(names.into_iter().map(str::to_owned));
-            })?;
-            Ok(inner.limited(found, &query))
-        }))
+        Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.names(&query)?, &query))))
     }
 
     fn label_values(
@@ -60,62 +63,45 @@ impl Querier for Store {
         query: LabelQuery,
     ) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
         let name = name.to_owned();
-        Box::pin(self.run(query.range, move |inner| {
-            let mut found: BTreeSet<String> = BTreeSet::new();
-            inner.visit(&query, |group, slots| {
-                for value in slots.iter().filter_map(|&slot| group.value(slot, &name)) {
-                    if !found.contains(&*value) {
-                        found.insert(value.into_owned());
-                    }
-                }
-            })?;
-            Ok(inner.limited(found, &query))
-        }))
+        Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.values(&name, &query)?, &query))))
     }
 }
 
 impl Store {
+    /// Whether nothing is read of a file to answer for a range.
+    fn is_in_memory(&self, range: TimeRange) -> bool {
+        let windows = self.inner.windows_in(range);
+        let state = self.inner.state.read();
+        let in_memory = |window: i64| {
+            let spilled = state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
+            state.head.answers(window) && !state.head.is_sealed(window) && !spilled
+        };
+        windows.into_iter().all(in_memory)
+    }
+
     /// Answers at once where the head suffices; where files are read, on a thread for such work.
     async fn run<T: Send + 'static>(
         &self,
         range: TimeRange,
         answer: impl FnOnce(&Inner) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let in_memory = {
-            let windows = self.inner.windows_in(range);
-            let state = self.inner.state.read();
-            let in_memory = |window: i64| {
-                let spilled =
-                    state.head.windows.get(&window).is_some_and(|window| window.spilled_bytes() > 0);
-                state.head.answers(window) && !state.head.is_sealed(window) && !spilled
-            };
-            windows.into_iter().all(in_memory)
-        };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if !in_memory => {
-                let inner = Arc::clone(&self.inner);
-                let answered = runtime.spawn_blocking(move || answer(&inner)).await;
-                answered.map_err(|_| QueryError::Unavailable("the query was cancelled".to_owned()))?
-            }
-            _ => answer(&self.inner),
-        }
+        let in_memory = self.is_in_memory(range);
+        let inner = Arc::clone(&self.inner);
+        batches::run(in_memory, move || answer(&inner)).await
     }
 }
 
 impl Inner {
     pub(crate) fn select(&self, select: &Select) -> Result<SeriesSet, QueryError> {
-        let mut coverage = self.state.read().coverage(select.range);
-        let mut found = Found::new(select.samples_max);
-        let mut from_log = BTreeSet::new();
-        for starts in self.spans(select.range) {
-            from_log.extend(self.read_windows(select, &starts, &mut found)?);
-            found.close_window()?;
+        let Select { matchers, range, samples_max } = select.clone();
+        let mut collected = Collected::new(samples_max);
+        // As much as it reads ahead is little against the samples that it may hold.
+        let budget = Budget::unlimited();
+        let mut scan = Scan::new(self, BatchSelect { matchers, range, budget })?;
+        while let Some(batches) = scan.next(self)? {
+            batches.iter().try_for_each(|batch| collected.add(batch))?;
         }
-        self.cover_damage(select.range, &from_log, &mut coverage);
-        let (series, histograms) = found.finish();
-        let mut set = SeriesSet { series, histograms, coverage };
-        self.hide(&mut set, select.range);
-        Ok(set)
+        Ok(collected.finish(scan.coverage(self)))
     }
 
     /// Starts of the windows that may have samples in a range, in order.
@@ -138,131 +124,63 @@ impl Inner {
         starts.chunk_by(together).map(<[i64]>::to_vec).collect()
     }
 
-    /// Windows that are read together, in order; those of which the log had all that is damaged in blocks.
-    fn read_windows(
+    /// Where the matching groups of some windows are that are read together: in the head or the log, in blocks, and
+    /// of what is damaged there in the log again. And those windows of which the log has all that is damaged.
+    pub(crate) fn places(
         &self,
         select: &Select,
-        starts: &[i64],
-        found: &mut Found,
-    ) -> Result<Vec<i64>, QueryError> {
-        for _ in 0..TRIES {
-            let windows: Vec<_> = starts.iter().map(|&start| (start, self.vault.window(start))).collect();
-            self.read_days(select, windows.iter().filter_map(|(_, window)| window.as_ref()), found)?;
-            let (mut is_whole, mut from_log) = (true, Vec::new());
-            for (start, window) in &windows {
-                // A window that is sealed may be open again, after the clock was set back.
-                is_whole &= self.read_unsealed(select, *start, window.as_ref(), found)?;
-                let Some(window) = window else { continue };
-                if !window.generations.is_empty() {
-                    self.read_blocks(select, window, select.range, found)?;
-                }
-                if self.read_damaged(select, window, found)? {
-                    from_log.push(*start);
-                }
-            }
-            // Where one was sealed meanwhile, the log may have lost what was looked for there.
-            let is_same = |(start, before): &(i64, Option<Arc<SealedWindow>>)| {
-                self.vault.window(*start).as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr)
-            };
-            if is_whole && windows.iter().all(is_same) {
-                return Ok(from_log);
-            }
-            found.drop_window();
-        }
-        Err(QueryError::Unavailable("a window was sealed again and again while it was read".to_owned()))
-    }
-
-    /// What the days of some windows, in order, have of these.
-    fn read_days<'a>(
-        &self,
-        select: &Select,
-        windows: impl Iterator<Item = &'a Arc<SealedWindow>>,
-        found: &mut Found,
-    ) -> Result<(), QueryError> {
+        windows: &[(i64, Option<Arc<SealedWindow>>)],
+    ) -> Result<(Vec<Found>, Vec<i64>), QueryError> {
+        let (mut found, mut from_log) = (Vec::new(), Vec::new());
+        let store = self.vault.get();
         let mut days: BTreeMap<u32, (SealedWindow, TimeRange)> = BTreeMap::new();
-        for window in windows {
-            let Some((day, number)) = window.as_day().zip(window.day_number()) else { continue };
-            let own = TimeRange { start: window.start, end: window.start.saturating_add(WINDOW_MS - 1) };
-            // Those of a day that retention has left are its last ones.
-            days.entry(number).or_insert((day, own)).1.end = own.end;
+        for (start, sealed) in windows {
+            // A window that is sealed may be open again, after the clock was set back.
+            let in_head = self.state.read().head_sources(select, *start);
+            let sources = in_head.map_or_else(|| self.log_sources(select, *start, sealed.as_ref()), Ok)?;
+            found.extend(sources.into_iter().map(Source::into_found));
+            let (Some(window), Some(store)) = (sealed, &store) else { continue };
+            self.sealed_places(select, store, window, select.range, &mut found)?;
+            if let Some(sources) = self.damaged_sources(select, window)? {
+                found.extend(sources.found.into_iter().map(Source::into_found));
+                from_log.extend(sources.is_whole.then_some(*start));
+            }
+            if let Some((day, number)) = window.as_day().zip(window.day_number()) {
+                let own = TimeRange { start: *start, end: start.saturating_add(WINDOW_MS - 1) };
+                // Those of a day that retention has left are its last ones.
+                days.entry(number).or_insert((day, own)).1.end = own.end;
+            }
         }
         for (day, own) in days.into_values() {
             let range = TimeRange {
                 start: own.start.max(select.range.start),
                 end: own.end.min(select.range.end),
             };
-            self.read_blocks(select, &day, range, found)?;
+            if let Some(store) = &store {
+                self.sealed_places(select, store, &day, range, &mut found)?;
+            }
         }
-        Ok(())
+        Ok((found, from_log))
     }
 
-    fn read_blocks(
+    /// Adds the matching groups that have rows of a range in a window's own blocks, or in those of a day.
+    fn sealed_places(
         &self,
         select: &Select,
+        store: &Arc<SealedStore>,
         window: &SealedWindow,
         range: TimeRange,
-        found: &mut Found,
+        found: &mut Vec<Found>,
     ) -> Result<(), QueryError> {
-        let Some(store) = self.vault.get() else { return Ok(()) };
-        let mut reader = SealedReader::new(&store, window)?;
-        let places = reader.groups(&self.state, range)?;
         let mut matching = Matching::new(&select.matchers);
-        for place in places {
-            let slots = matching.slots(&place.group);
-            let group = &place.group;
-            if group.layout.has_histograms() {
-                // A histogram's columns may lie in several blocks.
-                let mut columns = vec![Vec::new(); slots.len()];
-                reader.points(&place, &slots, range, |slot, points| {
-                    if let Ok(at) = slots.binary_search(&slot) {
-                        columns[at].extend(points);
-                    }
-                    Ok::<(), QueryError>(())
-                })?;
-                found.add_mixed(group, &slots, columns)?;
-                continue;
+        for place in SealedReader::new(store, window).groups(&self.state, range)? {
+            let (group, slots) = (Arc::clone(&place.group), matching.slots(&place.group));
+            if !slots.is_empty() {
+                let place = SealedPlace { store: Arc::clone(store), start: window.start, range, place };
+                found.push((group, slots, Place::Sealed(place)));
             }
-            reader.points(&place, &slots, range, |slot, points| found.add(group, slot, points))?;
         }
         Ok(())
-    }
-
-    /// What a window has beside its blocks, in the head or in the log; whether it could be read to its end.
-    fn read_unsealed(
-        &self,
-        select: &Select,
-        start: i64,
-        sealed: Option<&Arc<SealedWindow>>,
-        found: &mut Found,
-    ) -> Result<bool, QueryError> {
-        {
-            let sources = self.state.read().head_sources(select, start);
-            let read = sources.map(|sources| found.read(&sources, select.range));
-            match read {
-                Some(Ok(())) => {}
-                Some(Err(ReadError::Query(error))) => return Err(error),
-                Some(Err(ReadError::Head(error))) => {
-                    tracing::error!(%error, window = start, "the head's file cannot be read: the log is, from now on");
-                    self.state.write().head.give_up(start);
-                    return Ok(false);
-                }
-                None => self.read_log(select, start, sealed, found)?,
-            }
-        }
-        Ok(true)
-    }
-
-    fn read_log(
-        &self,
-        select: &Select,
-        start: i64,
-        sealed: Option<&Arc<SealedWindow>>,
-        found: &mut Found,
-    ) -> Result<(), QueryError> {
-        found.read(&self.log_sources(select, start, sealed)?, select.range).map_err(|error| match error {
-            ReadError::Query(error) => error,
-            ReadError::Head(error) => QueryError::Unavailable(error.to_string()),
-        })
     }
 
     /// A window's matching groups out of the log: rows that are put together for this one question.
@@ -318,61 +236,12 @@ impl Inner {
         Ok(wanted.into_values().flatten().collect())
     }
 
-    /// Gives groups and those of their slots that pass and may have samples in the range, some several times.
-    fn visit(&self, query: &LabelQuery, mut visit: impl FnMut(&Group, &[u32])) -> Result<(), QueryError> {
-        let candidates = self.state.read().candidates(query);
-        for (group, slots, rows) in candidates {
-            let Some(rows) = rows else {
-                visit(&group, &slots);
-                continue;
-            };
-            let view = rows.lock().view(&slots, query.range);
-            let held = view.held();
-            if !held.is_empty() {
-                visit(&group, &held);
-            }
-        }
-        self.visit_sealed(query, visit)
-    }
-
-    /// The same for sealed windows: a group with a row in the range counts with all of its slots.
-    fn visit_sealed(
-        &self,
-        query: &LabelQuery,
-        mut visit: impl FnMut(&Group, &[u32]),
-    ) -> Result<(), QueryError> {
-        let Some(store) = self.vault.get() else { return Ok(()) };
-        let mut groups: HashMap<GroupKey, Arc<Group>> = HashMap::new();
-        for window in self.vault.windows() {
-            let end = window.start.saturating_add(WINDOW_MS - 1);
-            let own = TimeRange { start: window.start, end };
-            if !query.range.overlaps(&own) {
-                continue;
-            }
-            let within =
-                TimeRange { start: query.range.start.max(own.start), end: query.range.end.min(own.end) };
-            let day = window.as_day();
-            for window in day.iter().chain([&*window]) {
-                let places = SealedReader::new(&store, window)?.groups(&self.state, within)?;
-                groups.extend(places.into_iter().map(|place| (place.group.key(), place.group)));
-            }
-        }
-        let all = [Vec::new()];
-        let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
-        for matchers in sets {
-            let mut matching = Matching::new(matchers);
-            for group in groups.values() {
-                let slots = matching.slots(group);
-                if !slots.is_empty() {
-                    visit(group, &slots);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// A list cut to its limit, and its coverage.
-    fn limited<T>(&self, found: impl IntoIterator<Item = T>, query: &LabelQuery) -> (Vec<T>, Coverage) {
+    pub(crate) fn limited<T>(
+        &self,
+        found: impl IntoIterator<Item = T>,
+        query: &LabelQuery,
+    ) -> (Vec<T>, Coverage) {
         let mut coverage = self.state.read().coverage(query.range);
         self.cover_damage(query.range, &self.healed_by_log(), &mut coverage);
         let mut found = found.into_iter();
@@ -401,38 +270,8 @@ impl State {
         Some(groups.filter_map(source).collect())
     }
 
-    /// Groups and those of their slots that pass, some several times; with rows those of them count that have a
-    /// sample in the range.
-    fn candidates(&self, query: &LabelQuery) -> Vec<Candidate> {
-        let mut found = Vec::new();
-        let all = [Vec::new()];
-        let sets = if query.matcher_sets.is_empty() { &all[..] } else { &query.matcher_sets };
-        let outside = self.layouts_in_log(query.range);
-        for matchers in sets {
-            let mut matching = Matching::new(matchers);
-            for (_, window) in self.head.windows.iter().filter(|(start, _)| self.head.answers(**start)) {
-                for (key, rows) in &window.groups {
-                    let Some(known) = self.head.find(key) else { continue };
-                    let slots = matching.slots(&known.group);
-                    found.push((Arc::clone(&known.group), slots, Some(Arc::clone(rows))));
-                }
-            }
-            for &(stream, layout) in &outside {
-                let known =
-                    self.layouts.get(layout).and_then(|layout| Some((layout, self.layouts.shape(layout)?)));
-                let Some((layout, shape)) = known else { continue };
-                let owner = self.streams.get(stream);
-                let group = Arc::new(Group::new(stream, owner, Arc::clone(layout), Arc::clone(shape)));
-                let slots = matching.slots(&group);
-                found.push((group, slots, None));
-            }
-        }
-        found.retain(|(_, slots, _)| !slots.is_empty());
-        found
-    }
-
     /// The layouts that frames outside the head used in a range.
-    fn layouts_in_log(&self, range: TimeRange) -> HashSet<(StreamNo, storage::LayoutId)> {
+    pub(crate) fn layouts_in_log(&self, range: TimeRange) -> HashSet<(StreamNo, storage::LayoutId)> {
         let outside = |held: &TimeRange| {
             let (first, last) = (window_of(held.start), window_of(held.end));
             held.overlaps(&range) && !(self.head.answers(first) && self.head.answers(last))
@@ -444,7 +283,7 @@ impl State {
         }
         for (no, stream) in self.streams.iter() {
             for (_, entry) in stream.in_memory().filter(|(_, entry)| outside(&entry.range)) {
-                if let Place::Memory(frame) = &entry.place {
+                if let streams::Place::Memory(frame) = &entry.place {
                     found.extend(frame.layouts().iter().map(|&layout| (no, layout)));
                 }
             }

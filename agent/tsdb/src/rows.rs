@@ -275,6 +275,20 @@ impl Rows {
         view
     }
 
+    /// Those of some slots, which are in order, that have no sample in a range.
+    pub(crate) fn without(&self, slots: &[u32], range: TimeRange) -> Vec<u32> {
+        let mut left = slots.to_vec();
+        // Nearly always the newest row says so of all.
+        for Tail { row, .. } in self.tails.iter().filter(|tail| range.contains(tail.row.timestamp)) {
+            left.retain(|&slot| row.slots.get(slot as usize).is_none_or(|slot| slot.cell() == Cell::Absent));
+        }
+        if !left.is_empty() {
+            let held = self.view(&left, range).held();
+            left.retain(|slot| held.binary_search(slot).is_err());
+        }
+        left
+    }
+
     /// Keeps a row until its base comes; `false` where there is no room for it.
     fn park(&mut self, base: u64, row: Waiting, left: &mut usize) -> bool {
         let Some(rest) = left.checked_sub(row.bytes()) else { return false };

@@ -78,6 +78,9 @@ proptest! {
             let expected: Vec<_> = slots.iter().map(|&slot| naive(&written, slot as usize, wanted)).collect();
             let held: Vec<u32> =
                 slots.iter().zip(&expected).filter(|(_, points)| !points.is_empty()).map(|(&slot, _)| slot).collect();
+            let missing: Vec<u32> = slots.iter().copied().filter(|slot| !held.contains(slot)).collect();
+            prop_assert_eq!(own.without(&slots, wanted), missing.clone(), "what there is not, by the writer");
+            prop_assert_eq!(received.without(&slots, wanted), missing, "what there is not, by a receiver");
             prop_assert_eq!(own.view(&slots, wanted).held(), held, "what there is");
             prop_assert_eq!(read(&own, &slots, wanted), expected.clone(), "by the writer");
             prop_assert_eq!(read(&received, &slots, wanted), expected, "by a receiver");

@@ -1,15 +1,17 @@
 //! A run: rows of one group in order of time, of which the older are sealed tiles and the rest changes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
 use crate::codec::CodecError;
+use crate::columns::OpenColumns;
 use crate::memory::{RowBytes, allocated};
 use crate::places::Places;
 use crate::spill::{Sealed, SpillFile};
 use crate::tiling::{self, Closed, Work};
-use crate::view::{TileView, View};
+use crate::view::{OpenView, TileView, View};
 use crate::window::cell_bits;
 
 /// Rows that are kept as changes, at most, before they become a tile.
@@ -184,18 +186,33 @@ impl Run {
         for part in self.closed.iter().map(|closed| closed.rows()).chain(open) {
             let found = self.rows.within(at..at + part.len(), range);
             if !found.is_empty() {
-                tiling::replay(part, width, |position, row| {
-                    let place = self.rows.get(at + position).filter(|_| at + position >= found.start);
-                    if let Some(place) = place {
-                        for (&slot, out) in slots.iter().zip(view.open.iter_mut()) {
-                            out.extend(place.point(row.slots[slot as usize].cell()));
-                        }
-                    }
-                    at + position + 1 < found.end
-                });
+                view.open.push(self.open_view(at, part, found, width, slots));
             }
             at += part.len();
         }
+    }
+
+    /// Some rows of those that are no tile yet, of which the first is at `at`.
+    fn open_view(
+        &self,
+        at: usize,
+        part: &[OpenRow],
+        found: Range<usize>,
+        width: usize,
+        slots: &[u32],
+    ) -> OpenView {
+        let after_first = part.get(found.start - at + 1..found.end - at).unwrap_or_default();
+        let moving = tiling::moving(after_first, width);
+        let moves = slots.iter().map(|&slot| moving[slot as usize / 8] & 1 << (slot % 8) != 0);
+        let mut columns = OpenColumns::new(moves, found.len());
+        tiling::replay(part, width, |position, row| {
+            if at + position >= found.start {
+                columns.push(|column| row.slots[slots[column] as usize].cell());
+            }
+            at + position + 1 < found.end
+        });
+        let rows = self.rows.range(found.start..found.start + columns.rows()).collect();
+        OpenView { rows, columns }
     }
 }
 

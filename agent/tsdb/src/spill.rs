@@ -14,6 +14,7 @@ use storage::Cell;
 use crate::bytes::Malformed;
 use crate::codec::{Part, Tile};
 use crate::memory::{allocated, shared};
+use crate::columns::Held;
 
 /// A window's file.
 #[derive(Debug)]
@@ -196,13 +197,25 @@ impl Sealed {
         })
     }
 
+    /// Columns of some slots, which are in order, to be decoded later: what is in the file is read and checked now.
+    pub(crate) fn columns(&self, slots: &Arc<[u32]>) -> Result<Held, SpillError> {
+        let tile = match self {
+            Self::Memory(tile) => {
+                return Ok(Held::Tile { tile: tile.clone(), slots: Arc::clone(slots) });
+            }
+            Self::File(tile) => tile,
+        };
+        let (from, bytes) = tile.read(slots)?;
+        let place = |&slot: &u32| tile.part(slot, from, &bytes);
+        let columns = slots.iter().map(place).collect::<Result<_, SpillError>>()?;
+        Ok(Held::Read { bytes, columns, rows: tile.rows })
+    }
+
     fn parts(
         &self,
         slots: &[u32],
         mut visit: impl FnMut(usize, Part<'_>) -> Result<(), Malformed>,
     ) -> Result<(), SpillError> {
-        let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok(()) };
-        let unknown = || Malformed("the tile does not have that column");
         match self {
             Self::Memory(tile) => {
                 for (at, &slot) in slots.iter().enumerate() {
@@ -210,25 +223,42 @@ impl Sealed {
                 }
             }
             Self::File(tile) => {
-                let (from, ..) = tile.columns.part(*first as usize).ok_or_else(unknown)?;
-                let (_, to, _) = tile.columns.part(*last as usize).ok_or_else(unknown)?;
-                // One call for all: what lies between is in the page cache more often than not.
-                let mut bytes = vec![0; to.saturating_sub(from)];
-                tile.file.file.read_exact_at(&mut bytes, tile.offset + from as u64)?;
+                let (from, bytes) = tile.read(slots)?;
                 for (at, &slot) in slots.iter().enumerate() {
-                    let (start, end, expected) = tile.columns.part(slot as usize).ok_or_else(unknown)?;
-                    let part =
-                        bytes.get(start.wrapping_sub(from)..end.wrapping_sub(from)).ok_or_else(unknown)?;
-                    if check(part) != expected {
-                        return Err(SpillError::Malformed("its bytes on the disk have changed"));
-                    }
-                    visit(at, Part::new(part, tile.rows))?;
+                    let (start, end) = tile.part(slot, from, &bytes)?;
+                    visit(at, Part::new(&bytes[start as usize..end as usize], tile.rows))?;
                 }
             }
         }
         Ok(())
     }
 }
+
+impl Spilled {
+    /// The bytes of some slots' columns, which are in order, and of those between them; and where they begin.
+    fn read(&self, slots: &[u32]) -> Result<(usize, Vec<u8>), SpillError> {
+        let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok((0, Vec::new())) };
+        let (from, ..) = self.columns.part(*first as usize).ok_or(UNKNOWN)?;
+        let (_, to, _) = self.columns.part(*last as usize).ok_or(UNKNOWN)?;
+        // One call for all: what lies between is in the page cache more often than not.
+        let mut bytes = vec![0; to.saturating_sub(from)];
+        self.file.file.read_exact_at(&mut bytes, self.offset + from as u64)?;
+        Ok((from, bytes))
+    }
+
+    /// Where a slot's column is in `bytes`, which begin at `from`; checked.
+    fn part(&self, slot: u32, from: usize, bytes: &[u8]) -> Result<(u32, u32), SpillError> {
+        let (start, end, expected) = self.columns.part(slot as usize).ok_or(UNKNOWN)?;
+        let (start, end) = (start.wrapping_sub(from), end.wrapping_sub(from));
+        let part = bytes.get(start..end).ok_or(UNKNOWN)?;
+        if check(part) != expected {
+            return Err(SpillError::Malformed("its bytes on the disk have changed"));
+        }
+        Ok((start as u32, end as u32))
+    }
+}
+
+const UNKNOWN: Malformed = Malformed("the tile does not have that column");
 
 fn check(bytes: &[u8]) -> u16 {
     crc32c::crc32c(bytes) as u16

@@ -127,6 +127,12 @@ impl Inner {
         }
     }
 
+    /// Bytes that the index over slots takes up: of shapes that the log uses, and of those kept from sealed data.
+    pub(crate) fn index_bytes(&self) -> usize {
+        let sealed = self.vault.get().map_or(0, |store| store.identity.index_bytes());
+        self.state.read().layouts.index_bytes() + sealed
+    }
+
     /// Bytes of sealed windows.
     pub(crate) fn sealed_bytes(&self) -> u64 {
         self.vault.generations().iter().map(|(_, generation)| generation.bytes).sum()
@@ -142,6 +148,7 @@ impl Inner {
         metrics.bytes.set(status.bytes as i64);
         let spilled: u64 = self.state.read().head.windows.values().map(Window::spilled_bytes).sum();
         metrics.spilled_bytes.set(spilled as i64);
+        metrics.index_bytes.set(self.index_bytes() as i64);
         self.exemplars.lock().show(&metrics.exemplars);
     }
 }

@@ -74,7 +74,7 @@ impl Closed {
         let count = self.rows.len();
         let mut builder = TileBuilder::default();
         builder.begin(&self.times)?;
-        let moving = self.moving(width);
+        let moving = moving(self.rows.get(1..).unwrap_or_default(), width);
         // A part of a wide group at a time: its cells take up sixteen times what they say.
         for from in (0..width).step_by(COLUMNS_AT_ONCE) {
             let to = width.min(from + COLUMNS_AT_ONCE);
@@ -98,19 +98,19 @@ impl Closed {
         }
         builder.finish()
     }
+}
 
-    /// The slots that a row after the first one may change, a bit each: most keep what the first one said.
-    fn moving(&self, width: usize) -> Vec<u8> {
-        let mut moving = vec![0; width.div_ceil(8)];
-        for open in self.rows.iter().skip(1) {
-            // Changes begin with the bits of the slots that they change.
-            match open.changes.get(..moving.len()).filter(|_| !open.reset) {
-                Some(changed) => moving.iter_mut().zip(changed).for_each(|(all, changed)| *all |= changed),
-                None => moving.fill(u8::MAX),
-            }
+/// The slots that one of some rows may change, a bit each: most keep what the row before said.
+pub(crate) fn moving(rows: &[OpenRow], width: usize) -> Vec<u8> {
+    let mut moving = vec![0; width.div_ceil(8)];
+    for open in rows {
+        // Changes begin with the bits of the slots that they change.
+        match open.changes.get(..moving.len()).filter(|_| !open.reset) {
+            Some(changed) => moving.iter_mut().zip(changed).for_each(|(all, changed)| *all |= changed),
+            None => moving.fill(u8::MAX),
         }
-        moving
     }
+    moving
 }
 
 impl Work {

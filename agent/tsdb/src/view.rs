@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use storage::Cell;
 
+use crate::columns::OpenColumns;
 use crate::run::{At, Point};
 use crate::spill::{Sealed, SpillError};
 
@@ -13,8 +14,8 @@ use crate::spill::{Sealed, SpillError};
 pub(crate) struct View {
     slots: Vec<u32>,
     pub(crate) tiles: Vec<TileView>,
-    /// Of each slot, from open rows.
-    pub(crate) open: Vec<Vec<Point>>,
+    /// One a run that has some.
+    pub(crate) open: Vec<OpenView>,
     /// Rows are not in order of time from one tile to the next, and to the open ones.
     pub(crate) mixed: bool,
 }
@@ -28,10 +29,18 @@ pub(crate) struct TileView {
     pub(crate) rows: Vec<At>,
 }
 
+/// Open rows, copied.
+#[derive(Debug)]
+pub(crate) struct OpenView {
+    pub(crate) rows: Vec<At>,
+    /// One a slot.
+    pub(crate) columns: OpenColumns,
+}
+
 impl View {
     /// Nothing yet of slots, which are in order.
     pub(crate) fn new(slots: &[u32]) -> Self {
-        Self { slots: slots.to_vec(), tiles: Vec::new(), open: vec![Vec::new(); slots.len()], mixed: false }
+        Self { slots: slots.to_vec(), tiles: Vec::new(), open: Vec::new(), mixed: false }
     }
 
     /// Each slot's samples in order of time; of one time in order of sequence.
@@ -43,8 +52,8 @@ impl View {
                 out[slot].extend(points.filter_map(|(at, &cell)| at.point(cell)));
             })?;
         }
-        for (out, open) in out.iter_mut().zip(self.open) {
-            out.extend(open);
+        for (slot, out) in out.iter_mut().enumerate() {
+            self.open.iter().for_each(|open| open.columns.points(slot, &open.rows, out));
             if self.mixed {
                 out.sort_by_key(|point| (point.timestamp, point.sequence));
             }
@@ -54,9 +63,9 @@ impl View {
 
     /// The slots that have a sample; where a tile cannot be read, all of them.
     pub(crate) fn held(self) -> Vec<u32> {
-        let open = self.slots.iter().zip(&self.open);
-        let mut left: Vec<u32> =
-            open.filter(|(_, points)| points.is_empty()).map(|(&slot, _)| slot).collect();
+        let is_open = |slot: usize| self.open.iter().any(|open| open.columns.has_any(slot));
+        let all = self.slots.iter().enumerate();
+        let mut left: Vec<u32> = all.filter(|(at, _)| !is_open(*at)).map(|(_, &slot)| slot).collect();
         if self.tiles.iter().try_for_each(|tile| tile.strike_held(&mut left)).is_err() {
             return self.slots;
         }

@@ -9,7 +9,7 @@ use storage::{Gap, QueryError, Select, TimeRange};
 
 use super::Archive;
 use crate::group::{Group, Matching};
-use crate::sealed::{SealedError, SealedReader, SealedWindow};
+use crate::sealed::{SealedReader, SealedWindow};
 use crate::status::Cardinality;
 use crate::window::WINDOW_MS;
 
@@ -83,9 +83,8 @@ impl Archive {
         window: &SealedWindow,
         all: &mut HashSet<Labels>,
     ) -> Result<u64, QueryError> {
-        let unavailable = |error: SealedError| QueryError::Unavailable(error.to_string());
         let Some(store) = self.inner.vault.get() else { return Ok(0) };
-        let reader = SealedReader::new(&store, window).map_err(unavailable)?;
+        let reader = SealedReader::new(&store, window);
         let mut matching = Matching::new(matchers);
         let mut samples = 0;
         for place in reader.groups(&self.inner.state, TimeRange::ALL)? {
@@ -108,7 +107,7 @@ impl Archive {
         all: &mut HashSet<Labels>,
     ) -> Result<u64, QueryError> {
         let Some((store, day)) = self.inner.vault.get().zip(window.as_day()) else { return Ok(0) };
-        let reader = SealedReader::new(&store, &day)?;
+        let reader = SealedReader::new(&store, &day);
         let range = TimeRange { start: window.start, end: window.start.saturating_add(WINDOW_MS - 1) };
         let mut matching = Matching::new(matchers);
         let mut samples = 0;

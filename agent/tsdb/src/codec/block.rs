@@ -304,6 +304,17 @@ impl Columns<'_> {
         Ok(())
     }
 
+    /// The bits that every row of column `at` has; where they differ, replaces `out` by its values.
+    ///
+    /// # Errors
+    /// As [`Columns::values`].
+    pub fn constant_or_values(&mut self, at: usize, out: &mut Values) -> Result<Option<u64>, CodecError> {
+        match self.columns.get(at).and_then(Column::uniform) {
+            Some(number) => Ok(Some(number.to_bits())),
+            None => self.values(at, out).map(|()| None),
+        }
+    }
+
     /// Reads the integers of column `at` and of those that it is predicted from.
     fn load(&mut self, at: usize) -> Result<(), Malformed> {
         // From the column itself back to one that needs no other, or is here already.

@@ -220,6 +220,19 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
+    /// The cell that every row has; where they differ, replaces `out` by its values.
+    pub(crate) fn constant_or_values(self, out: &mut Values) -> Result<Option<Cell>, Malformed> {
+        out.clear();
+        let Some(mut column) = self.column()? else { return Ok(Some(Cell::Absent)) };
+        if column.is_uniform() {
+            return column.last().map(Some);
+        }
+        let mut ints = [0; PACKED_MAX];
+        let ints = column.ints(&mut ints)?;
+        column.rest.values(column.form, ints, self.rows, out);
+        Ok(None)
+    }
+
     /// Its last cell that is not absent, and that one's row; without decoding the others.
     pub(crate) fn last(self) -> Result<Option<(usize, Cell)>, Malformed> {
         let Some(mut column) = self.column()? else { return Ok(None) };

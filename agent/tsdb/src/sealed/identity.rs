@@ -66,6 +66,11 @@ impl Identity {
         known.layouts.retain(&layouts);
     }
 
+    /// Bytes that the index over slots of groups that were asked for takes up.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.known.lock().layouts.index_bytes()
+    }
+
     /// All streams that have groups.
     pub(crate) fn streams(&self, db: &DB) -> Result<Vec<StreamInfo>, SealedError> {
         let family = db.cf_handle(IDENTITY).ok_or(NO_FAMILY)?;

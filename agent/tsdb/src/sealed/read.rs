@@ -15,30 +15,27 @@ use super::index::Entry;
 use super::keys::BlockKey;
 use super::manifest::{Generation, SealedWindow};
 use super::store::SealedStore;
-use crate::codec::{Block, BlockReader, Values};
+use crate::codec::Block;
 use crate::group::Group;
 use crate::rows::Tail;
-use crate::run::{At, Point};
 use crate::state::State;
 
-/// Reads one window, keeping its memory from block to block.
+/// Reads one window.
 pub(crate) struct SealedReader<'a> {
     pub(super) store: &'a SealedStore,
     window: &'a SealedWindow,
-    blocks: BlockReader,
-    values: Values,
 }
 
 /// A group of a window, and where it is.
 pub(crate) struct Place {
     pub(crate) group: Arc<Group>,
-    generation: Arc<Generation>,
+    pub(super) generation: Arc<Generation>,
     pub(super) entry: Entry,
 }
 
 impl<'a> SealedReader<'a> {
-    pub(crate) fn new(store: &'a SealedStore, window: &'a SealedWindow) -> Result<Self, SealedError> {
-        Ok(Self { store, window, blocks: BlockReader::new()?, values: Values::default() })
+    pub(crate) fn new(store: &'a SealedStore, window: &'a SealedWindow) -> Self {
+        Self { store, window }
     }
 
     /// The groups that have rows in a range, some several times: once for each generation.
@@ -75,60 +72,6 @@ impl<'a> SealedReader<'a> {
         Ok(places)
     }
 
-    /// Gives the samples that slots of a group, in order, have in a range.
-    pub(crate) fn points<E: From<SealedError>>(
-        &mut self,
-        place: &Place,
-        slots: &[u32],
-        range: TimeRange,
-        mut give: impl FnMut(u32, Vec<Point>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        for part in 0..place.entry.parts {
-            let (window, group) = (self.window.start, place.entry.group);
-            let rows = twice(|| self.store.rows_of(window, &place.generation, group, part, &place.group));
-            let rows = match rows {
-                Ok(rows) => rows,
-                Err(error) => {
-                    self.note(place, self.key(place, super::keys::TIMES, part), error)?;
-                    continue;
-                }
-            };
-            let from = rows.partition_point(|at| at.timestamp < range.start);
-            let to = rows.partition_point(|at| at.timestamp <= range.end);
-            if from >= to {
-                continue;
-            }
-            // A histogram without one of its columns would be another histogram: all of a part, or nothing.
-            let mut whole = place.group.layout.has_histograms().then(Vec::new);
-            let mut is_damaged = false;
-            for wanted in slots.chunk_by(|a, b| a / COLUMNS == b / COLUMNS) {
-                let Some(first) = wanted.first() else { continue };
-                let sub = u16::try_from(first / COLUMNS).unwrap_or(super::keys::TAILS);
-                let key = self.key(place, sub, part);
-                let read = twice(|| self.block(&key, place, wanted, &rows, (from, to)));
-                match read {
-                    Ok(columns) => {
-                        for (&slot, points) in wanted.iter().zip(columns) {
-                            match &mut whole {
-                                _ if points.is_empty() => {}
-                                Some(kept) => kept.push((slot, points)),
-                                None => give(slot, points)?,
-                            }
-                        }
-                    }
-                    Err(error) => {
-                        is_damaged = true;
-                        self.note(place, key, error)?;
-                    }
-                }
-            }
-            for (slot, points) in whole.into_iter().flatten().take_while(|_| !is_damaged) {
-                give(slot, points)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Tells how many samples slots of a group, in order, have in the window: nothing is decompressed.
     pub(crate) fn counts(
         &self,
@@ -158,40 +101,6 @@ impl<'a> SealedReader<'a> {
             }
         }
         Ok(())
-    }
-
-    fn block(
-        &mut self,
-        key: &BlockKey,
-        place: &Place,
-        wanted: &[u32],
-        rows: &[At],
-        (from, to): (usize, usize),
-    ) -> Result<Vec<Vec<Point>>, SealedError> {
-        let value = self.store.value(key, name_of(&place.group, key))?;
-        let block = Block::parse(&value)?;
-        if block.rows() != rows.len() {
-            return Err(SealedError::Malformed("a block of another size"));
-        }
-        let column = |slot: &u32| (slot % COLUMNS) as usize;
-        let held = |slot: &u32| {
-            block.summaries().get(column(slot)).is_none_or(|summary| summary.count > 0 || summary.stale > 0)
-        };
-        let mut found = vec![Vec::new(); wanted.len()];
-        if !wanted.iter().any(held) {
-            return Ok(found);
-        }
-        let mut columns = self.blocks.open(&block)?;
-        for (slot, found) in wanted.iter().zip(&mut found).filter(|(slot, _)| held(slot)) {
-            columns.values(column(slot), &mut self.values)?;
-            let values = &self.values;
-            found.extend((from..to).filter(|&row| values.has(row)).map(|row| Point {
-                timestamp: rows[row].timestamp,
-                bits: values.bits[row],
-                sequence: rows[row].sequence,
-            }));
-        }
-        Ok(found)
     }
 
     pub(super) fn key(&self, place: &Place, sub: u16, part: u16) -> BlockKey {

@@ -49,7 +49,7 @@ pub(crate) struct SealedStore {
     cache: Cache,
     /// Where files are written before they are ingested.
     pub(super) staging: PathBuf,
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     pub(super) windows: RwLock<BTreeMap<i64, Arc<SealedWindow>>>,
     floor: Mutex<i64>,
     next_generation: Mutex<u32>,

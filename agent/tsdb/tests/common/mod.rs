@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "every test file uses a part")]
 
-use std::collections::BTreeMap;
+mod batches;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use std::sync::Arc;
 use env::{SeededRandom, SimulatedClock};
 use model::{Labels, Matcher, Metadata};
 use storage::{
-    AppendOutcome, Appender, Cell, Frame, FrameSink, FrameSource, Layout, LayoutRef, Number, Querier,
-    Receipt, Row, Select, Slot, StreamId, TimeRange,
+    AppendOutcome, Appender, Cell, Frame, FrameSink, FrameSource, LabelQuery, Layout, LayoutRef, Number,
+    Querier, Receipt, Row, Select, Slot, StreamId, TimeRange,
 };
 use vedette_tsdb::{Store, StoreOptions};
 
@@ -88,15 +90,50 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn select(store: &Store, matchers: Vec<Matcher>, range: TimeRange) -> Samples {
-    let set = wait(store.select(Select { matchers, range, samples_max: usize::MAX })).expect("answers");
+    let asked = Select { matchers: matchers.clone(), range, samples_max: usize::MAX };
+    let set = wait(store.select(asked)).expect("answers");
+    assert!(set.series.is_sorted_by(|one, two| one.labels < two.labels), "in order, no two alike");
     let bits = |series: &model::Series| {
         series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits())).collect()
     };
-    set.series.iter().map(|series| (series.labels.clone(), bits(series))).collect()
+    let found: Samples = set.series.iter().map(|series| (series.labels.clone(), bits(series))).collect();
+    let (numbers, histograms) = wait(batches::read(store, matchers, range));
+    assert_eq!(numbers, found, "batches are the series");
+    let texts = |series: &storage::HistogramSeries| series.samples.iter().map(batches::text).collect();
+    let plain = set.histograms.iter().map(|series| (series.labels.clone(), texts(series)));
+    assert_eq!(histograms, plain.collect::<batches::Histograms>(), "batches are the series of histograms");
+    found
 }
 
+/// Everything that a store answers; and that it answers for a part of the time with a part of it.
 pub(crate) fn everything(store: &Store) -> Samples {
-    select(store, Vec::new(), TimeRange::ALL)
+    let all = select(store, Vec::new(), TimeRange::ALL);
+    let mut times: Vec<i64> = all.values().flatten().map(|(time, _)| *time).collect();
+    times.sort_unstable();
+    if let (Some(start), Some(end)) = (times.get(times.len() / 4), times.get(times.len() * 3 / 4)) {
+        let range = TimeRange { start: *start, end: *end };
+        let mut part = all.clone();
+        part.values_mut().for_each(|samples| samples.retain(|(time, _)| range.contains(*time)));
+        part.retain(|_, samples| !samples.is_empty());
+        assert_eq!(select(store, Vec::new(), range), part, "{range:?}");
+    }
+    check_lists(store, &all);
+    all
+}
+
+/// Every series that has samples is listed, and names and values are those of what is listed.
+fn check_lists(store: &Store, all: &Samples) {
+    let query = || LabelQuery { matcher_sets: Vec::new(), range: TimeRange::ALL, limit: usize::MAX };
+    let (listed, _) = wait(store.series(query())).expect("answers");
+    assert!(listed.is_sorted_by(|one, two| one < two), "in order, no two alike");
+    assert!(all.keys().all(|labels| listed.binary_search(labels).is_ok()), "all are listed");
+    let names = listed.iter().flat_map(|labels| labels.pairs().map(|(name, _)| name.to_owned()));
+    let names: BTreeSet<String> = names.collect();
+    assert!(wait(store.label_names(query())).expect("answers").0.iter().eq(&names));
+    for name in &names {
+        let values: BTreeSet<&str> = listed.iter().filter_map(|labels| labels.get(name)).collect();
+        assert!(wait(store.label_values(name, query())).expect("answers").0.iter().eq(values), "{name}");
+    }
 }
 
 /// All frames of a stream, its layouts made known to `to`, its stream opened there.
