@@ -4,6 +4,7 @@
 //! `make fuzz` runs each under libFuzzer; `tests/replay.rs` runs seeds, findings and some mutations of them
 //! as a plain test. Seeds come from our own encoders.
 
+mod chunks;
 mod codecs;
 mod logs;
 mod pages;
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tiles", run: codecs::tiles, seeds: codecs::tile_seeds },
     Target { name: "blocks", run: codecs::blocks, seeds: codecs::block_seeds },
     Target { name: "times", run: codecs::times, seeds: codecs::times_seeds },
+    Target { name: "chunks", run: chunks::chunks, seeds: chunks::chunk_seeds },
 ];
 
 /// The target of a name.
