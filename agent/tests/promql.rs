@@ -13,7 +13,9 @@ fn run(script: &str) -> (Output, String) {
 
 #[test]
 fn failures_are_named_with_their_place_and_make_the_command_fail() {
-    let (output, file) = run("load 1m\n  a 1 {{count:3}}\n\neval instant at 0 a\n  a 2\n\neval instant at 1m a\n  a {{count:3}}\n");
+    let (output, file) = run(
+        "load 1m\n  a 1 {{count:3}}\n\neval instant at 0 a\n  a 2\n\neval instant at 1m a\n  a {{count:3}}\n",
+    );
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let wanted = format!("{file}:4: wanted a to give a 2;\n    got a 1\n1 passed, 1 failed\n");
     assert_eq!(said, wanted);
@@ -22,7 +24,8 @@ fn failures_are_named_with_their_place_and_make_the_command_fail() {
 
 #[test]
 fn what_passes_is_counted() {
-    let (output, _) = run("eval instant at 0 1 + 1\n  2\n\neval range from 0 to 1m step 1m time() fill\n  expect fail\n");
+    let (output, _) =
+        run("eval instant at 0 1 + 1\n  2\n\neval range from 0 to 1m step 1m time() fill\n  expect fail\n");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "2 passed, 0 failed\n");
     assert_eq!(output.status.code(), Some(0));
 }

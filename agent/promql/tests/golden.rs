@@ -11,8 +11,11 @@ fn every_script_passes() {
         let path = entry.expect("entry").path();
         let text = std::fs::read_to_string(&path).expect("a script");
         for delayed_name_removal in [false, true] {
-            let options =
-                EngineOptions { delayed_name_removal, use_start_timestamps: true, ..EngineOptions::default() };
+            let options = EngineOptions {
+                delayed_name_removal,
+                use_start_timestamps: true,
+                ..EngineOptions::default()
+            };
             let report = run_script_with(&path.display().to_string(), &text, options);
             failures.extend(report.failures.iter().map(|failure| format!("{}:{failure:#?}", report.name)));
             assert!(report.passed > 0, "{} asks nothing", report.name);
