@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use model::Matcher;
 use promql::{
-    At, Binary, Border, Cardinality, DurationExpr, DurationKind, Expr, NumberLiteral, ValueType, VectorSelector,
+    Aggregate, At, Binary, Border, Call, Cardinality, DurationExpr, DurationKind, Expr, NumberLiteral,
+    Subquery, ValueType, VectorSelector,
 };
 
 use crate::json::write_string;
@@ -13,7 +14,8 @@ use crate::json::write_string;
 pub(crate) fn write_tree(out: &mut String, expr: &Expr) {
     match expr {
         Expr::Number(node) => {
-            let _ = write!(out, "{{\"type\":\"numberLiteral\",\"val\":\"{}\"}}", model::format_float(node.value));
+            let _ =
+                write!(out, "{{\"type\":\"numberLiteral\",\"val\":\"{}\"}}", model::format_float(node.value));
         }
         Expr::String(node) => {
             out.push_str("{\"type\":\"stringLiteral\",\"val\":");
@@ -43,48 +45,54 @@ pub(crate) fn write_tree(out: &mut String, expr: &Expr) {
             write_selector(out, &node.selector);
             out.push('}');
         }
-        Expr::Subquery(node) => {
-            out.push_str("{\"type\":\"subquery\",\"expr\":");
-            write_tree(out, &node.expr);
-            let _ = write!(out, ",\"range\":{},\"rangeExpr\":", node.range_ms);
-            write_duration(out, node.range_expr.as_deref());
-            let _ = write!(out, ",\"step\":{},\"stepExpr\":", node.step_ms.unwrap_or_default());
-            write_duration(out, node.step_expr.as_deref());
-            write_times(out, node.offset_ms, node.offset_expr.as_deref(), node.at);
-            out.push('}');
-        }
-        Expr::Aggregate(node) => {
-            out.push_str("{\"type\":\"aggregation\",\"op\":");
-            write_string(out, node.op.name());
-            out.push_str(",\"expr\":");
-            write_tree(out, &node.expr);
-            out.push_str(",\"param\":");
-            match &node.param {
-                Some(param) => write_tree(out, param),
-                None => out.push_str("null"),
-            }
-            out.push_str(",\"grouping\":");
-            write_names(out, &node.grouping);
-            let _ = write!(out, ",\"without\":{}}}", node.without);
-        }
-        Expr::Call(node) => {
-            out.push_str("{\"type\":\"call\",\"func\":{\"name\":");
-            write_string(out, node.function.name);
-            out.push_str(",\"argTypes\":");
-            let types: Vec<String> = node.function.args.iter().map(ValueType::to_string).collect();
-            write_names(out, &types);
-            let (variadic, returns) = (node.function.variadic, node.function.returns);
-            let _ = write!(out, ",\"variadic\":{variadic},\"returnType\":\"{returns}\"}},\"args\":[");
-            for (at, arg) in node.args.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
-                write_tree(out, arg);
-            }
-            out.push_str("]}");
-        }
+        Expr::Subquery(node) => write_subquery(out, node),
+        Expr::Aggregate(node) => write_aggregate(out, node),
+        Expr::Call(node) => write_call(out, node),
         Expr::Binary(node) => write_chain(out, node),
     }
+}
+
+fn write_subquery(out: &mut String, node: &Subquery) {
+    out.push_str("{\"type\":\"subquery\",\"expr\":");
+    write_tree(out, &node.expr);
+    let _ = write!(out, ",\"range\":{},\"rangeExpr\":", node.range_ms);
+    write_duration(out, node.range_expr.as_deref());
+    let _ = write!(out, ",\"step\":{},\"stepExpr\":", node.step_ms.unwrap_or_default());
+    write_duration(out, node.step_expr.as_deref());
+    write_times(out, node.offset_ms, node.offset_expr.as_deref(), node.at);
+    out.push('}');
+}
+
+fn write_aggregate(out: &mut String, node: &Aggregate) {
+    out.push_str("{\"type\":\"aggregation\",\"op\":");
+    write_string(out, node.op.name());
+    out.push_str(",\"expr\":");
+    write_tree(out, &node.expr);
+    out.push_str(",\"param\":");
+    match &node.param {
+        Some(param) => write_tree(out, param),
+        None => out.push_str("null"),
+    }
+    out.push_str(",\"grouping\":");
+    write_names(out, &node.grouping);
+    let _ = write!(out, ",\"without\":{}}}", node.without);
+}
+
+fn write_call(out: &mut String, node: &Call) {
+    out.push_str("{\"type\":\"call\",\"func\":{\"name\":");
+    write_string(out, node.function.name);
+    out.push_str(",\"argTypes\":");
+    let types: Vec<String> = node.function.args.iter().map(ValueType::to_string).collect();
+    write_names(out, &types);
+    let (variadic, returns) = (node.function.variadic, node.function.returns);
+    let _ = write!(out, ",\"variadic\":{variadic},\"returnType\":\"{returns}\"}},\"args\":[");
+    for (at, arg) in node.args.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        write_tree(out, arg);
+    }
+    out.push_str("]}");
 }
 
 /// A chain's left spine is walked, not recursed into.
@@ -178,8 +186,7 @@ fn write_duration(out: &mut String, expr: Option<&DurationExpr>) {
     let (op, lhs, rhs) = match &expr.kind {
         DurationKind::Number(NumberLiteral { value, duration, .. }) => {
             let value = model::format_float(*value);
-            let _ =
-                write!(out, "{{\"type\":\"numberLiteral\",\"val\":\"{value}\",\"duration\":{duration}}}");
+            let _ = write!(out, "{{\"type\":\"numberLiteral\",\"val\":\"{value}\",\"duration\":{duration}}}");
             return;
         }
         DurationKind::Step => ("step", None, None),
@@ -216,7 +223,9 @@ mod tests {
         let query = "sum by (a, b) (rate(x{y=~\"z\"}[5m] @ start() offset -1m)) / on (c) group_left (d) \
                      -(topk(2, \"t\" and w[1h:step() * 2] offset 3m @ 4)) > bool 1";
         // Types are not this file's matter.
-        let query = query.replace("\"t\" and w[1h:step() * 2]", "max_over_time(w[1h:step() * 2]").replace("@ 4))", "@ 4)))");
+        let query = query
+            .replace("\"t\" and w[1h:step() * 2]", "max_over_time(w[1h:step() * 2]")
+            .replace("@ 4))", "@ 4)))");
         let expr = promql::parse(&query).expect("a query");
         let mut out = String::new();
         write_tree(&mut out, &expr);

@@ -95,9 +95,9 @@ impl Short {
                     (_, Open::Nothing) => {
                         value.strip_suffix(text.as_str()).is_some_and(|rest| rest.len() >= least_before)
                     }
-                    _ => value.match_indices(text.as_str()).any(|(at, _)| {
-                        at >= least_before && value.len() - at - text.len() >= least_after
-                    }),
+                    _ => value
+                        .match_indices(text.as_str())
+                        .any(|(at, _)| at >= least_before && value.len() - at - text.len() >= least_after),
                 }
             }
         }

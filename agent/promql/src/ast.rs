@@ -4,6 +4,7 @@ use std::fmt;
 
 use model::Matcher;
 
+use crate::duration::DurationExpr;
 use crate::functions::Function;
 use crate::operator::{AggregateOp, BinaryOp, Matching};
 use crate::position::PosRange;
@@ -106,36 +107,6 @@ pub enum At {
     Start,
     /// The query's last step.
     End,
-}
-
-/// A length of time that is more than one number: it may depend on the query's own range and step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DurationExpr {
-    /// What it is.
-    pub kind: DurationKind,
-    /// Whether it stood in parentheses.
-    pub wrapped: bool,
-    /// Where it stands.
-    pub pos: PosRange,
-}
-
-/// What a length of time is made of.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DurationKind {
-    /// A number of seconds.
-    Number(NumberLiteral),
-    /// `step()`: the query's.
-    Step,
-    /// `range()`: from the query's first step to its last.
-    Range,
-    /// `-d`.
-    Negative(Box<DurationExpr>),
-    /// Arithmetic.
-    Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
-    /// `min_of(a, b)`.
-    MinOf(Box<DurationExpr>, Box<DurationExpr>),
-    /// `max_of(a, b)`.
-    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
 }
 
 /// How a range's borders are treated.
@@ -324,22 +295,6 @@ impl Expr {
             Self::Call(node) => stack.extend(node.args.iter().rev()),
             Self::Paren(node) => stack.push(&node.expr),
             Self::Unary(node) => stack.push(&node.expr),
-        }
-    }
-
-    /// [`Self::children`], to be changed.
-    pub(crate) fn children_mut<'e>(&'e mut self, stack: &mut Vec<&'e mut Self>) {
-        match self {
-            Self::Number(_) | Self::String(_) | Self::Vector(_) | Self::Matrix(_) => {}
-            Self::Subquery(node) => stack.push(&mut node.expr),
-            Self::Aggregate(node) => {
-                stack.push(&mut node.expr);
-                stack.extend(node.param.as_deref_mut());
-            }
-            Self::Binary(node) => stack.extend([node.rhs.as_mut(), node.lhs.as_mut()]),
-            Self::Call(node) => stack.extend(node.args.iter_mut().rev()),
-            Self::Paren(node) => stack.push(&mut node.expr),
-            Self::Unary(node) => stack.push(&mut node.expr),
         }
     }
 

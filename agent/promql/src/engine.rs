@@ -267,9 +267,8 @@ impl Engine {
             queued = false;
             // The first pause starts the clock of the timeout; every later one reads it.
             tokio::task::yield_now().await;
-            let resolved = crate::duration::resolved(expr, grid, instant)?;
             let mut evaluator = Evaluator::new(querier, &self.options, &options, grid);
-            let value = evaluator.top(resolved.as_ref().unwrap_or(expr), instant).await?;
+            let value = evaluator.top(expr, instant).await?;
             Ok(evaluator.answer(value, options.limit))
         };
         match tokio::time::timeout(timeout, Box::pin(work)).await {

@@ -19,9 +19,10 @@ mod quote;
 pub mod script;
 
 pub use ast::{
-    Aggregate, At, Binary, Border, Call, DurationExpr, DurationKind, Expr, MatrixSelector, NumberLiteral, Paren,
-    StringLiteral, Subquery, Unary, ValueType, VectorSelector,
+    Aggregate, At, Binary, Border, Call, Expr, MatrixSelector, NumberLiteral, Paren, StringLiteral, Subquery,
+    Unary, ValueType, VectorSelector,
 };
+pub use duration::{DurationExpr, DurationKind};
 pub use engine::{Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample};
 pub use features::Features;
 pub use functions::{FUNCTIONS, Function, function};

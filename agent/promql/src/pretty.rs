@@ -101,9 +101,7 @@ mod tests {
         let name = "a_rather_long_metric_name_so_that_two_of_them_do_not_fit_one_line";
         assert_eq!(
             pretty(&format!("sum by (job) ({name} / on (x) {name}) > 0.5")),
-            format!(
-                "  sum by (job) (\n      {name}\n    / on (x)\n      {name}\n  )\n>\n  0.5"
-            )
+            format!("  sum by (job) (\n      {name}\n    / on (x)\n      {name}\n  )\n>\n  0.5")
         );
         assert_eq!(
             pretty(&format!("topk(3, label_replace(({name}), \"{name}\", \"$1\", \"b\", \"c\"))")),

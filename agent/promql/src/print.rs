@@ -6,10 +6,11 @@ use std::time::Duration;
 use model::{METRIC_NAME, MatchOp, Matcher, format_duration, is_valid_legacy_label_name};
 
 use crate::ast::{
-    Aggregate, At, Binary, Border, Call, DurationExpr, DurationKind, Expr, MatrixSelector, NumberLiteral,
-    StringLiteral, Subquery, VectorSelector,
+    Aggregate, At, Binary, Border, Call, Expr, MatrixSelector, NumberLiteral, StringLiteral, Subquery,
+    VectorSelector,
 };
-use crate::operator::Cardinality;
+use crate::duration::{DurationExpr, DurationKind};
+use crate::operator::{BinaryOp, Cardinality};
 use crate::quote::quote;
 
 impl fmt::Display for Expr {
@@ -186,11 +187,19 @@ fn binary(f: &mut fmt::Formatter<'_>, node: &Binary) -> fmt::Result {
     // A chain's left spine is walked, not recursed into.
     let mut spine = vec![node];
     let mut first = node.lhs.as_ref();
+    let mut innermost = node.op;
     while let Expr::Binary(inner) = first {
+        innermost = inner.op;
         spine.push(inner);
         first = &inner.lhs;
     }
-    write!(f, "{first}")?;
+    match first {
+        // A sign would be the whole power's.
+        Expr::Number(number) if number.value == f64::INFINITY && innermost == BinaryOp::Pow => {
+            f.write_str("Inf")?;
+        }
+        _ => write!(f, "{first}")?,
+    }
     for node in spine.into_iter().rev() {
         write!(f, " {} {}", operator(node), node.rhs)?;
     }
@@ -224,7 +233,9 @@ fn matching(f: &mut String, node: &Binary) -> fmt::Result {
         write!(f, " {group} ({})", labels(&matching.include))?;
     }
     match (matching.fill_left, matching.fill_right) {
-        (Some(left), Some(right)) if left == right => return write!(f, " fill ({})", model::format_go_float(left)),
+        (Some(left), Some(right)) if left == right => {
+            return write!(f, " fill ({})", model::format_go_float(left));
+        }
         (left, right) => {
             if let Some(left) = left {
                 write!(f, " fill_left ({})", model::format_go_float(left))?;

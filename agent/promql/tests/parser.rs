@@ -14,6 +14,7 @@ fn queries_print_as_prometheus_prints_them() {
         ("5m", "5m"),
         ("-1", "-1"),
         ("+Inf", "+Inf"),
+        ("Inf ^ 2 + Inf", "Inf ^ 2 + +Inf"),
         ("-1 ^ 2", "-1 ^ 2"),
         ("\"a\\x62\" ", "\"ab\""),
         ("up{}", "up"),
@@ -53,6 +54,38 @@ fn signs_and_powers_bind_as_in_mathematics() {
     assert!(matches!(parse("-a ^ 2").expect("a query"), Expr::Unary(_)));
     assert!(matches!(parse("-a * 2").expect("a query"), Expr::Binary(_)));
     assert!(matches!(parse("-1").expect("a query"), Expr::Number(number) if number.value == -1.0));
+}
+
+#[test]
+fn durations_are_as_long_and_deep_as_allowed() {
+    let chain = |count: usize| format!("a[{}]", vec!["1s"; count + 1].join(" + "));
+    assert!(parse(&chain(256)).is_ok());
+    assert_eq!(
+        parse(&chain(257)).expect_err("too long").to_string(),
+        "1:3: parse error: duration has more than 256 operators"
+    );
+    let nested = |depth: usize| format!("a[{}1s{}]", "(".repeat(depth), ")".repeat(depth));
+    assert!(parse(&nested(64)).is_ok() && parse(&nested(65)).is_err());
+}
+
+#[test]
+fn experimental_parts_ask_for_their_flags() {
+    for (query, message) in [
+        ("mad_over_time(a[5m])", "1:1: parse error: function \"mad_over_time\" is not enabled"),
+        (
+            "limitk(1, a)",
+            "1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        ),
+        ("a[5m] anchored", "1:1: parse error: anchored modifier is experimental and not enabled"),
+        ("a smoothed", "1:1: parse error: smoothed modifier is experimental and not enabled"),
+        ("a + fill (1) b", "1:5: parse error: binop fill modifiers are experimental and not enabled"),
+    ] {
+        let error = parse_with(query, Features::default()).expect_err(query);
+        assert_eq!(error.to_string(), message);
+        assert!(parse(query).is_ok(), "{query}");
+    }
+    // Durations are not experimental any more.
+    assert!(parse_with("a[step() * 2] offset -min_of(1, range())", Features::default()).is_ok());
 }
 
 #[test]

@@ -4,7 +4,8 @@ use model::{Labels, Sample};
 use proptest::prelude::*;
 use vedette_promql::script::{MemoryStore, parse_series_line, run_script};
 use vedette_promql::{
-    Answer, Engine, EngineOptions, EvalError, Expr, Features, ParseError, Value, parse_metric_selector, parse_with,
+    Answer, Engine, EngineOptions, EvalError, Expr, Features, ParseError, Value, parse_metric_selector,
+    parse_with,
 };
 
 fn parse(query: &str) -> Result<Expr, ParseError> {

@@ -54,7 +54,11 @@ enum Accumulator {
     Min(f64),
     Max(f64),
     Group,
-    Variance { count: f64, mean: f64, squares: f64 },
+    Variance {
+        count: f64,
+        mean: f64,
+        squares: f64,
+    },
     All(Vec<f64>),
     /// A sum or mean of native histograms.
     Histograms(Box<Total>),

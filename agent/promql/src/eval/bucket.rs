@@ -156,8 +156,9 @@ struct Classic<'c> {
 
 impl Classic<'_> {
     fn buckets(&self, step: usize) -> Vec<Bucket> {
-        let bucket =
-            |(upper, column): &(f64, &Column)| column.float(step).map(|count| Bucket { upper: *upper, count });
+        let bucket = |(upper, column): &(f64, &Column)| {
+            column.float(step).map(|count| Bucket { upper: *upper, count })
+        };
         self.columns.iter().filter_map(bucket).collect()
     }
 }

@@ -42,9 +42,8 @@ fn bounds(
     smoothed: bool,
 ) -> Option<(usize, usize)> {
     let mut last = count.checked_sub(1)?;
-    let search = |limit: usize, found: &dyn Fn(usize) -> bool| {
-        (0..limit).find(|at| found(*at)).unwrap_or(limit)
-    };
+    let search =
+        |limit: usize, found: &dyn Fn(usize) -> bool| (0..limit).find(|at| found(*at)).unwrap_or(limit);
     let first = search(last, &|at| time(at) > start).saturating_sub(1);
     if smoothed {
         last = search(last, &|at| time(at) >= end);
@@ -227,12 +226,14 @@ pub(super) fn whole_range(points: &[Point], start: i64, end: i64, border: Border
         return points.iter().filter(inside).cloned().collect();
     };
     let smoothed = border == Border::Smoothed;
-    let Some((first, last)) = bounds(samples.len(), |at| samples[at].timestamp, (start, end), smoothed) else {
+    let Some((first, last)) = bounds(samples.len(), |at| samples[at].timestamp, (start, end), smoothed)
+    else {
         return Vec::new();
     };
     let point = |timestamp, value| Point { timestamp, start: 0, value: Cell::Float(value) };
     let mut out = vec![point(start, left(&samples, first, start, smoothed, false))];
-    let inner = samples[first..=last].iter().filter(|sample| sample.timestamp > start && sample.timestamp < end);
+    let inner =
+        samples[first..=last].iter().filter(|sample| sample.timestamp > start && sample.timestamp < end);
     out.extend(inner.map(|sample| point(sample.timestamp, sample.value)));
     out.push(point(end, right(&samples, last, end, smoothed, false)));
     out

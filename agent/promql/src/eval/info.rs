@@ -144,7 +144,7 @@ impl Evaluator<'_> {
         }
         matchers.extend(asked.data.values().flatten().cloned());
         matchers.extend(asked.name_matchers());
-        let (at, offset_ms) = looked_at(arg);
+        let (at, offset_ms) = self.looked_at(arg)?;
         let selector = VectorSelector {
             name: String::new(),
             matchers,
@@ -156,36 +156,39 @@ impl Evaluator<'_> {
         };
         self.vector(&selector, grid, Wanted::Millis).await
     }
-}
 
-/// When the first selector of an expression is looked at: info series are looked at then.
-fn looked_at(mut expr: &Expr) -> (Option<At>, i64) {
-    let (mut at, mut offset) = (None, 0);
-    let mut see = |pinned: Option<At>, by: i64| {
-        if pinned.is_some() {
-            // What stands outside does not matter any more.
-            (at, offset) = (pinned, 0);
-        }
-        offset += by;
-        (at, offset)
-    };
-    loop {
-        expr = match expr {
-            Expr::Vector(node) => return see(node.at, node.offset_ms),
-            Expr::Matrix(node) => return see(node.selector.at, node.selector.offset_ms),
-            Expr::Subquery(node) => {
-                see(node.at, node.offset_ms);
-                &node.expr
-            }
-            other => {
-                let mut inner = Vec::new();
-                other.children(&mut inner);
-                match inner.into_iter().rev().find(|one| !one.selectors().is_empty()) {
-                    Some(one) => one,
-                    None => return see(None, 0),
+    /// When the first selector of an expression is looked at: info series are looked at then.
+    fn looked_at(&self, mut expr: &Expr) -> Result<(Option<At>, i64), EvalError> {
+        let (mut at, mut offset) = (None, 0);
+        loop {
+            let (pinned, by, inner) = match expr {
+                Expr::Vector(node) => {
+                    (node.at, self.offset(node.offset_ms, node.offset_expr.as_deref())?, None)
                 }
+                Expr::Matrix(node) => {
+                    let node = &node.selector;
+                    (node.at, self.offset(node.offset_ms, node.offset_expr.as_deref())?, None)
+                }
+                Expr::Subquery(node) => {
+                    let by = self.offset(node.offset_ms, node.offset_expr.as_deref())?;
+                    (node.at, by, Some(node.expr.as_ref()))
+                }
+                other => {
+                    let mut inner = Vec::new();
+                    other.children(&mut inner);
+                    (None, 0, inner.into_iter().rev().find(|one| !one.selectors().is_empty()))
+                }
+            };
+            if pinned.is_some() {
+                // What stands outside does not matter any more.
+                (at, offset) = (pinned, 0);
             }
-        };
+            offset += by;
+            match inner {
+                Some(inner) => expr = inner,
+                None => return Ok((at, offset)),
+            }
+        }
     }
 }
 

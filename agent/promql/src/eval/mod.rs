@@ -42,9 +42,8 @@ pub(crate) use self::date::rfc3339;
 use self::selector::{Resets, Wanted};
 use crate::annotation::Annotations;
 use crate::ast::{At, Expr, Unary, ValueType};
-use crate::engine::{
-    Answer, EngineOptions, EvalError, Outcome, QueryOptions, QueryStats, Value, value_of,
-};
+use crate::duration::{self, DurationExpr};
+use crate::engine::{Answer, EngineOptions, EvalError, Outcome, QueryOptions, QueryStats, Value, value_of};
 
 /// Values handled between two moments in which other tasks may run.
 const WORK_MAX: usize = 100_000;
@@ -138,8 +137,7 @@ impl<'q> Evaluator<'q> {
             let points = ranges.points(one, grid.start);
             let points = extended::whole_range(points, start, end, ranges.border);
             if !points.is_empty() {
-                let labels =
-                    if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
+                let labels = if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
                 found.push((labels, points));
             }
         }
@@ -223,7 +221,9 @@ impl<'q> Evaluator<'q> {
         }
         Ok(match operand {
             Operand::Scalar(values) => Operand::Scalar(values.into_iter().map(|value| -value).collect()),
-            Operand::Vector(columns) => Operand::Vector(self.map_cells(&columns, |_, value| Some(negated(value)))?),
+            Operand::Vector(columns) => {
+                Operand::Vector(self.map_cells(&columns, |_, value| Some(negated(value)))?)
+            }
             Operand::Text(text) => Operand::Text(text),
         })
     }
@@ -275,6 +275,16 @@ impl<'q> Evaluator<'q> {
     /// Fails where two columns have the same labels at the same step, unless names go only at the end.
     fn checked(&self, columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
         if self.delayed_name_removal { Ok(columns) } else { merge_same_labels(columns) }
+    }
+
+    /// Milliseconds of an offset.
+    fn offset(&self, millis: i64, expr: Option<&DurationExpr>) -> Result<i64, EvalError> {
+        expr.map_or(Ok(millis), |expr| duration::millis(expr, self.query, self.instant, true))
+    }
+
+    /// Milliseconds of a range or step.
+    fn length(&self, millis: i64, expr: Option<&DurationExpr>) -> Result<i64, EvalError> {
+        expr.map_or(Ok(millis), |expr| duration::millis(expr, self.query, self.instant, false))
     }
 
     /// The time that `@` names.

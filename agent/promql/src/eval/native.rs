@@ -121,20 +121,13 @@ fn rank_within(bucket: &Bucket<f64>, rank: f64, value: f64, linear: bool) -> f64
     }
     let (lower, upper) = (bucket.lower.abs().log2(), bucket.upper.abs().log2());
     let at = value.abs().log2();
-    let share = if value > 0.0 {
-        (at - lower) / (upper - lower)
-    } else {
-        1.0 - ((at - upper) / (lower - upper))
-    };
+    let share =
+        if value > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - ((at - upper) / (lower - upper)) };
     rank + bucket.count * share
 }
 
 /// The share of observations between two bounds, and whether NaN observations are in none.
-pub(super) fn fraction(
-    low: f64,
-    high: f64,
-    histogram: &FloatHistogram,
-) -> (f64, Option<NanObservations>) {
+pub(super) fn fraction(low: f64, high: f64, histogram: &FloatHistogram) -> (f64, Option<NanObservations>) {
     if histogram.count == 0.0 || low.is_nan() || high.is_nan() {
         return (f64::NAN, None);
     }

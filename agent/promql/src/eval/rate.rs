@@ -182,9 +182,7 @@ fn compared<'w>(window: &Window<'w>) -> Option<&'w [Point]> {
 /// `changes`: how often the value became another.
 pub(super) fn changes(window: &Window<'_>) -> Option<f64> {
     let changed = |pair: &&[Point]| match (&pair[0].value, &pair[1].value) {
-        (Cell::Float(before), Cell::Float(after)) => {
-            before != after && !(before.is_nan() && after.is_nan())
-        }
+        (Cell::Float(before), Cell::Float(after)) => before != after && !(before.is_nan() && after.is_nan()),
         (Cell::Histogram(before), Cell::Histogram(after)) => !after.same_data(before),
         _ => true,
     };

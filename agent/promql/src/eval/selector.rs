@@ -52,8 +52,7 @@ fn detect_resets(points: &mut [Point]) {
             && let Some(before) = &before
         {
             let reset = histogram.is_reset_after(before);
-            Arc::make_mut(histogram).reset_hint =
-                if reset { ResetHint::Reset } else { ResetHint::NotReset };
+            Arc::make_mut(histogram).reset_hint = if reset { ResetHint::Reset } else { ResetHint::NotReset };
         }
         before = Some(now);
     }
@@ -145,7 +144,8 @@ impl Evaluator<'_> {
         if steps == 0 {
             return Ok(Vec::new());
         }
-        let reference = Reference { pinned: self.pinned(selector.at), offset: selector.offset_ms };
+        let offset = self.offset(selector.offset_ms, selector.offset_expr.as_deref())?;
+        let reference = Reference { pinned: self.pinned(selector.at), offset };
         let mut range = TimeRange {
             start: reference.at(grid.start) - self.lookback + 1,
             end: reference.at(grid.time(steps - 1)),

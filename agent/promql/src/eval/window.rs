@@ -7,9 +7,9 @@ use model::{FloatHistogram, Labels, Sample};
 use storage::TimeRange;
 
 use super::Evaluator;
+use super::cell::Cell;
 use super::column::Grid;
 use super::points::Point;
-use super::cell::Cell;
 use super::selector::{Reference, Resets};
 use crate::ast::{Border, Expr, MatrixSelector, Subquery};
 use crate::engine::EvalError;
@@ -92,7 +92,12 @@ fn without_hint(value: &Cell) -> Cell {
 
 impl Evaluator<'_> {
     /// The range vector that an expression gives, with start times where asked for and known.
-    pub(super) async fn ranges(&mut self, expr: &Expr, grid: Grid, starts: bool) -> Result<Ranges, EvalError> {
+    pub(super) async fn ranges(
+        &mut self,
+        expr: &Expr,
+        grid: Grid,
+        starts: bool,
+    ) -> Result<Ranges, EvalError> {
         match expr.unwrap_parens() {
             Expr::Matrix(node) => self.matrix_ranges(node, grid, starts).await,
             Expr::Subquery(node) => self.subquery_ranges(node, grid).await,
@@ -106,16 +111,19 @@ impl Evaluator<'_> {
         grid: Grid,
         starts: bool,
     ) -> Result<Ranges, EvalError> {
-        let reference = Reference { pinned: self.pinned(node.selector.at), offset: node.selector.offset_ms };
+        let selector = &node.selector;
+        let offset = self.offset(selector.offset_ms, selector.offset_expr.as_deref())?;
+        let range_ms = self.length(node.range_ms, node.range_expr.as_deref())?;
+        let reference = Reference { pinned: self.pinned(selector.at), offset };
         let border = node.selector.border;
         let margins = match border {
             Border::Plain => (0, 0),
             Border::Anchored => (self.lookback, 0),
             Border::Smoothed => (self.lookback, self.lookback),
         };
-        let mut ranges = Ranges { series: Vec::new(), reference, range: node.range_ms, border, margins };
+        let mut ranges = Ranges { series: Vec::new(), reference, range: range_ms, border, margins };
         let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
-        let range = TimeRange { start: first - node.range_ms - margins.0 + 1, end: last + margins.1 };
+        let range = TimeRange { start: first - range_ms - margins.0 + 1, end: last + margins.1 };
         for mut one in self.select(&node.selector, range, starts).await? {
             one.points.retain(|point| !point.is_stale());
             if !one.points.is_empty() {
@@ -128,12 +136,16 @@ impl Evaluator<'_> {
 
     /// The inner expression at all multiples of the step that some window holds.
     async fn subquery_ranges(&mut self, node: &Subquery, grid: Grid) -> Result<Ranges, EvalError> {
-        let reference = Reference { pinned: self.pinned(node.at), offset: node.offset_ms };
-        let (range, border, margins) = (node.range_ms, Border::Plain, (0, 0));
+        let offset = self.offset(node.offset_ms, node.offset_expr.as_deref())?;
+        let range = self.length(node.range_ms, node.range_expr.as_deref())?;
+        let reference = Reference { pinned: self.pinned(node.at), offset };
+        let (border, margins) = (Border::Plain, (0, 0));
         let mut ranges = Ranges { series: Vec::new(), reference, range, border, margins };
         let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
         let step = node.step_ms.unwrap_or(self.subquery_step);
-        let open = first - node.range_ms;
+        // Less than a millisecond would be no step at all.
+        let step = self.length(step, node.step_expr.as_deref())?.max(1);
+        let open = first - range;
         let mut start = step * (open / step);
         if start <= open {
             start += step;

@@ -3,7 +3,8 @@
 use super::Parser;
 use super::literal::seconds_to_millis;
 use super::token::{Keyword, Kind};
-use crate::ast::{DurationExpr, DurationKind, NumberLiteral};
+use crate::ast::NumberLiteral;
+use crate::duration::{DurationExpr, DurationKind};
 use crate::operator::BinaryOp;
 use crate::position::ParseError;
 
@@ -18,6 +19,9 @@ fn power(op: BinaryOp) -> Option<u8> {
 }
 
 const SIGN_POWER: u8 = 3;
+
+/// Operators in one length of time.
+const OPERATORS_MAX: usize = 256;
 
 /// A length of time as the tree holds it: milliseconds, or what they are computed from.
 #[derive(Debug, Default)]
@@ -36,11 +40,15 @@ impl Parser<'_> {
         if !self.starts_duration() {
             return Err(self.unexpected(context, expected));
         }
+        self.duration_operators = 0;
         let expr = self.duration_expr(1)?;
         if let DurationKind::Number(literal) = &expr.kind {
             let millis = self.millis(literal)?;
             if literal.value <= 0.0 {
-                return Err(ParseError { range: literal.pos, message: "duration must be greater than 0".to_owned() });
+                return Err(ParseError {
+                    range: literal.pos,
+                    message: "duration must be greater than 0".to_owned(),
+                });
             }
             return Ok(Length { millis, expr: None });
         }
@@ -49,6 +57,7 @@ impl Parser<'_> {
 
     /// What follows `offset`: it ends with a plain number, so `a offset 1m + 1m` is a sum of series.
     pub(super) fn offset_duration(&mut self) -> Result<Length, ParseError> {
+        self.duration_operators = 0;
         let start = self.tokens[self.at].start;
         let sign = self.take_sign();
         if !self.starts_duration() || matches!(self.peek(), Kind::Operator(_)) {
@@ -102,9 +111,9 @@ impl Parser<'_> {
             let Kind::Operator(op) = *self.peek() else { return Ok(lhs) };
             let Some(power) = power(op).filter(|power| *power >= least) else { return Ok(lhs) };
             let token = self.next();
-            self.operators += 1;
-            if self.operators > super::OPERATORS_MAX {
-                let message = format!("query has more than {} binary operators", super::OPERATORS_MAX);
+            self.duration_operators += 1;
+            if self.duration_operators > OPERATORS_MAX {
+                let message = format!("duration has more than {OPERATORS_MAX} operators");
                 return Err(ParseError { range: lhs.pos, message });
             }
             let next_least = if op == BinaryOp::Pow { power } else { power + 1 };

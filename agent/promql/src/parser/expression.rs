@@ -81,7 +81,9 @@ impl Parser<'_> {
 
     /// `fill (…)`, or `fill_left (…)` and `fill_right (…)` in any order.
     fn fill_modifiers(&mut self, matching: &mut Matching) -> Result<(), ParseError> {
-        while let Kind::Keyword(keyword @ (Keyword::Fill | Keyword::FillLeft | Keyword::FillRight)) = *self.peek() {
+        while let Kind::Keyword(keyword @ (Keyword::Fill | Keyword::FillLeft | Keyword::FillRight)) =
+            *self.peek()
+        {
             let taken = match keyword {
                 Keyword::Fill => matching.fills(),
                 Keyword::FillLeft => matching.fill_left.is_some(),

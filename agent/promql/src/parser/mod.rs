@@ -86,6 +86,7 @@ pub(crate) struct Parser<'a> {
     at: usize,
     nesting: usize,
     operators: usize,
+    duration_operators: usize,
     features: Features,
 }
 
@@ -97,7 +98,15 @@ impl<'a> Parser<'a> {
                 message: format!("query is longer than {QUERY_BYTES_MAX} bytes"),
             });
         }
-        Ok(Self { text, tokens: lexer::tokenize(text), at: 0, nesting: 0, operators: 0, features: Features::default() })
+        Ok(Self {
+            text,
+            tokens: lexer::tokenize(text),
+            at: 0,
+            nesting: 0,
+            operators: 0,
+            duration_operators: 0,
+            features: Features::default(),
+        })
     }
 
     fn peek(&self) -> &Kind {

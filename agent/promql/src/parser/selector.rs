@@ -5,7 +5,8 @@ use model::{METRIC_NAME, MatchOp, Matcher};
 use super::Parser;
 use super::duration::Length;
 use super::token::{Keyword, Kind};
-use crate::ast::{At, Border, DurationExpr, Expr, MatrixSelector, Subquery, VectorSelector};
+use crate::ast::{At, Border, Expr, MatrixSelector, Subquery, VectorSelector};
+use crate::duration::DurationExpr;
 use crate::operator::BinaryOp;
 use crate::position::{ParseError, PosRange};
 

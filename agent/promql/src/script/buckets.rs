@@ -62,7 +62,8 @@ pub(super) fn with_custom_buckets(series: &[SeriesLine]) -> Result<Vec<SeriesLin
         let mut values = Vec::new();
         for (at, classic) in histograms {
             values.resize(at, None);
-            let histogram = classic.convert().map_err(|what| ScriptError::Invalid(format!("{labels}: {what}")))?;
+            let histogram =
+                classic.convert().map_err(|what| ScriptError::Invalid(format!("{labels}: {what}")))?;
             values.push(Some(SeriesValue::Histogram(Arc::new(histogram), false)));
         }
         out.push(SeriesLine { labels, values });
@@ -93,7 +94,8 @@ impl Classic {
         let bounds: Vec<f64> =
             self.buckets.iter().map(|(bound, _)| *bound).filter(|bound| bound.is_finite()).collect();
         let length = u32::try_from(counts.len()).unwrap_or(u32::MAX);
-        let positive = Buckets::new(&[Span { offset: 0, length }], counts).map_err(|error| error.to_string())?;
+        let positive =
+            Buckets::new(&[Span { offset: 0, length }], counts).map_err(|error| error.to_string())?;
         let mut histogram = FloatHistogram {
             schema: Schema::Custom(Arc::from(bounds)),
             count,

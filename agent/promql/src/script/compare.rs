@@ -69,9 +69,7 @@ pub(super) fn shown(sample: &AnySample) -> String {
 pub(super) fn shown_value(value: &SeriesValue) -> String {
     match value {
         SeriesValue::Float(value) => model::format_go_float(*value),
-        SeriesValue::Histogram(histogram, _) => {
-            histogram.notation().unwrap_or_else(|| histogram.to_string())
-        }
+        SeriesValue::Histogram(histogram, _) => histogram.notation().unwrap_or_else(|| histogram.to_string()),
     }
 }
 
@@ -122,12 +120,7 @@ fn vector(samples: &[(Labels, AnySample)], wanted: &Wanted) -> Result<(), String
     Ok(())
 }
 
-fn matrix(
-    series: &[(Labels, Vec<AnySample>)],
-    wanted: &Wanted,
-    start: i64,
-    step: i64,
-) -> Result<(), String> {
+fn matrix(series: &[(Labels, Vec<AnySample>)], wanted: &Wanted, start: i64, step: i64) -> Result<(), String> {
     let with_values = |line: &&SeriesLine| line.values.iter().any(Option::is_some);
     let lines: Vec<&SeriesLine> = wanted.series.iter().filter(with_values).collect();
     let all = || {

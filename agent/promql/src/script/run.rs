@@ -94,9 +94,8 @@ fn describe(eval: &Eval) -> String {
         let _ = write!(text, " {number}");
     }
     for line in &wanted.series {
-        let value = |value: &Option<super::SeriesValue>| {
-            value.as_ref().map_or_else(|| "_".to_owned(), shown_value)
-        };
+        let value =
+            |value: &Option<super::SeriesValue>| value.as_ref().map_or_else(|| "_".to_owned(), shown_value);
         let values: Vec<String> = line.values.iter().map(value).collect();
         let _ = write!(text, " {} {};", line.labels, values.join(" "));
     }

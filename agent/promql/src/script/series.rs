@@ -227,7 +227,10 @@ mod tests {
     #[test]
     fn lines_expand() {
         let bits = |values: Vec<Option<SeriesValue>>| {
-            values.iter().map(|v| v.as_ref().and_then(SeriesValue::float).map(f64::to_bits)).collect::<Vec<_>>()
+            values
+                .iter()
+                .map(|v| v.as_ref().and_then(SeriesValue::float).map(f64::to_bits))
+                .collect::<Vec<_>>()
         };
         for (line, labels, values) in [
             ("a 1 2", "a", vec![Some(1.0), Some(2.0)]),
