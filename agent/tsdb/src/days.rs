@@ -76,7 +76,8 @@ impl<'a> Pace<'a> {
     /// It was waited.
     fn waited(&mut self) {
         let now = self.clock.monotonic();
-        self.credit += now.saturating_sub(self.at).as_secs_f64() * SHARE;
+        let gained = now.saturating_sub(self.at).as_secs_f64() * SHARE;
+        self.credit = (self.credit + gained).min(BURST.as_secs_f64());
         self.at = now;
     }
 }
