@@ -183,10 +183,8 @@ impl Inner {
             days.entry(number).or_insert((day, own)).1.end = own.end;
         }
         for (day, own) in days.into_values() {
-            let range = TimeRange {
-                start: own.start.max(select.range.start),
-                end: own.end.min(select.range.end),
-            };
+            let range =
+                TimeRange { start: own.start.max(select.range.start), end: own.end.min(select.range.end) };
             self.read_blocks(select, &day, range, found)?;
         }
         Ok(())

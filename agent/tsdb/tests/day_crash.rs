@@ -107,7 +107,11 @@ fn killed_at_any_call_it_has_windows_or_the_day() {
         assert_eq!(everything(&store), before, "{point:?}");
         days[store.status().sealed_days as usize] += 1;
         store.compact();
-        assert_eq!((everything(&store), store.status().sealed_days), (before.clone(), 1), "{point:?}: afterwards");
+        assert_eq!(
+            (everything(&store), store.status().sealed_days),
+            (before.clone(), 1),
+            "{point:?}: afterwards"
+        );
         store.maintain();
         assert_eq!(sealed_blocks(copy.path()).len(), 3, "{point:?}: nothing of before stays");
     }

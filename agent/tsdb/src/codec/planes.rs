@@ -188,7 +188,11 @@ pub(super) struct Column {
 #[derive(Clone, Debug)]
 enum Coded {
     /// So many bytes each, from this place on, so far from plane to plane.
-    Planes { class: usize, place: usize, stride: usize },
+    Planes {
+        class: usize,
+        place: usize,
+        stride: usize,
+    },
     Stream(std::ops::Range<usize>),
 }
 

@@ -252,7 +252,7 @@ impl Coder {
                 self.words.push(state as u16);
                 state >>= 16;
             }
-            state = (state / frequency << table.scale) + state % frequency + starts[at];
+            state = ((state / frequency) << table.scale) + state % frequency + starts[at];
         }
         put_varint(out, self.words.len() as u64);
         out.extend_from_slice(&state.to_le_bytes());
@@ -410,7 +410,11 @@ mod tests {
                     let parts = model.split(int);
                     assert!((parts.token as usize) < TOKENS, "{model:?} {int}");
                     let (value, count, negative) = model.begin(parts.token).expect("a token");
-                    assert_eq!((count, model.join(value | parts.bits, negative)), (parts.count, int), "{model:?}");
+                    assert_eq!(
+                        (count, model.join(value | parts.bits, negative)),
+                        (parts.count, int),
+                        "{model:?}"
+                    );
                 }
             }
         }

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use rocksdb::SstFileWriter;
 use storage::{Cell, TimeRange};
 
+use super::day::Day;
 use super::error::SealedError;
 use super::identity::{name_of, name_of_index};
 use super::index::{Entry, Index, put_rows, put_tails, read_rows, read_tails};
-use super::day::Day;
 use super::keys::{BlockKey, DAY, TAILS, TIMES};
 use super::manifest::Generation;
 use super::store::SealedStore;
@@ -114,7 +114,11 @@ impl Sealing<'_> {
         for (start, generation) in &self.fold {
             for entry in &self.store.index(*start, generation)?.0 {
                 let generation = Arc::clone(generation);
-                jobs.entry(entry.group).or_default().old.push(Old { start: *start, generation, entry: *entry });
+                jobs.entry(entry.group).or_default().old.push(Old {
+                    start: *start,
+                    generation,
+                    entry: *entry,
+                });
             }
         }
         Ok(jobs)
@@ -211,7 +215,10 @@ impl Sealing<'_> {
         }
         let tails = match &day {
             Some(_) => self.store.tails_of_day(number, group, &job.old)?,
-            None => self.tails(number, group, &job)?.filter(|tails| !tails.is_empty()).map(|tails| put_tails(&tails)),
+            None => self
+                .tails(number, group, &job)?
+                .filter(|tails| !tails.is_empty())
+                .map(|tails| put_tails(&tails)),
         };
         if let Some(tails) = &tails {
             let key = BlockKey { group: number, sub: TAILS, ..file.key };
