@@ -21,7 +21,7 @@ const DIR: &str = "VEDETTE_COMPACTS_IN";
 const WINDOWS: i64 = 14;
 const STEP: i64 = 20 * 60_000;
 /// Points at CI size, about.
-const POINTS: usize = 16;
+const POINTS: usize = 10;
 
 fn reopen(dir: &Path, seed: u64) -> std::sync::Arc<Store> {
     open(dir, "n", &SimulatedClock::at(T0 + (WINDOWS + 3) * WINDOW), seed)

@@ -406,7 +406,7 @@ fn answers_are_whole_while_a_day_is_put_together_and_cleaned() {
 }
 
 proptest! {
-    #![proptest_config(cases(8))]
+    #![proptest_config(cases(6))]
 
     /// Against a store that keeps all of it in its log: any rows, in any order, put together at any time.
     #[test]
