@@ -374,6 +374,8 @@ mod tests {
         for text in ["", "GB", "1kB", "-1", "99999999PB"] {
             assert!(bytes(text).is_err(), "{text}");
         }
+        assert_eq!(sealed_memory("1MB"), Ok(1 << 20));
+        assert!(sealed_memory("1023KB").is_err() && sealed_memory("0").is_err());
     }
 
     #[test]

@@ -17,6 +17,9 @@ const WINDOW_MS: i64 = 2 * 60 * 60 * 1000;
 const T0: i64 = 1_699_999_200_000;
 const INTERVAL_MS: i64 = 15_000;
 
+/// A day, and a window before and after it.
+const DAY_WINDOWS: u64 = 14;
+
 /// A week of windows.
 const MANY: u64 = 84;
 
@@ -39,7 +42,26 @@ fn main() {
         size(".log"),
     );
     drop(store);
+    day();
     divan::main();
+}
+
+/// What a day's samples take up, alone and written altogether.
+#[allow(clippy::print_stdout, reason = "sizes are what is asked for")]
+fn day() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (store, clock, samples) = filled(dir.path(), 4, DAY_WINDOWS);
+    clock.advance(Duration::from_millis(2 * WINDOW_MS as u64));
+    store.maintain();
+    let sst = || files(&dir.path().join("sealed")).into_iter().filter(|(name, _)| name.ends_with(".sst"));
+    let windows = sst().map(|(_, bytes)| bytes).sum::<u64>() as f64 / samples as f64;
+    store.compact();
+    let day = sst().map(|(_, bytes)| bytes).max().unwrap_or(0);
+    let of_day = samples as u64 * 12 / DAY_WINDOWS;
+    println!(
+        "{windows:.3} bytes each in blocks of {DAY_WINDOWS} windows, {:.3} in those of the day of 12 of them",
+        day as f64 / of_day as f64
+    );
 }
 
 fn files(dir: &Path) -> Vec<(String, u64)> {

@@ -49,7 +49,8 @@ pub(crate) fn tiles(bytes: &[u8]) {
     }
 }
 
-/// A block in parts: columns, 2 bytes of rows, 2 bytes of length of the summaries, these, the plain bytes.
+/// A block in parts: columns, with 128 more of version 2, 2 bytes of rows, 2 bytes of length of the summaries, these,
+/// of version 2 the same of the streams, the plain bytes.
 pub(crate) fn blocks(bytes: &[u8]) {
     let mut input = Input(bytes);
     let (columns, rows, length) = (input.byte(), input.short() % 2_000, input.short());
@@ -179,10 +180,12 @@ pub(crate) fn block_seeds() -> Vec<Vec<u8>> {
         let block = builder.finish().expect("a block");
         let number = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().expect("four")) as usize;
         let (plain, length) = (number(8), number(12));
-        let (summaries, frame) = block[16..].split_at(length);
+        let (summaries, rest) = block[20..].split_at(length);
+        let (frame, streams) = rest.split_at(number(16));
         let plain = zstd::bulk::decompress(frame, plain).expect("a frame");
-        let length = u16::try_from(length).expect("small").to_le_bytes();
-        [&block[1..4], &length, summaries, &plain].concat()
+        let short = |length: usize| u16::try_from(length).expect("small").to_le_bytes();
+        let head = [128 + block[1], block[2], block[3]];
+        [&head, &short(length)[..], summaries, &short(streams.len())[..], streams, &plain].concat()
     };
     let mut seeds = vec![seed(&columns())];
     seeds.extend(columns().chunks(1).map(seed));

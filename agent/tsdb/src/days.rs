@@ -77,7 +77,8 @@ impl<'a> Pace<'a> {
     /// It was waited.
     fn waited(&mut self) {
         let now = self.clock.monotonic();
-        self.credit += now.saturating_sub(self.at).as_secs_f64() * SHARE;
+        let gained = now.saturating_sub(self.at).as_secs_f64() * SHARE;
+        self.credit = (self.credit + gained).min(BURST.as_secs_f64());
         self.at = now;
     }
 }
@@ -131,10 +132,7 @@ impl Store {
 
 impl Inner {
     /// The newest day that is to be put together, with its windows.
-    fn next_day(
-        &self,
-        failed: &BTreeMap<i64, BTreeSet<u32>>,
-    ) -> Option<(i64, Vec<Arc<SealedWindow>>)> {
+    fn next_day(&self, failed: &BTreeMap<i64, BTreeSet<u32>>) -> Option<(i64, Vec<Arc<SealedWindow>>)> {
         let store = self.vault.get()?;
         let mut days: BTreeMap<i64, Vec<Arc<SealedWindow>>> = BTreeMap::new();
         for window in self.vault.windows() {
@@ -165,7 +163,12 @@ impl Inner {
         let is_failing = self.state.read().outage.is_some();
         let has_room = !is_failing && self.disk_level().may_rewrite() && free.as_ref().is_ok_and(|free| *free >= 2 * bytes + ROOM);
         if !self.compaction.told.swap(!has_room, Ordering::Relaxed) && !has_room {
-            tracing::warn!(bytes, ?free, is_failing, "days are not put together: the disk has no room for a copy");
+            tracing::warn!(
+                bytes,
+                ?free,
+                is_failing,
+                "days are not put together: the disk has no room for a copy"
+            );
         }
         has_room
     }

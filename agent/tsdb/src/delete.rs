@@ -130,7 +130,9 @@ impl Inner {
             let of_day = || windows.iter().filter(|window| day_of(window.start) == day);
             let is_touched = deletions.iter().any(|deletion| deletion.range.overlaps(&range));
             if is_touched && !of_day().any(|window| store.is_damaged(window.start)) {
-                self.write_day(store, day, &of_day().cloned().collect::<Vec<_>>(), &|| self.state.read().closed)?;
+                self.write_day(store, day, &of_day().cloned().collect::<Vec<_>>(), &|| {
+                    self.state.read().closed
+                })?;
             }
         }
         Ok(())

@@ -255,7 +255,9 @@ impl Inner {
             }
             bytes -= size;
             match piece {
-                Piece::Window(start) => going.windows[1].extend(units.get(&start).into_iter().flat_map(|unit| &unit.0)),
+                Piece::Window(start) => {
+                    going.windows[1].extend(units.get(&start).into_iter().flat_map(|unit| &unit.0))
+                }
                 Piece::Segment(index) => going.segments[1].push(index),
             }
         }

@@ -167,8 +167,13 @@ proptest! {
         let check = crc32c::crc32c(&bytes).to_le_bytes();
         read_tile(&[bytes.as_slice(), &check].concat());
         let _ = decode_times(&[bytes.as_slice(), &check].concat(), &mut Vec::new());
-        columns::sign_block(&mut bytes);
-        read_block(&bytes);
+        for version in [1, 2] {
+            if let Some(first) = bytes.first_mut() {
+                *first = version;
+            }
+            columns::sign_block(&mut bytes);
+            read_block(&bytes);
+        }
     }
 }
 

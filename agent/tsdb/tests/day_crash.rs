@@ -21,7 +21,7 @@ const DIR: &str = "VEDETTE_COMPACTS_IN";
 const WINDOWS: i64 = 14;
 const STEP: i64 = 20 * 60_000;
 /// Points at CI size, about.
-const POINTS: usize = 16;
+const POINTS: usize = 10;
 
 fn reopen(dir: &Path, seed: u64) -> std::sync::Arc<Store> {
     open(dir, "n", &SimulatedClock::at(T0 + (WINDOWS + 3) * WINDOW), seed)
@@ -107,7 +107,11 @@ fn killed_at_any_call_it_has_windows_or_the_day() {
         assert_eq!(everything(&store), before, "{point:?}");
         days[store.status().sealed_days as usize] += 1;
         store.compact();
-        assert_eq!((everything(&store), store.status().sealed_days), (before.clone(), 1), "{point:?}: afterwards");
+        assert_eq!(
+            (everything(&store), store.status().sealed_days),
+            (before.clone(), 1),
+            "{point:?}: afterwards"
+        );
         store.maintain();
         assert_eq!(sealed_blocks(copy.path()).len(), 3, "{point:?}: nothing of before stays");
     }

@@ -73,9 +73,9 @@ fn a_day_answers_as_its_windows_did() {
     let ask = |store: &Store| {
         let range = |&(start, end): &(i64, i64)| TimeRange { start, end };
         let parts: Vec<_> = ranges.iter().map(|one| select(store, vec![], range(one))).collect();
-        let query =
-            |one| LabelQuery { matcher_sets: vec![], range: range(one), limit: 1_000 };
-        let series: Vec<_> = ranges.iter().map(|one| wait(store.series(query(one))).expect("answers").0).collect();
+        let query = |one| LabelQuery { matcher_sets: vec![], range: range(one), limit: 1_000 };
+        let series: Vec<_> =
+            ranges.iter().map(|one| wait(store.series(query(one))).expect("answers").0).collect();
         (parts, series, store.status().sealed_samples)
     };
     let parts = ask(&store);
@@ -97,7 +97,10 @@ fn a_day_answers_as_its_windows_did() {
     drop(store);
     let archive = Archive::open(dir.path(), None).expect("opens");
     let now = archive.analyze(&[], None, 5).expect("reads");
-    assert_eq!((now.series, now.sealed_samples, now.windows), (told.series, told.sealed_samples, told.windows));
+    assert_eq!(
+        (now.series, now.sealed_samples, now.windows),
+        (told.series, told.sealed_samples, told.windows)
+    );
     let one = archive.analyze(&[Matcher::equal("instance", "1")], Some(DAY + 4 * WINDOW), 5).expect("reads");
     let window = TimeRange { start: DAY + 4 * WINDOW, end: DAY + 5 * WINDOW - 1 };
     let of_one = |(labels, samples): (&Labels, &Vec<(i64, u64)>)| {
@@ -168,11 +171,17 @@ fn late_frames_for_a_day() {
         }
         assert_eq!(replica.received(&own), plain.received(&own));
     }
-    assert_eq!(everything(&replica), everything(&agent).into_iter().map(|(labels, samples)| {
-        let mut builder = labels.to_builder();
-        builder.set("agent", "n").set("site", "x");
-        (builder.build(), samples)
-    }).collect::<Samples>());
+    assert_eq!(
+        everything(&replica),
+        everything(&agent)
+            .into_iter()
+            .map(|(labels, samples)| {
+                let mut builder = labels.to_builder();
+                builder.set("agent", "n").set("site", "x");
+                (builder.build(), samples)
+            })
+            .collect::<Samples>()
+    );
     assert!(seen.0 > seen.1, "{seen:?}");
 }
 
@@ -182,7 +191,8 @@ fn what_is_deleted_leaves_a_day() {
     let store = open(dir.path(), "n", &clock, 1);
     fill(&store, &clock, WINDOWS);
     let before = everything(&store);
-    let range = |window: i64| TimeRange { start: DAY + window * WINDOW + 7, end: DAY + (window + 3) * WINDOW };
+    let range =
+        |window: i64| TimeRange { start: DAY + window * WINDOW + 7, end: DAY + (window + 3) * WINDOW };
     let hide = |all: &Samples, instance: &str, range: TimeRange| -> Samples {
         let mut all = all.clone();
         for (labels, samples) in &mut all {
@@ -236,7 +246,9 @@ fn retention_drops_windows_of_a_day_and_its_file_with_the_last() {
         let floor = store.status().sealed_windows as i64;
         assert!(floor <= left);
         left = floor;
-        shown.values_mut().for_each(|samples| samples.retain(|sample| sample.0 >= T0 + (WINDOWS - left) * WINDOW));
+        shown
+            .values_mut()
+            .for_each(|samples| samples.retain(|sample| sample.0 >= T0 + (WINDOWS - left) * WINDOW));
         shown.retain(|_, samples| !samples.is_empty());
         assert_eq!(everything(&store), shown, "{left} windows are left");
         assert_eq!(files(dir.path()), 1 + usize::from(left > 1) + usize::from(left > 13));
@@ -263,7 +275,10 @@ fn retention_by_size_drops_a_day_at_once() {
         assert_eq!(store.status().sealed_windows, windows);
         assert_eq!(store.status().sealed_days, u64::from(windows > 1));
         let first = everything(&store).values().flatten().map(|sample| sample.0).min();
-        assert_eq!(first.map(|first| first / WINDOW), Some((T0 + (WINDOWS - windows as i64) * WINDOW) / WINDOW));
+        assert_eq!(
+            first.map(|first| first / WINDOW),
+            Some((T0 + (WINDOWS - windows as i64) * WINDOW) / WINDOW)
+        );
         store.close().expect("closes");
     }
     assert_eq!(files(dir.path()), 1);
@@ -339,14 +354,14 @@ fn damage_of_a_day_is_told_and_gives_no_value() {
         let mut faults = 0;
         verify(copy.path(), &mut |_| faults += 1).expect("reads");
         let store = open(copy.path(), "n", &clock, 2);
-        let set = wait(store.select(Select { matchers: vec![], range: TimeRange::ALL, samples_max: usize::MAX }))
-            .expect("answers");
+        let set =
+            wait(store.select(Select { matchers: vec![], range: TimeRange::ALL, samples_max: usize::MAX }))
+                .expect("answers");
         let mut lost = 0;
         for (labels, samples) in &before {
             let found = set.series.iter().find(|series| series.labels == *labels);
             let found = found.map_or(&[][..], |series| &series.samples);
-            let is_known =
-                |one: &model::Sample| samples.contains(&(one.timestamp, one.value.to_bits()));
+            let is_known = |one: &model::Sample| samples.contains(&(one.timestamp, one.value.to_bits()));
             assert!(found.iter().all(is_known), "a value that nobody wrote");
             lost += samples.len() - found.len();
         }
@@ -391,7 +406,7 @@ fn answers_are_whole_while_a_day_is_put_together_and_cleaned() {
 }
 
 proptest! {
-    #![proptest_config(cases(8))]
+    #![proptest_config(cases(6))]
 
     /// Against a store that keeps all of it in its log: any rows, in any order, put together at any time.
     #[test]

@@ -33,6 +33,9 @@ enum Op {
     /// Windows pass, and what is past is sealed.
     Turn(u64),
     Maintain,
+    /// Days pass, and what is past is put together.
+    Days(u64),
+    Compact,
     Restart,
     /// The process dies and another starts on a copy of its files.
     Crash,
@@ -70,6 +73,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         6 => prop::collection::vec(any::<prop::sample::Index>(), 1..12).prop_map(Op::Offer),
         4 => (1u64..3).prop_map(Op::Turn),
         1 => Just(Op::Maintain),
+        1 => (0u64..2).prop_map(Op::Days),
+        2 => Just(Op::Compact),
         1 => Just(Op::Restart),
         1 => Just(Op::Crash),
         1 => (0usize..5, 0i64..20_000_000, 0i64..5_000_000).prop_map(|(name, from, long)| Op::Delete(name, from, long)),
@@ -158,6 +163,13 @@ proptest! {
                     store.maintain();
                 }
                 Op::Maintain => store.maintain(),
+                Op::Days(days) => {
+                    clock.advance(Duration::from_millis((12 * days + 1) * WINDOW as u64));
+                    store.flush().expect("flushes");
+                    store.maintain();
+                    store.compact();
+                }
+                Op::Compact => store.compact(),
                 Op::Delete(name, from, long) => {
                     let name = ["a", "b", "c", "d", "e"][name];
                     let range = TimeRange { start: T0 + from, end: T0 + from + long };

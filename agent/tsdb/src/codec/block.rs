@@ -1,4 +1,4 @@
-//! Blocks: up to 64 columns of one window, compressed together.
+//! Blocks: up to 64 columns of one window or day.
 
 use storage::Cell;
 use zstd::bulk::{Compressor, Decompressor};

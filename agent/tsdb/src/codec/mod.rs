@@ -3,9 +3,9 @@
 //!
 //! - A [`Tile`] is a run of up to 128 rows, each column readable without the others and without an
 //!   entropy coder: what memory and young files hold.
-//! - A [`Block`] is up to 64 columns of a whole window, compressed together, with a [`Summary`] of
-//!   each column that is read without decompressing. Its rows' timestamps are apart, once for all
-//!   columns of a layout: [`encode_times`].
+//! - A [`Block`] is up to 64 columns of a whole window or day, each coded by itself, with a [`Summary`]
+//!   of each column that is read without decoding any. Its rows' timestamps are apart, once for all
+//!   columns of a layout: [`encode_times`]; of a day so are the [`Summaries`] of its windows.
 //!
 //! Every cell comes back with the bits that went in: NaN payloads, minus zero and stale markers
 //! included. A decimal may come back with another exponent, or as raw bits, where those name the
@@ -14,6 +14,7 @@
 //! Decoding is total: any bytes give a value or a [`CodecError`], and memory is bounded by what the
 //! bytes can hold before it is taken.
 
+mod bit_stream;
 mod bits;
 mod block;
 mod form;

@@ -8,8 +8,7 @@
 use storage::Number;
 
 use super::form::Form;
-use super::packing::length;
-use super::rans::{self, Coder};
+use super::rans::{self, Census, Coder};
 use super::rest::{Rest, Split};
 use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
@@ -29,6 +28,8 @@ const HEAD_UNKNOWN: u8 = 1 << 5 | 1 << 7;
 
 /// Integers of which the middle of a column's residuals is estimated.
 const SAMPLE: usize = 63;
+/// A middle below it makes no difference to how residuals are told from zero.
+const NEAR_ZERO: u64 = 4;
 
 /// How a column is predicted, and what that costs.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,8 @@ struct Plan {
     /// Subtracted from every residual.
     centre: i64,
     shift: u32,
-    /// In sixteenths of a bit.
-    cost: u64,
+    /// In bits.
+    cost: f64,
 }
 
 /// What encoding a column needs for a moment.
@@ -48,6 +49,7 @@ pub(super) struct Scratch {
     tried: Vec<i64>,
     sample: Vec<i64>,
     coder: Coder,
+    census: Census,
 }
 
 /// Appends what describes the last of `columns`, and its residuals.
@@ -101,6 +103,7 @@ impl Plan {
     }
 
     /// The same as a small number where it is near.
+    #[cfg(test)]
     fn folded(self, residual: i64) -> u64 {
         let distance = self.distance(residual);
         ((distance << 1) ^ (distance >> 63)) as u64
@@ -112,14 +115,14 @@ fn choose(column: &Split, before: &[Split], scratch: &mut Scratch) -> Plan {
     let ints = column.ints.as_slice();
     scratch.best.clear();
     scratch.best.extend_from_slice(ints);
-    let mut best = plan(ORDER_0, &scratch.best, &mut scratch.sample);
+    let mut best = plan(ORDER_0, &scratch.best, &mut scratch.sample, &mut scratch.census);
     let mut consider = |predictor: u8, residuals: &mut dyn Iterator<Item = i64>| {
         scratch.tried.clear();
         scratch.tried.extend(residuals);
         if scratch.tried.is_empty() {
             return;
         }
-        let found = plan(predictor, &scratch.tried, &mut scratch.sample);
+        let found = plan(predictor, &scratch.tried, &mut scratch.sample, &mut scratch.census);
         if found.cost < best.cost {
             best = found;
             std::mem::swap(&mut scratch.best, &mut scratch.tried);
@@ -145,7 +148,7 @@ fn second_delta(three: &[i64]) -> i64 {
 }
 
 /// The plan for these residuals, of which there are some.
-fn plan(predictor: u8, residuals: &[i64], sample: &mut Vec<i64>) -> Plan {
+fn plan(predictor: u8, residuals: &[i64], sample: &mut Vec<i64>, census: &mut Census) -> Plan {
     let first = residuals[0];
     let differ = residuals.iter().fold(0, |differ, residual| differ | (residual ^ first));
     let shift = if differ == 0 { 0 } else { differ.trailing_zeros() };
@@ -153,19 +156,19 @@ fn plan(predictor: u8, residuals: &[i64], sample: &mut Vec<i64>) -> Plan {
     sample.extend(residuals.iter().step_by(residuals.len().div_ceil(SAMPLE)));
     let middle = sample.len() / 2;
     let centre = *sample.select_nth_unstable(middle).1;
-    let plan = Plan { predictor, centre, shift, cost: 0 };
-    // What their lengths cost by how often each occurs, and the bits below the highest one.
-    let mut lengths = [0u32; 65];
-    for residual in residuals {
-        lengths[length(plan.folded(*residual)) as usize] += 1;
+    let mut of = |centre: i64| {
+        let plan = Plan { predictor, centre, shift, cost: 0.0 };
+        let cost = census.cost(residuals.iter().map(|residual| plan.distance(*residual)));
+        Plan { cost, ..plan }
+    };
+    let best = of(centre);
+    // What grows by bursts, or lasts, has its shape from zero on; zero, but for the bits that all have in common.
+    let zero = first & (1i64 << shift).wrapping_sub(1);
+    if centre.unsigned_abs() < NEAR_ZERO {
+        return best;
     }
-    let total = residuals.len() as f64;
-    let used = (0u32..).zip(lengths).filter(|(_, count)| *count > 0);
-    let bits = used.map(|(long, count)| {
-        let own = (total / f64::from(count)).log2() + f64::from(long.saturating_sub(1));
-        f64::from(count) * own
-    });
-    Plan { cost: (bits.sum::<f64>() * 16.0) as u64, ..plan }
+    let other = of(zero);
+    if other.cost < best.cost { other } else { best }
 }
 
 /// A column of a block as its description says.
@@ -185,7 +188,11 @@ pub(super) struct Column {
 #[derive(Clone, Debug)]
 enum Coded {
     /// So many bytes each, from this place on, so far from plane to plane.
-    Planes { class: usize, place: usize, stride: usize },
+    Planes {
+        class: usize,
+        place: usize,
+        stride: usize,
+    },
     Stream(std::ops::Range<usize>),
 }
 

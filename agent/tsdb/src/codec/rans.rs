@@ -4,6 +4,7 @@
 //!
 //! The frequencies stand before the tokens, so a column is read without any other.
 
+use super::bit_stream::{BitReader, BitWriter};
 use super::packing::length;
 use crate::bytes::{Malformed, Reader, put_varint};
 
@@ -21,8 +22,8 @@ const FINE_FROM: usize = 1_024;
 const STATE_MIN: u32 = 1 << 16;
 /// Tokens that there are: of 65 lengths with 3 bits each, and the sign.
 const TOKENS: usize = 2 * 8 * 65;
-/// Bits that a token's frequency costs, about.
-const TOKEN_COST: f64 = 7.0;
+/// Bits that a token costs before the first integer, about.
+const TOKEN_COST: f64 = 9.0;
 
 /// How integers are told by tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,15 @@ impl Table {
             }
         }
         Some(table)
+    }
+
+    /// Bits that it takes up.
+    fn bits(&self) -> u64 {
+        let gamma = |number: u32| u64::from(2 * length(u64::from(number)) - 1);
+        let mut next = 0;
+        let token = |token: &u32| gamma(token - std::mem::replace(&mut next, token + 1) + 1);
+        let tokens: u64 = self.tokens.iter().map(token).sum();
+        tokens + self.frequencies.iter().map(|one| gamma(*one)).sum::<u64>()
     }
 
     fn put(&self, bits: &mut BitWriter) {
@@ -222,7 +232,7 @@ impl Coder {
             f64::from(self.counts[*token as usize]) * (f64::from(scale) - f64::from(*frequency).log2())
         };
         let tokens: f64 = table.tokens.iter().zip(&table.frequencies).map(of_token).sum();
-        Some((tokens + following as f64 + table.tokens.len() as f64 * TOKEN_COST, table))
+        Some((tokens + following as f64 + table.bits() as f64, table))
     }
 
     /// The last token first, as the reader takes them in order.
@@ -242,13 +252,71 @@ impl Coder {
                 self.words.push(state as u16);
                 state >>= 16;
             }
-            state = (state / frequency << table.scale) + state % frequency + starts[at];
+            state = ((state / frequency) << table.scale) + state % frequency + starts[at];
         }
         put_varint(out, self.words.len() as u64);
         out.extend_from_slice(&state.to_le_bytes());
         for word in self.words.iter().rev() {
             out.extend_from_slice(&word.to_le_bytes());
         }
+    }
+}
+
+/// How often each token of the finest model occurs among some integers.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    counts: Vec<u32>,
+    used: Vec<u32>,
+}
+
+const FINEST: Model = Model { top: HEAD_TOP as u32, sign: true };
+
+impl Census {
+    /// What [`Coder::put`] would make of some integers, in bits, about.
+    pub(super) fn cost(&mut self, ints: impl Iterator<Item = i64>) -> f64 {
+        self.counts.resize(TOKENS, 0);
+        let (mut total, mut following) = (0u64, 0u64);
+        for int in ints {
+            let parts = FINEST.split(int);
+            let count = &mut self.counts[parts.token as usize];
+            if *count == 0 {
+                self.used.push(parts.token);
+            }
+            *count += 1;
+            total += 1;
+            following += u64::from(parts.count);
+        }
+        self.used.sort_unstable();
+        let costs = (0..=FINEST.top).map(|top| self.merged(top, total as f64));
+        let best = costs.fold(f64::INFINITY, f64::min) + following as f64;
+        self.used.drain(..).for_each(|token| self.counts[token as usize] = 0);
+        best
+    }
+
+    /// The cost of tokens with so many bits, and of those bits that are in the finest ones beyond these.
+    fn merged(&self, top: u32, total: f64) -> f64 {
+        // With the sign in the token, and with it beside: bits of tokens, and tokens.
+        let (mut signed, mut plain, mut beside) = (0.0, 0.0, 0.0);
+        let own = |count: f64| if count > 0.0 { count * (total / count).log2() + TOKEN_COST } else { 0.0 };
+        let (mut group, mut counts) = (None, [0.0; 2]);
+        for &token in &self.used {
+            let count = f64::from(self.counts[token as usize]);
+            let (long, head) = (token >> 1 >> FINEST.top, token >> 1 & ((1 << FINEST.top) - 1));
+            let below = long.saturating_sub(1);
+            let less = FINEST.top.min(below) - top.min(below);
+            beside += count * f64::from(less);
+            plain += if long > 0 { count } else { 0.0 };
+            let here = Some((long, head >> less));
+            if group != here {
+                signed += own(counts[0]) + own(counts[1]);
+                plain += own(counts[0] + counts[1]);
+                (group, counts) = (here, [0.0; 2]);
+            }
+            counts[(token & 1) as usize] += count;
+        }
+        signed += own(counts[0]) + own(counts[1]);
+        plain += own(counts[0] + counts[1]);
+        beside + f64::min(signed, plain)
     }
 }
 
@@ -318,101 +386,6 @@ pub(super) fn read(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(),
     }
 }
 
-/// Bits, the lowest of a byte first.
-#[derive(Debug, Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    word: u128,
-    filled: u32,
-}
-
-impl BitWriter {
-    /// Appends the low `count` bits, at most 64.
-    #[inline]
-    fn put(&mut self, bits: u64, count: u32) {
-        self.word |= u128::from(bits) << self.filled;
-        self.filled += count;
-        if self.filled >= 64 {
-            self.bytes.extend_from_slice(&(self.word as u64).to_le_bytes());
-            self.word >>= 64;
-            self.filled -= 64;
-        }
-    }
-
-    /// Appends a number from 1 on: as many zeros as it has bits below its highest one, then it, that one first.
-    fn put_gamma(&mut self, number: u64) {
-        let below = length(number) - 1;
-        self.put(0, below);
-        self.put(1, 1);
-        self.put(number & ((1u64 << below) - 1), below);
-    }
-
-    fn finish(mut self, out: &mut Vec<u8>) {
-        self.bytes.extend_from_slice(&(self.word as u64).to_le_bytes()[..self.filled.div_ceil(8) as usize]);
-        out.extend_from_slice(&self.bytes);
-    }
-}
-
-#[derive(Debug)]
-struct BitReader<'a> {
-    bytes: &'a [u8],
-    /// Of the next byte that `word` does not have.
-    at: usize,
-    word: u128,
-    filled: u32,
-}
-
-impl<'a> BitReader<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, word: 0, filled: 0 }
-    }
-
-    /// The next `count` bits, at most 64.
-    #[inline]
-    fn take(&mut self, count: u32) -> Result<u64, Malformed> {
-        if self.filled < count {
-            self.fill(count)?;
-        }
-        let bits = self.word as u64 & if count == 64 { u64::MAX } else { (1 << count) - 1 };
-        self.word >>= count;
-        self.filled -= count;
-        Ok(bits)
-    }
-
-    fn fill(&mut self, count: u32) -> Result<(), Malformed> {
-        if let Some(eight) = self.bytes.get(self.at..).and_then(|left| left.first_chunk::<8>()) {
-            self.word |= u128::from(u64::from_le_bytes(*eight)) << self.filled;
-            self.at += 8;
-            self.filled += 64;
-            return Ok(());
-        }
-        while self.filled < count {
-            let byte = self.bytes.get(self.at).ok_or(Malformed("the bits end too early"))?;
-            self.word |= u128::from(*byte) << self.filled;
-            self.at += 1;
-            self.filled += 8;
-        }
-        Ok(())
-    }
-
-    fn gamma(&mut self) -> Result<u64, Malformed> {
-        let mut below = 0;
-        while self.take(1)? == 0 {
-            below += 1;
-            if below > 32 {
-                return Err(Malformed("a number over 32 bits"));
-            }
-        }
-        Ok(1 << below | self.take(below)?)
-    }
-
-    /// The bytes of which no bit was taken.
-    fn rest(&self) -> &'a [u8] {
-        let from = self.at - (self.filled / 8) as usize;
-        self.bytes.get(from..).unwrap_or(&[])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -437,7 +410,11 @@ mod tests {
                     let parts = model.split(int);
                     assert!((parts.token as usize) < TOKENS, "{model:?} {int}");
                     let (value, count, negative) = model.begin(parts.token).expect("a token");
-                    assert_eq!((count, model.join(value | parts.bits, negative)), (parts.count, int), "{model:?}");
+                    assert_eq!(
+                        (count, model.join(value | parts.bits, negative)),
+                        (parts.count, int),
+                        "{model:?}"
+                    );
                 }
             }
         }

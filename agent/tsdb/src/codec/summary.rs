@@ -40,6 +40,12 @@ const FLAG_NAN: u8 = 4;
 const CODE_RAW: u8 = 23;
 /// The first value; the code after it is the last one.
 const CODE_KNOWN: u8 = 24;
+/// The last value minus the first.
+const CODE_RISE: u8 = 26;
+/// A mantissa minus that of the first value, with its exponent.
+const CODE_NEAR: u8 = 27;
+/// The same, minus that mantissa once for each value: of sums.
+const CODE_SUM: u8 = 28;
 
 impl Summary {
     const EMPTY: Self = Self {
@@ -122,11 +128,14 @@ impl Summary {
         if self.count == 0 {
             return;
         }
-        put_number(self.first, &[], out);
+        let mut known = Known { count: self.count, values: [self.first; 2], len: 0 };
+        known.put(self.first, out);
         if !uniform {
-            put_number(self.last, &[self.first], out);
+            known.len = 1;
+            known.put(self.last, out);
+            known = Known { values: [self.first, self.last], len: 2, ..known };
             for number in [self.min, self.max, self.sum, self.reset_sum] {
-                put_number(number, &[self.first, self.last], out);
+                known.put(number, out);
             }
         }
     }
@@ -148,15 +157,17 @@ impl Summary {
         if count == 0 {
             return Ok(summary);
         }
-        let first = number(reader, &[])?;
+        let mut known = Known { count: summary.count, values: [0.0; 2], len: 0 };
+        let first = known.read(reader)?;
         if flags & FLAG_UNIFORM != 0 {
             return Ok(Self { nan: summary.nan, ..Self::uniform(first, summary.count, summary.stale) });
         }
         summary.first = first;
-        summary.last = number(reader, &[first])?;
-        let known = [first, summary.last];
+        known = Known { values: [first; 2], len: 1, ..known };
+        summary.last = known.read(reader)?;
+        known = Known { values: [first, summary.last], len: 2, ..known };
         for place in [&mut summary.min, &mut summary.max, &mut summary.sum, &mut summary.reset_sum] {
-            *place = number(reader, &known)?;
+            *place = known.read(reader)?;
         }
         Ok(summary)
     }
@@ -193,32 +204,99 @@ impl Sum {
     }
 }
 
-/// Appends a number, or which of the known ones it is.
-fn put_number(value: f64, known: &[f64], out: &mut Vec<u8>) {
-    if let Some(at) = known.iter().position(|known| known.to_bits() == value.to_bits()) {
-        return out.push(CODE_KNOWN + at as u8);
+/// What is known of a column when the next number of its summary is told.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Values of the column.
+    count: u32,
+    /// The first value, and the last.
+    values: [f64; 2],
+    /// How many of them are known.
+    len: usize,
+}
+
+impl Known {
+    fn values(&self) -> &[f64] {
+        self.values.get(..self.len).unwrap_or(&[])
     }
-    match Number::from_f64(value) {
-        Number::Decimal { mantissa, exponent } => {
-            out.push(exponent);
-            put_zigzag(out, mantissa);
+
+    /// The first value as a decimal, once it is known.
+    fn decimal(&self) -> Option<(i64, u8)> {
+        match self.values().first().map(|first| Number::from_f64(*first))? {
+            Number::Decimal { mantissa, exponent } => Some((mantissa, exponent)),
+            Number::Raw(_) => None,
         }
-        Number::Raw(bits) => {
-            out.push(CODE_RAW);
-            out.extend_from_slice(&bits.to_le_bytes());
+    }
+
+    /// What the mantissa of a number is told from: the first value's, once, or once for each value.
+    fn base(&self, code: u8) -> Option<(i64, u8)> {
+        let (mantissa, exponent) = self.decimal()?;
+        let times = if code == CODE_SUM { i64::from(self.count) } else { 1 };
+        Some((mantissa.wrapping_mul(times), exponent))
+    }
+
+    /// How far the last value is from the first.
+    fn rise(&self) -> Option<f64> {
+        if let [first, last] = self.values() { Some(last - first) } else { None }
+    }
+
+    /// Appends a number in as few bytes as it takes.
+    fn put(&self, value: f64, out: &mut Vec<u8>) {
+        if let Some(at) = self.values().iter().position(|known| known.to_bits() == value.to_bits()) {
+            return out.push(CODE_KNOWN + at as u8);
+        }
+        if self.rise().is_some_and(|rise| rise.to_bits() == value.to_bits()) {
+            return out.push(CODE_RISE);
+        }
+        let start = out.len();
+        match Number::from_f64(value) {
+            Number::Decimal { mantissa, exponent } => {
+                out.push(exponent);
+                put_zigzag(out, mantissa);
+            }
+            Number::Raw(bits) => {
+                out.push(CODE_RAW);
+                out.extend_from_slice(&bits.to_le_bytes());
+            }
+        }
+        for code in [CODE_NEAR, CODE_SUM] {
+            let Some((base, exponent)) = self.base(code) else { continue };
+            let Some(mantissa) = mantissa_of(value, exponent) else { continue };
+            let mut shorter = vec![code];
+            put_zigzag(&mut shorter, mantissa.wrapping_sub(base));
+            if shorter.len() < out.len() - start {
+                out.truncate(start);
+                out.append(&mut shorter);
+            }
+        }
+    }
+
+    fn read(&self, reader: &mut Reader<'_>) -> Result<f64, Malformed> {
+        let decimal = |mantissa, exponent| {
+            Number::decimal(mantissa, exponent).map(Number::to_f64).ok_or(Malformed("a decimal out of range"))
+        };
+        match reader.byte()? {
+            CODE_RAW => Ok(f64::from_bits(reader.u64_le()?)),
+            exponent @ 0..=Number::EXPONENT_MAX => decimal(reader.zigzag()?, exponent),
+            CODE_RISE => self.rise().ok_or(Malformed("an unknown number")),
+            code @ (CODE_NEAR | CODE_SUM) => {
+                let (base, exponent) = self.base(code).ok_or(Malformed("an unknown number"))?;
+                decimal(base.wrapping_add(reader.zigzag()?), exponent)
+            }
+            code => {
+                let at = usize::from(code - CODE_KNOWN);
+                self.values().get(at).copied().ok_or(Malformed("an unknown number"))
+            }
         }
     }
 }
 
-fn number(reader: &mut Reader<'_>, known: &[f64]) -> Result<f64, Malformed> {
-    match reader.byte()? {
-        CODE_RAW => Ok(f64::from_bits(reader.u64_le()?)),
-        exponent @ 0..=Number::EXPONENT_MAX => {
-            let number = Number::decimal(reader.zigzag()?, exponent);
-            number.map(Number::to_f64).ok_or(Malformed("a decimal out of range"))
-        }
-        code => known.get(usize::from(code - CODE_KNOWN)).copied().ok_or(Malformed("an unknown number")),
-    }
+/// The mantissa that names a value with this exponent, bit for bit.
+fn mantissa_of(value: f64, exponent: u8) -> Option<i64> {
+    let Number::Decimal { mantissa, exponent: own } = Number::from_f64(value) else { return None };
+    let mantissa = mantissa.checked_mul(10i64.checked_pow(u32::from(exponent.checked_sub(own)?))?)?;
+    let named = Number::decimal(mantissa, exponent)?;
+    (named.to_f64().to_bits() == value.to_bits()).then_some(mantissa)
 }
 
 #[cfg(test)]

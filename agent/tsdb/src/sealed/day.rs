@@ -137,7 +137,8 @@ impl SealedStore {
                 }
                 continue;
             }
-            let tails = if entry.tails { self.tails_of(*start, generation, number, group)? } else { Vec::new() };
+            let tails =
+                if entry.tails { self.tails_of(*start, generation, number, group)? } else { Vec::new() };
             found.insert(window_in_day(*start), tails);
         }
         let found: Vec<_> = found.into_iter().filter(|(_, tails)| !tails.is_empty()).collect();
@@ -224,7 +225,9 @@ impl SealedReader<'_> {
                         continue;
                     }
                 };
-                let Some(at) = found.stretches.iter().position(|stretch| stretch.window == which) else { continue };
+                let Some(at) = found.stretches.iter().position(|stretch| stretch.window == which) else {
+                    continue;
+                };
                 for slot in wanted {
                     let column = found.columns.get((slot % COLUMNS) as usize);
                     let summary = column.and_then(|column| column.get(at));

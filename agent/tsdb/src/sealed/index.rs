@@ -210,8 +210,14 @@ mod tests {
     fn an_index_and_tails_come_back() {
         for is_day in [false, true] {
             let windows = if is_day { 0x803 } else { 0 };
-            let entry =
-                |group, parts, tails| Entry { group, parts, first: 7_200_001, last: 9_000_000, tails, windows };
+            let entry = |group, parts, tails| Entry {
+                group,
+                parts,
+                first: 7_200_001,
+                last: 9_000_000,
+                tails,
+                windows,
+            };
             let index = Index(vec![entry(1, 1, false), entry(2, 3, true), entry(u32::MAX - 1, 1, true)]);
             assert_eq!(Index::read(7_200_000, is_day, &index.put(7_200_000, is_day)), Ok(index.clone()));
             assert_eq!(index.find(2), Some(&index.0[1]));
@@ -231,7 +237,10 @@ mod tests {
         assert_eq!((read[0].row.clone(), read[0].sequence), (tail.row.clone(), tail.sequence));
         let day = [(0, vec![tail]), (11, Vec::new())];
         let read = read_day_tails(&put_day_tails(&day), 4).expect("whole");
-        assert_eq!(read.iter().map(|(window, tails)| (*window, tails.len())).collect::<Vec<_>>(), [(0, 1), (11, 0)]);
+        assert_eq!(
+            read.iter().map(|(window, tails)| (*window, tails.len())).collect::<Vec<_>>(),
+            [(0, 1), (11, 0)]
+        );
         assert_eq!(read[0].1[0].row, day[0].1[0].row);
     }
 }

@@ -329,7 +329,8 @@ impl SealedStore {
 
     /// Those of some generations that the manifest does not name any more go when their last reader has.
     fn let_go(&self, before: Vec<(i64, Arc<Generation>)>) {
-        let kept: BTreeSet<u32> = self.generations().iter().map(|(_, generation)| generation.number).collect();
+        let kept: BTreeSet<u32> =
+            self.generations().iter().map(|(_, generation)| generation.number).collect();
         let left = before.into_iter().filter(|(_, generation)| !kept.contains(&generation.number));
         self.gone.lock().extend(left);
     }

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use rocksdb::SstFileWriter;
 use storage::{Cell, TimeRange};
 
+use super::day::{Day, window_in_day};
 use super::error::SealedError;
 use super::identity::{name_of, name_of_index};
 use super::index::{Entry, Index, put_rows, put_tails, read_rows, read_tails};
-use super::day::{Day, window_in_day};
 use super::keys::{BlockKey, DAY, TAILS, TIMES};
 use super::manifest::Generation;
 use super::store::SealedStore;
@@ -230,7 +230,10 @@ impl Sealing<'_> {
         }
         let tails = match &day {
             Some(_) => self.store.tails_of_day(number, group, &job.old)?,
-            None => self.tails(number, group, &job)?.filter(|tails| !tails.is_empty()).map(|tails| put_tails(&tails)),
+            None => self
+                .tails(number, group, &job)?
+                .filter(|tails| !tails.is_empty())
+                .map(|tails| put_tails(&tails)),
         };
         if let Some(tails) = &tails {
             let key = BlockKey { group: number, sub: TAILS, ..file.key };

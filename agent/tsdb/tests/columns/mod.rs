@@ -123,18 +123,27 @@ pub(crate) fn damage_tile(tile: &Tile, places: &[(Index, u8)]) -> Vec<u8> {
 /// A block with other plain bytes, compressed again, and a checksum for them.
 pub(crate) fn damage_block(block: &[u8], places: &[(Index, u8)]) -> Vec<u8> {
     let word = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().expect("4 bytes")) as usize;
-    let (plain, frame) = (word(8), 16 + word(12));
-    let mut plain = zstd::bulk::decompress(&block[frame..], plain).expect("whole");
-    let mut damaged = block[..frame].to_vec();
+    let (plain, frame, length) = (word(8), 20 + word(12), word(16));
+    let mut plain = zstd::bulk::decompress(&block[frame..frame + length], plain).expect("whole");
+    let mut summaries = block[20..frame].to_vec();
+    let mut streams = block[frame + length..].to_vec();
     for (at, byte) in places {
-        // Header and plain bytes by turns; not the lengths, which would end it at once.
-        let place = at.index(frame - 16 + plain.len());
-        match damaged.get_mut(16 + place) {
-            Some(header) => *header = *byte,
-            None => plain[place + 16 - frame] = *byte,
+        // Summaries, descriptions and streams by turns; not the lengths, which would end it at once.
+        let mut place = at.index(summaries.len() + plain.len() + streams.len());
+        for part in [&mut summaries, &mut plain, &mut streams] {
+            match part.get_mut(place) {
+                Some(own) => {
+                    *own = *byte;
+                    break;
+                }
+                None => place -= part.len(),
+            }
         }
     }
-    damaged.extend_from_slice(&zstd::bulk::compress(&plain, 1).expect("memory"));
+    let compressed = zstd::bulk::compress(&plain, 1).expect("memory");
+    let mut damaged = block[..16].to_vec();
+    damaged.extend_from_slice(&(compressed.len() as u32).to_le_bytes());
+    damaged.extend([summaries, compressed, streams].concat());
     sign_block(&mut damaged);
     damaged
 }

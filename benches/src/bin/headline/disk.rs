@@ -20,6 +20,9 @@ use crate::table::Table;
 /// After the last sample a peer gets so long to cut a block.
 const BLOCK: Duration = Duration::from_secs(120);
 
+/// After so many scrapes days that may be put together are looked for.
+const COMPACT: u64 = 480;
+
 /// What a system made of the samples.
 #[derive(Default)]
 struct Kept {
@@ -70,8 +73,12 @@ fn ours(dir: &Path, plan: &Plan, slots: u64) -> Result<Kept> {
         samples += feed.append(slot).with_context(|| format!("slot {slot}"))?;
         store.maintain();
         store.flush()?;
+        if slot % COMPACT == 0 {
+            store.compact();
+        }
     }
     store.maintain();
+    store.compact();
     store.close()?;
     let cpu = Cost::of(std::process::id())?.since(before).cpu;
     Ok(Kept { samples, cpu, bytes: disk_use(dir), block: None })
