@@ -18,7 +18,8 @@ use crate::wire::Twin;
 const LISTED: u32 = 16;
 /// The twin has so long to name windows, and to begin to send one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Nothing is copied for so long after this store could not take a window, as with a full disk.
+/// Nothing is copied for so long after this store could not take a window, as with a full disk, and what the twin
+/// did not have is not asked for again.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// A group and its values, as they crossed the wire.
@@ -57,14 +58,24 @@ pub(crate) struct Copies {
     current: Option<Current>,
     /// A window that is being written, and its start.
     finishing: Option<(i64, JoinHandle<Result<(), WindowError>>)>,
-    /// For which of the twin's versions which frames were asked for in vain.
-    vain: Option<(u64, Vec<(StreamId, IntervalSet)>)>,
+    vain: Option<Vain>,
     /// Windows that were damaged, and the twin's version then.
     damaged: BTreeMap<i64, u64>,
     paused_until: Option<Instant>,
     /// The twin's deletions and ours, when they were last compared.
     deletions: Option<(u64, u64)>,
 }
+
+/// Frames that no window of the twin's held.
+struct Vain {
+    version: u64,
+    lacking: Lacking,
+    /// So long that is believed.
+    until: Instant,
+}
+
+/// Frames of each stream.
+type Lacking = Vec<(StreamId, IntervalSet)>;
 
 /// The window that is being copied.
 struct Current {
@@ -76,7 +87,7 @@ struct Current {
 }
 
 /// Frames that the twin has and keeps in no log: behind it.
-pub(crate) fn behind(ours: &[StreamDigest], theirs: &[StreamDigest]) -> Vec<(StreamId, IntervalSet)> {
+pub(crate) fn behind(ours: &[StreamDigest], theirs: &[StreamDigest]) -> Lacking {
     let empty = IntervalSet::new();
     let lacking = theirs.iter().map(|twin| {
         let own = ours.iter().find(|own| own.info.id == twin.info.id);
@@ -120,7 +131,7 @@ impl Pair {
         &self,
         twin: &mut Twin,
         theirs: &Digest,
-        lacking: Vec<(StreamId, IntervalSet)>,
+        lacking: Lacking,
         copies: &mut Copies,
     ) -> Result<(), String> {
         let count: u64 = lacking.iter().map(|(_, set)| set.count()).sum();
@@ -140,7 +151,10 @@ impl Pair {
                     Ok(true) => {}
                     Ok(false) => return Ok(()),
                     Err(Failure::Link(why)) => return Err(why),
-                    Err(failed) => return Ok(self.give_up(0, &failed, theirs, copies)),
+                    Err(failed) => {
+                        self.give_up(0, &failed, theirs, copies);
+                        return Ok(());
+                    }
                 }
             }
             let Some(current) = copies.current.as_mut() else { return Ok(()) };
@@ -151,7 +165,8 @@ impl Pair {
                 Err(Failure::Link(why)) => return Err(why),
                 Err(failed) => {
                     let start = current.info.start;
-                    return Ok(self.give_up(start, &failed, theirs, copies));
+                    self.give_up(start, &failed, theirs, copies);
+                    return Ok(());
                 }
             }
         }
@@ -203,7 +218,10 @@ impl Pair {
     ) -> Result<bool, Failure> {
         let version = theirs.windows_version;
         let is_vain = |copies: &Copies| {
-            copies.vain.as_ref().is_some_and(|(then, asked)| *then == version && asked == lacking)
+            let vain = copies.vain.as_ref();
+            vain.is_some_and(|vain| {
+                vain.version == version && vain.lacking == lacking && Instant::now() < vain.until
+            })
         };
         if copies.planned.is_empty() {
             if lacking.is_empty() || is_vain(copies) {
@@ -218,7 +236,8 @@ impl Pair {
             };
             copies.planned = told.into_iter().filter(is_wanted).collect();
             if copies.planned.is_empty() {
-                copies.vain = Some((version, lacking.to_vec()));
+                copies.vain =
+                    Some(Vain { version, lacking: lacking.to_vec(), until: Instant::now() + PAUSE });
                 return Ok(false);
             }
         }
