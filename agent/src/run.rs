@@ -145,6 +145,7 @@ impl Agent {
             external: crate::reload::external(loaded, &self.name),
             retention_time: self.flags.common.storage.retention_time(&loaded.storage),
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
+            out_of_order_window: loaded.storage.out_of_order_window,
             exemplars_max: exemplars_max(loaded),
             ..StoreOptions::new(&self.flags.common.storage.path, &self.name)
         };

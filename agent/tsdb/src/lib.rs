@@ -16,6 +16,7 @@ mod found;
 mod found_histograms;
 mod group;
 mod head;
+mod late;
 mod layouts;
 mod metrics;
 mod open;
