@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::run::Point;
 use crate::store::{Inner, Store};
 
 /// When samples may be from.
@@ -20,11 +21,73 @@ pub(crate) struct Bounds {
     pub(crate) floor: i64,
 }
 
+/// What a row's time comes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged {
+    timestamp: i64,
+    is_new: bool,
+    /// Its window is one of the head's, or may be: what is older is late whatever its series has.
+    pub(crate) in_head: bool,
+    takes_late: bool,
+    too_old: bool,
+}
+
+/// What becomes of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Taken {
+        late: bool,
+    },
+    /// It is there already: what is there stays, whatever a late one says.
+    There,
+    Duplicate,
+    OutOfOrder,
+    OutOfBounds,
+    TooOld,
+}
+
 impl Bounds {
-    /// The first time that late samples may have, where there is a newest one.
-    pub(crate) fn late_from(&self, newest: i64) -> i64 {
+    /// Judges a row's time; the head begins at `takes_from`, and `newest` is the time of the store's newest row.
+    pub(crate) fn judge(&self, timestamp: i64, takes_from: i64, newest: i64) -> Judged {
         let newest = if newest == i64::MIN { self.now } else { newest };
-        newest.saturating_sub(self.late).max(self.floor)
+        let late_from = newest.saturating_sub(self.late).max(self.floor);
+        let is_new = timestamp > self.newest;
+        Judged {
+            timestamp,
+            is_new,
+            in_head: !is_new && timestamp >= takes_from,
+            takes_late: self.late > 0,
+            too_old: timestamp < late_from,
+        }
+    }
+}
+
+impl Judged {
+    /// What becomes of a sample; `newest` is its series' newest from that time on, `is_there` says whether the series
+    /// has one at that very time, `said` whether the newest says the same.
+    pub(crate) fn fate(
+        &self,
+        newest: Option<&Point>,
+        is_there: bool,
+        said: impl FnOnce(&Point) -> bool,
+    ) -> Fate {
+        if self.is_new {
+            return Fate::OutOfBounds;
+        }
+        match newest {
+            None if self.in_head => return Fate::Taken { late: false },
+            Some(newest) if newest.timestamp == self.timestamp => {
+                return if said(newest) { Fate::There } else { Fate::Duplicate };
+            }
+            None | Some(_) => {}
+        }
+        match (self.takes_late, self.too_old, is_there) {
+            (true, true, _) => Fate::TooOld,
+            (true, false, true) => Fate::There,
+            (true, false, false) => Fate::Taken { late: true },
+            (false, ..) if self.in_head => Fate::OutOfOrder,
+            (false, ..) => Fate::OutOfBounds,
+        }
     }
 }
 

@@ -9,8 +9,9 @@ use storage::{AppendError, Cell, Frame, FrameHash, FrameKey, Layout, LayoutId, L
 
 use crate::group::GroupKey;
 use crate::head::{Head, HeadGroup};
-use crate::late::Bounds;
+use crate::late::{Bounds, Fate};
 use crate::rows::{Appended, NextRow, Rows};
+use crate::run::Point;
 use crate::state::{State, Ticket};
 use crate::streams::StreamNo;
 use crate::window::{Origin, SharedRows, WINDOW_MS, cell_bits, window_of};
@@ -224,12 +225,10 @@ impl State {
 
     /// The same for a row that some of its series may not take: each is looked at.
     fn own_append_checked(&mut self, token: u64, known: &HeadGroup, row: Row<'_>, bounds: Bounds) -> Verdict {
-        let is_new = row.timestamp > bounds.newest;
-        // What is older than the head is late whatever its series has.
-        let in_head = !is_new && row.timestamp >= self.head.takes_from();
+        let takes_from = self.head.takes_from();
+        let time = bounds.judge(row.timestamp, takes_from, self.own.newest);
         let (newest, there) =
-            if in_head { self.head.newest_since(known, row.timestamp) } else { Default::default() };
-        let late_from = bounds.late_from(self.own.newest);
+            if time.in_head { self.head.newest_since(known, row.timestamp) } else { Default::default() };
         let newest_bits = |slot: u32| newest.get(&slot).map(|newest| newest.bits);
         let mut verdict = Verdict::default();
         let mut cells = row.cells.to_vec();
@@ -243,41 +242,25 @@ impl State {
             }
             let Some(bits) = cell_bits(*cell).filter(|_| begins) else { continue };
             whole = false;
-            let rejected = match newest.get(&slot) {
-                _ if is_new => &mut verdict.out_of_bounds,
-                None if !in_head && bounds.late == 0 => &mut verdict.out_of_bounds,
-                Some(newest) if newest.timestamp > row.timestamp && bounds.late == 0 => {
-                    &mut verdict.out_of_order
+            let said =
+                |newest: &Point| newest.bits == bits && says_the_same(slots, slot, row.cells, &newest_bits);
+            let rejected = match time.fate(newest.get(&slot), there.contains(&slot), said) {
+                Fate::Taken { late } => {
+                    whole = true;
+                    verdict.appended += 1;
+                    verdict.late += usize::from(late);
+                    continue;
                 }
-                late if late.map_or(!in_head, |newest| newest.timestamp > row.timestamp) => {
-                    if row.timestamp < late_from {
-                        &mut verdict.too_old
-                    } else if there.contains(&slot) {
-                        // What is there stays, whatever it says.
-                        verdict.position = self.own.last_position();
-                        *cell = Cell::Absent;
-                        continue;
-                    } else {
-                        whole = true;
-                        verdict.appended += 1;
-                        verdict.late += 1;
-                        continue;
-                    }
-                }
-                Some(newest)
-                    if newest.bits == bits && says_the_same(slots, slot, row.cells, &newest_bits) =>
-                {
-                    // Said twice: it is there already, if perhaps not in the log.
+                Fate::There => {
+                    // If perhaps not in the log.
                     verdict.position = self.own.last_position();
                     *cell = Cell::Absent;
                     continue;
                 }
-                Some(_) => &mut verdict.duplicates,
-                None => {
-                    whole = true;
-                    verdict.appended += 1;
-                    continue;
-                }
+                Fate::Duplicate => &mut verdict.duplicates,
+                Fate::OutOfOrder => &mut verdict.out_of_order,
+                Fate::OutOfBounds => &mut verdict.out_of_bounds,
+                Fate::TooOld => &mut verdict.too_old,
             };
             *rejected += 1;
             *cell = Cell::Absent;

@@ -176,8 +176,10 @@ impl Inner {
         };
         // What the clock comes to yet is not old.
         let first = state.head.takes_from();
-        let past = sealed.iter().filter(|window| window.start < first);
+        let (past, ahead): (Vec<_>, Vec<_>) = sealed.iter().partition(|window| window.start < first);
+        let kept = ahead.iter().map(|window| window.bytes()).sum::<u64>();
         let mut pieces: Vec<(bool, i64, Piece, u64)> = past
+            .iter()
             .map(|window| {
                 let start = window.start;
                 (unshipped.contains(&start), start, Piece::Window(start), window.bytes())
@@ -191,7 +193,7 @@ impl Inner {
         pieces.retain(|(.., piece, _)| is_left(piece));
         pieces.sort_unstable();
         let open = stats.last().map_or(0, |stat| stat.bytes);
-        let mut bytes = open + pieces.iter().map(|(.., bytes)| bytes).sum::<u64>();
+        let mut bytes = open + kept + pieces.iter().map(|(.., bytes)| bytes).sum::<u64>();
         for (.., piece, size) in pieces {
             if bytes <= self.options.retention_size {
                 break;
