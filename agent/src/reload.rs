@@ -71,6 +71,7 @@ impl Reloader {
         }
         self.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
         self.shipping.store.set_exemplars_max(exemplars_max(&loaded));
+        self.shipping.store.set_out_of_order_window(loaded.storage.out_of_order_window);
         self.shipping.apply(&loaded).await?;
         *self.loaded.write() = loaded;
         Ok(())

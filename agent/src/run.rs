@@ -154,6 +154,7 @@ impl Agent {
             retention_size: self.flags.common.storage.retention_size(&loaded.storage),
             disk_reserve: self.flags.common.storage.disk_reserve,
             memory_max: self.flags.common.storage.memory_max(),
+            out_of_order_window: loaded.storage.out_of_order_window,
             exemplars_max: exemplars_max(loaded),
             sealed_memory: self.flags.common.storage.sealed_memory(),
             ..StoreOptions::new(&self.flags.common.storage.path, &self.name)

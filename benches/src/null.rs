@@ -41,6 +41,7 @@ impl Appender for NullAppender {
             out_of_order: 0,
             duplicates: 0,
             out_of_bounds: 0,
+            too_old: 0,
             first_rejected: None,
             commit: self.commit.clone(),
         })

@@ -78,6 +78,12 @@ pub(crate) fn refuse(loaded: &Loaded) -> Result<()> {
     if !loaded.notifier.alertmanagers.is_empty() {
         refuse("alerting", "a node's rules alert through its own vedette.alertmanager_config");
     }
+    if !loaded.storage.out_of_order_window.is_zero() {
+        refuse(
+            "storage.tsdb.out_of_order_time_window",
+            "set it at the agents: what they take late is taken here whenever it comes",
+        );
+    }
     agent::check::warn_moot(loaded);
     if lines.is_empty() { Ok(()) } else { Err(WrongConfig(lines.join("\n")).into()) }
 }

@@ -115,7 +115,7 @@ fn a_federations_file_becomes_checked_types() {
 
 #[test]
 fn what_is_not_built_is_named_with_its_place() {
-    let text = "storage: {exemplars: {max_exemplars: 9}}\nscrape_configs:\n  - job_name: a\n    scrape_failure_log_file: x\n    always_scrape_classic_histograms: false\n    consul_sd_configs: [{server: \"c:1\"}]\nremote_write:\n  - url: http://x\n";
+    let text = "storage: {exemplars: {max_exemplars: 9}, tsdb: {out_of_order_time_window: 30m}}\nscrape_configs:\n  - job_name: a\n    scrape_failure_log_file: x\n    always_scrape_classic_histograms: false\n    consul_sd_configs: [{server: \"c:1\"}]\nremote_write:\n  - url: http://x\n";
     let loaded = Config::parse(text, Path::new("f.yml")).expect("valid");
     let places: Vec<String> = loaded
         .unsupported()
@@ -125,6 +125,7 @@ fn what_is_not_built_is_named_with_its_place() {
         })
         .collect();
     assert_eq!(loaded.storage.exemplars_max, Some(9));
+    assert_eq!(loaded.storage.out_of_order_window, Duration::from_secs(1_800));
     assert_eq!(places, ["4:5 scrape_failure_log_file", "6:5 consul_sd_configs", "7:1 remote_write"]);
 }
 

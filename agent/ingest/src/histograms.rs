@@ -69,11 +69,12 @@ impl Histograms {
         let Some(known) = self.known.get_mut(&key) else { return Ok(()) };
         known.seen = now;
         let taken = known.columns.append(appender, timestamp, histogram)?;
-        let refused = taken.out_of_order + taken.duplicates + taken.out_of_bounds;
+        let refused = taken.out_of_order + taken.duplicates + taken.out_of_bounds + taken.too_old;
         let series = || taken.first_rejected.clone().unwrap_or_default();
         outcome.refuse(Refusal::OutOfOrder, taken.out_of_order as u64, series);
         outcome.refuse(Refusal::Duplicate, taken.duplicates as u64, series);
         outcome.refuse(Refusal::OutOfBounds, taken.out_of_bounds as u64, series);
+        outcome.refuse(Refusal::TooOld, taken.too_old as u64, series);
         // Said twice: it is there already.
         outcome.histograms += u64::from(refused == 0);
         if taken.appended > 0 {

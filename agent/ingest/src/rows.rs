@@ -35,6 +35,7 @@ pub(crate) struct Outcome {
     pub(crate) out_of_order: u64,
     pub(crate) duplicates: u64,
     pub(crate) out_of_bounds: u64,
+    pub(crate) too_old: u64,
     /// Samples of new series for which there is no room.
     pub(crate) no_room: u64,
     /// The first refusals, for the sender and the log.
@@ -49,6 +50,7 @@ pub(crate) enum Refusal {
     OutOfOrder,
     Duplicate,
     OutOfBounds,
+    TooOld,
 }
 
 /// Everything pushed: series, layouts and the store behind them.
@@ -79,6 +81,7 @@ impl Outcome {
             Refusal::OutOfOrder => (&mut self.out_of_order, "out of order sample"),
             Refusal::Duplicate => (&mut self.duplicates, "duplicate sample for timestamp"),
             Refusal::OutOfBounds => (&mut self.out_of_bounds, "out of bounds"),
+            Refusal::TooOld => (&mut self.too_old, "too old sample"),
         };
         *counter += count;
         self.explain(|| format!("{what} for series {}", series()));
@@ -170,13 +173,16 @@ impl Rows {
                 outcome.written += 1;
                 return;
             }
-            let refusal = if timestamp == known.last { Refusal::Duplicate } else { Refusal::OutOfOrder };
-            outcome.refuse(refusal, 1, || self.labels(id));
-            return;
+            let is_late = timestamp < known.last;
+            if !is_late || !self.appender.takes_out_of_order() {
+                let refusal = if is_late { Refusal::OutOfOrder } else { Refusal::Duplicate };
+                outcome.refuse(refusal, 1, || self.labels(id));
+                return;
+            }
         }
         let at = known.layout;
         let Some(group) = self.groups.get_mut(at) else { return };
-        if timestamp < group.newest {
+        if timestamp < group.newest && !self.appender.takes_out_of_order() {
             return self.stage_late(id, timestamp, bits, outcome);
         }
         if group.staged.is_empty() {
@@ -191,7 +197,9 @@ impl Rows {
             return;
         }
         *cell = value;
-        (known.last, known.bits) = (timestamp, bits);
+        if timestamp > known.last {
+            (known.last, known.bits) = (timestamp, bits);
+        }
         if new {
             self.staged += crate::layouts::SLOTS;
         }
@@ -285,7 +293,7 @@ impl Rows {
             }
             taken => taken,
         }?;
-        let refused = taken.out_of_order + taken.duplicates + taken.out_of_bounds;
+        let refused = taken.out_of_order + taken.duplicates + taken.out_of_bounds + taken.too_old;
         let staged = cells.iter().filter(|cell| **cell != Cell::Absent).count();
         outcome.written += (staged - refused.min(staged)) as u64;
         if refused < staged {
@@ -300,6 +308,7 @@ impl Rows {
             outcome.refuse(Refusal::OutOfOrder, taken.out_of_order as u64, series);
             outcome.refuse(Refusal::Duplicate, taken.duplicates as u64, series);
             outcome.refuse(Refusal::OutOfBounds, taken.out_of_bounds as u64, series);
+            outcome.refuse(Refusal::TooOld, taken.too_old as u64, series);
             self.forget_newest(at, cells);
         }
         Ok(())

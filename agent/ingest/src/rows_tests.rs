@@ -89,7 +89,7 @@ impl Appender for Store {
                 }
                 Err(Refusal::OutOfOrder) => 1,
                 Err(Refusal::Duplicate) => 2,
-                Err(Refusal::OutOfBounds) => 3,
+                Err(Refusal::OutOfBounds | Refusal::TooOld) => 3,
             }] += 1;
             first_rejected.get_or_insert(labels);
         }
@@ -104,6 +104,7 @@ impl Appender for Store {
             out_of_order: counts[1],
             duplicates: counts[2],
             out_of_bounds: counts[3],
+            too_old: 0,
             first_rejected,
             commit: self.commits.commit(1),
         })
@@ -197,7 +198,7 @@ proptest! {
                             Ok(_) => 0,
                             Err(Refusal::OutOfOrder) => 1,
                             Err(Refusal::Duplicate) => 2,
-                            Err(Refusal::OutOfBounds) => 3,
+                            Err(Refusal::OutOfBounds | Refusal::TooOld) => 3,
                         }] += 1;
                     }
                     let counted =
@@ -312,4 +313,61 @@ fn a_series_that_lags_moves_to_another_layout() {
     once(&mut rows, 1..6, 300, 0);
     once(&mut rows, 6..11, 250, 0);
     assert_eq!((rows.moved, rows.groups.len()), (5, 2), "they lag together from then on");
+}
+
+/// A store that takes late samples from time 10 on.
+struct Late(Arc<Store>);
+
+impl Appender for Late {
+    fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
+        Ok(LayoutRef::new(Arc::new(layout), 1))
+    }
+
+    fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
+        let mut outcome = AppendOutcome {
+            appended: 0,
+            out_of_order: 0,
+            duplicates: 0,
+            out_of_bounds: 0,
+            too_old: 0,
+            first_rejected: None,
+            commit: self.0.commits.commit(1),
+        };
+        for (slot, cell) in row.cells.iter().enumerate() {
+            let Cell::Value(number) = cell else { continue };
+            let labels = row.layout.layout().series(slot);
+            if row.timestamp < 10 {
+                outcome.too_old += 1;
+                outcome.first_rejected.get_or_insert(labels);
+                continue;
+            }
+            outcome.appended += 1;
+            let sample = (row.timestamp, number.to_bits());
+            self.0.samples.lock().entry(labels.to_string()).or_default().push(sample);
+        }
+        Ok(outcome)
+    }
+
+    fn takes_out_of_order(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn late_samples_are_for_the_store_to_judge_where_it_takes_any() {
+    let store = Store::new(u64::MAX);
+    let mut rows = Rows::new(Arc::new(Late(Arc::clone(&store))), 1 << 30);
+    push(&mut rows, &vec![(1, 50, 1), (2, 50, 1)], 0, false).expect("taken");
+    let outcome = push(&mut rows, &vec![(1, 40, 2), (1, 9, 3), (1, 60, 4), (1, 55, 5), (1, 60, 6)], 0, false);
+    let outcome = outcome.expect("taken");
+    assert_eq!((outcome.written, outcome.too_old, outcome.duplicates, outcome.out_of_order), (3, 1, 1, 0));
+    let name = labels(1, false).to_string();
+    assert!(
+        outcome.explained.contains(&format!("too old sample for series {name}")),
+        "{:?}",
+        outcome.explained
+    );
+    let samples: Vec<i64> = store.samples.lock()[&name].iter().map(|sample| sample.0).collect();
+    assert_eq!(samples, [50, 40, 55, 60]);
+    assert_eq!((rows.moved, rows.groups.len()), (0, 1), "nothing moves because of it");
 }

@@ -111,7 +111,7 @@ impl StorePublisher {
             other => other,
         };
         let outcome = outcome.map_err(|error| error.to_string())?;
-        let dropped = outcome.out_of_order + outcome.duplicates + outcome.out_of_bounds;
+        let dropped = outcome.out_of_order + outcome.duplicates + outcome.out_of_bounds + outcome.too_old;
         if dropped > 0 {
             let first = outcome.first_rejected.unwrap_or_default();
             tracing::warn!(group = %group, dropped, %first, "samples of a rule were older than what the store has");

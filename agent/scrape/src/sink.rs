@@ -99,7 +99,7 @@ impl Sink {
 impl Losses {
     /// Adds what one row met.
     pub(crate) fn add(&mut self, outcome: AppendOutcome) {
-        self.out_of_order += outcome.out_of_order;
+        self.out_of_order += outcome.out_of_order + outcome.too_old;
         self.duplicates += outcome.duplicates;
         self.out_of_bounds += outcome.out_of_bounds;
         self.first = self.first.take().or(outcome.first_rejected);

@@ -69,15 +69,17 @@ pub struct AppendOutcome {
     pub out_of_order: usize,
     /// Samples at their series' newest time with another value: dropped and counted.
     pub duplicates: usize,
-    /// Samples too far in the future: dropped and counted.
+    /// Samples too far in the future, or older than all that can be taken: dropped and counted.
     pub out_of_bounds: usize,
+    /// Samples older than the out-of-order window, where there is one: dropped and counted.
+    pub too_old: usize,
     /// The first series that lost a sample, for the log.
     pub first_rejected: Option<Labels>,
     /// Resolves when the row is in the log.
     pub commit: Commit,
 }
 
-/// Takes rows. Rows of one layout must come in order of time.
+/// Takes rows. Rows of one layout must come in order of time, unless late ones are taken.
 pub trait Appender: Send + Sync {
     /// Makes a layout known; the same content gives the same reference.
     ///
@@ -91,6 +93,11 @@ pub trait Appender: Send + Sync {
     /// # Errors
     /// [`AppendError::Relayout`] asks for the layout anew; others mean that nothing was taken.
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError>;
+
+    /// Whether samples are taken that are older than their series' newest, as far as they are not too old.
+    fn takes_out_of_order(&self) -> bool {
+        false
+    }
 
     /// Takes exemplars of one series, each with its time, in order of time. What keeps none refuses all.
     fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {

@@ -63,8 +63,7 @@ impl State {
             .streams
             .iter()
             .filter(|(no, stream)| {
-                let newest =
-                    if stream.newest == i64::MIN { stream.info.minted_ms } else { stream.newest };
+                let newest = if stream.newest == i64::MIN { stream.info.minted_ms } else { stream.newest };
                 newest < before
                     && stream.recent.is_empty()
                     && stream.unwritten.is_empty()

@@ -266,10 +266,15 @@ impl Head {
         applied
     }
 
-    /// For each slot of an own group the newest sample of its series, where there is one from `timestamp` on.
-    pub(crate) fn newest_since(&mut self, own: &HeadGroup, timestamp: i64) -> HashMap<u32, Point> {
-        let mut newest: HashMap<u32, Point> = HashMap::new();
-        let Some(order) = &own.order else { return newest };
+    /// For each slot of an own group the newest sample of its series, where there is one from `timestamp` on; and the
+    /// slots that have one at that very time.
+    pub(crate) fn newest_since(
+        &mut self,
+        own: &HeadGroup,
+        timestamp: i64,
+    ) -> (HashMap<u32, Point>, HashSet<u32>) {
+        let (mut newest, mut there) = (HashMap::<u32, Point>::new(), HashSet::new());
+        let Some(order) = &own.order else { return (newest, there) };
         for other in order.since(timestamp) {
             let range = TimeRange { start: timestamp, end: other.limit() };
             let mut shared: Vec<(u32, u32)> = own.group.shared(&other.group).collect();
@@ -285,6 +290,9 @@ impl Head {
                 });
                 for (&(own, _), points) in shared.iter().zip(&points) {
                     let Some(&last) = points.last() else { continue };
+                    if points.iter().any(|point| point.timestamp == timestamp) {
+                        there.insert(own);
+                    }
                     let known = newest.entry(own).or_insert(last);
                     if known.timestamp < last.timestamp {
                         *known = last;
@@ -292,7 +300,7 @@ impl Head {
                 }
             }
         }
-        newest
+        (newest, there)
     }
 
     /// What its groups take up, without their rows.

@@ -23,6 +23,7 @@ mod give;
 mod group;
 mod head;
 mod labels;
+mod late;
 mod layouts;
 mod lost;
 mod memory;

@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     pub(crate) out_of_order: Counter,
     pub(crate) out_of_bounds: Counter,
     pub(crate) duplicates: Counter,
+    pub(crate) too_old: Counter,
+    pub(crate) late: Counter,
     pub(crate) spilled_bytes: Gauge,
     pub(crate) index_bytes: Gauge,
     pub(crate) bytes: Gauge,
@@ -114,12 +116,22 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 30] = [
+        let counters: [(&str, &str, &Counter); 32] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
                 "Own samples older than their series.",
                 &new.out_of_order,
+            ),
+            (
+                "prometheus_tsdb_too_old_samples",
+                "Own samples older than the out-of-order window.",
+                &new.too_old,
+            ),
+            (
+                "prometheus_tsdb_head_out_of_order_samples_appended",
+                "Own samples taken although their series had newer ones.",
+                &new.late,
             ),
             ("prometheus_tsdb_out_of_bound_samples", "Own samples too new or too old.", &new.out_of_bounds),
             (

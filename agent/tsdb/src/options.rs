@@ -34,6 +34,9 @@ pub struct StoreOptions {
     pub commit_interval: Duration,
     /// Own samples further in the future are refused.
     pub ahead_max: Duration,
+    /// Own samples may be so much older than the newest one and still be taken where their series has newer ones,
+    /// or the head begins later; zero takes none. It can be set while the store is open.
+    pub out_of_order_window: Duration,
     /// Bytes after which a segment is closed early.
     pub segment_bytes_max: u64,
     /// Bytes that may wait in memory for a disk that takes none; then frames of others are refused, and
@@ -77,6 +80,7 @@ impl StoreOptions {
             sync_interval: Duration::from_secs(1),
             commit_interval: Duration::from_millis(200),
             ahead_max: Duration::from_secs(10 * 60),
+            out_of_order_window: Duration::ZERO,
             segment_bytes_max: 128 << 20,
             waiting_bytes_max: 64 << 20,
             log_tail: Duration::ZERO,

@@ -9,7 +9,9 @@ use storage::{AppendError, Cell, Frame, FrameHash, FrameKey, Layout, LayoutId, L
 
 use crate::group::GroupKey;
 use crate::head::{Head, HeadGroup};
+use crate::late::{Bounds, Fate};
 use crate::rows::{Appended, NextRow, Rows};
+use crate::run::Point;
 use crate::state::{State, Ticket};
 use crate::streams::StreamNo;
 use crate::window::{Origin, SharedRows, WINDOW_MS, cell_bits, window_of};
@@ -35,6 +37,8 @@ pub(crate) struct Own {
     pub(crate) position: u64,
     /// Counts requests for keyframes.
     pub(crate) keyframes: u64,
+    /// Newest time of a row, as far as the clock has come.
+    pub(crate) newest: i64,
     /// Numbers of rows up to this one may be those of groups that are forgotten.
     numbers: u64,
 }
@@ -69,6 +73,9 @@ pub(crate) struct Verdict {
     pub(crate) out_of_order: usize,
     pub(crate) duplicates: usize,
     pub(crate) out_of_bounds: usize,
+    pub(crate) too_old: usize,
+    /// Of those appended: older than the newest of their series.
+    pub(crate) late: usize,
     pub(crate) first_rejected: Option<Labels>,
     /// Commits wait for this position: that of what was there already, or the row's.
     pub(crate) position: u64,
@@ -88,8 +95,14 @@ impl Own {
             prev: FrameHash::ROOT,
             position: 1,
             keyframes: 0,
+            newest: i64::MIN,
             numbers: 0,
         }
+    }
+
+    /// The window of the open frame.
+    pub(crate) fn open_window(&self) -> Option<i64> {
+        self.open.as_ref().map(|open| open.window)
     }
 
     /// Goes on under another stream; layouts must be registered anew.
@@ -186,7 +199,7 @@ impl State {
     }
 
     /// Appends a row of the own node, sample by sample as Prometheus would take it.
-    pub(crate) fn own_append(&mut self, row: Row<'_>, newest_allowed: i64) -> Result<Verdict, AppendError> {
+    pub(crate) fn own_append(&mut self, row: Row<'_>, bounds: Bounds) -> Result<Verdict, AppendError> {
         let token = row.layout.token();
         let id = row.layout.layout().id();
         let group = self.own.groups.get(&token).filter(|group| group.known.group.layout.id() == id);
@@ -195,13 +208,13 @@ impl State {
         if row.cells.len() != slots {
             return Err(AppendError::Width { cells: row.cells.len(), slots });
         }
-        let in_bounds = row.timestamp <= newest_allowed && row.timestamp >= self.head.takes_from();
+        let in_bounds = row.timestamp <= bounds.newest && row.timestamp >= self.head.takes_from();
         let in_order = known.order.as_ref().is_some_and(|order| order.is_news(row.timestamp));
         let mut verdict = if in_bounds && in_order {
             let present = samples(known.group.layout.as_ref(), row.cells);
             Verdict { appended: present, ..Verdict::default() }
         } else {
-            return Ok(self.own_append_checked(token, &known, row, in_bounds));
+            return Ok(self.own_append_checked(token, &known, row, bounds));
         };
         if verdict.appended > 0 {
             let present = verdict.appended;
@@ -211,14 +224,11 @@ impl State {
     }
 
     /// The same for a row that some of its series may not take: each is looked at.
-    fn own_append_checked(
-        &mut self,
-        token: u64,
-        known: &HeadGroup,
-        row: Row<'_>,
-        in_bounds: bool,
-    ) -> Verdict {
-        let newest = if in_bounds { self.head.newest_since(known, row.timestamp) } else { HashMap::new() };
+    fn own_append_checked(&mut self, token: u64, known: &HeadGroup, row: Row<'_>, bounds: Bounds) -> Verdict {
+        let takes_from = self.head.takes_from();
+        let time = bounds.judge(row.timestamp, takes_from, self.own.newest);
+        let (newest, there) =
+            if time.in_head { self.head.newest_since(known, row.timestamp) } else { Default::default() };
         let newest_bits = |slot: u32| newest.get(&slot).map(|newest| newest.bits);
         let mut verdict = Verdict::default();
         let mut cells = row.cells.to_vec();
@@ -232,23 +242,25 @@ impl State {
             }
             let Some(bits) = cell_bits(*cell).filter(|_| begins) else { continue };
             whole = false;
-            let rejected = match newest.get(&slot) {
-                _ if !in_bounds => &mut verdict.out_of_bounds,
-                Some(newest) if newest.timestamp > row.timestamp => &mut verdict.out_of_order,
-                Some(newest)
-                    if newest.bits == bits && says_the_same(slots, slot, row.cells, &newest_bits) =>
-                {
-                    // Said twice: it is there already, if perhaps not in the log.
+            let said =
+                |newest: &Point| newest.bits == bits && says_the_same(slots, slot, row.cells, &newest_bits);
+            let rejected = match time.fate(newest.get(&slot), there.contains(&slot), said) {
+                Fate::Taken { late } => {
+                    whole = true;
+                    verdict.appended += 1;
+                    verdict.late += usize::from(late);
+                    continue;
+                }
+                Fate::There => {
+                    // If perhaps not in the log.
                     verdict.position = self.own.last_position();
                     *cell = Cell::Absent;
                     continue;
                 }
-                Some(_) => &mut verdict.duplicates,
-                None => {
-                    whole = true;
-                    verdict.appended += 1;
-                    continue;
-                }
+                Fate::Duplicate => &mut verdict.duplicates,
+                Fate::OutOfOrder => &mut verdict.out_of_order,
+                Fate::OutOfBounds => &mut verdict.out_of_bounds,
+                Fate::TooOld => &mut verdict.too_old,
             };
             *rejected += 1;
             *cell = Cell::Absent;
@@ -305,6 +317,7 @@ impl State {
         group.rows_since_key = if keyframe { 1 } else { group.rows_since_key + 1 };
         group.keyframes = own.keyframes;
         group.used = group.used.max(window);
+        own.newest = own.newest.max(timestamp);
         if let Some(order) = &group.known.order {
             order.came_to(timestamp);
         }

@@ -106,6 +106,7 @@ impl Inner {
 
     /// Starts of the windows that may have samples in a range, in order.
     pub(crate) fn windows_in(&self, range: TimeRange) -> BTreeSet<i64> {
+        self.close_late_frame();
         let mut starts: BTreeSet<i64> = self.state.read().windows_in(range).into_iter().collect();
         let floor = self.floor();
         starts.retain(|start| *start >= floor);

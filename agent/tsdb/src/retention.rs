@@ -228,9 +228,9 @@ impl Inner {
         };
         // Those of a day are one file, and go together. What the clock comes to yet is not old.
         let first = state.head.takes_from();
-        let left = sealed
-            .iter()
-            .filter(|window| window.start < first && !going.windows[0].contains(&window.start));
+        let (past, ahead): (Vec<_>, Vec<_>) = sealed.iter().partition(|window| window.start < first);
+        let kept = ahead.iter().map(|window| window.bytes()).sum::<u64>();
+        let left = past.into_iter().filter(|window| !going.windows[0].contains(&window.start));
         let units: HashMap<i64, (Vec<i64>, u64)> =
             days::units(left).into_iter().filter_map(|unit| Some((*unit.0.first()?, unit))).collect();
         let mut pieces: Vec<(bool, i64, Piece, u64)> = units
@@ -248,7 +248,7 @@ impl Inner {
         pieces.retain(|(.., piece, _)| is_left(piece));
         pieces.sort_unstable();
         let open = stats.last().map_or(0, |stat| stat.bytes);
-        let mut bytes = open + pieces.iter().map(|(.., bytes)| bytes).sum::<u64>();
+        let mut bytes = open + kept + pieces.iter().map(|(.., bytes)| bytes).sum::<u64>();
         for (.., piece, size) in pieces {
             if bytes <= self.options.retention_size {
                 break;

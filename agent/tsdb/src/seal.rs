@@ -189,7 +189,8 @@ impl Inner {
             };
             if let Some(frames) = frames.get_mut(&key.0).filter(|_| !waiting.is_empty()) {
                 // Rows that were sealed with an earlier part of the window wait for nothing.
-                let known = sealed.map(|sealed| store.sequences(sealed, group)).transpose()?.unwrap_or_default();
+                let known =
+                    sealed.map(|sealed| store.sequences(sealed, group)).transpose()?.unwrap_or_default();
                 for origin in waiting.iter().filter(|origin| !known.contains(&(origin.seq, origin.row))) {
                     *frames = frames.difference(&IntervalSet::from_iter([origin.seq..=origin.seq]));
                 }

@@ -1,3 +1,5 @@
+//! What is due to be sealed, and what is not read again and again.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,11 +4,11 @@
 //! the earlier ones.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use env::Clock;
 use storage::Epoch;
 
+use crate::late::millis;
 use crate::state::State;
 use crate::store::Inner;
 use crate::streams::StreamNo;
@@ -165,10 +165,6 @@ impl Steps {
     }
 }
 
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
 impl Inner {
     /// Deals with what the clock shows: that it was set back, and that another window holds now.
     pub(crate) fn turn_if_due(&self) {
@@ -206,6 +202,7 @@ impl Inner {
         let external = state.streams.get(state.own.stream).info.external.clone();
         let info = state.next_own(epoch, external, set_back.to);
         state.renew(info);
+        state.own.newest = state.own.newest.min(set_back.to);
         let below = state.own.stream;
         state.head.set_back(below, SetBack { from, ..set_back });
     }

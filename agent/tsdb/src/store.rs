@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::ballast::Ballast;
 use crate::days::Compaction;
 use crate::disk::{DiskLevel, DiskWatch};
 use crate::exemplars::Exemplars;
+use crate::late::millis;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::open::{self, Opened};
@@ -65,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) compaction: Compaction,
     /// Held by whoever seals.
     pub(crate) sealing: Mutex<Turn>,
+    /// The out-of-order window in milliseconds.
+    pub(crate) late_ms: AtomicI64,
     /// Those who need frames: each tells which of a stream's it needs no more.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
     /// Windows were copied here of which no checkpoint knows; so it is at a start, too.
@@ -206,17 +209,18 @@ impl Appender for Store {
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
         let inner = &self.inner;
         inner.turn_if_due();
-        let ahead = i64::try_from(inner.options.ahead_max.as_millis()).unwrap_or(i64::MAX);
-        let newest_allowed = inner.clock.now_ms().saturating_add(ahead);
+        let bounds = inner.bounds();
         let mut state = inner.state.write();
         inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
-        let verdict = state.own_append(row, newest_allowed)?;
+        let verdict = state.own_append(row, bounds)?;
         drop(state);
         let metrics = &inner.metrics;
         metrics.appended.inc_by(verdict.appended as u64);
         metrics.out_of_order.inc_by(verdict.out_of_order as u64);
         metrics.out_of_bounds.inc_by(verdict.out_of_bounds as u64);
         metrics.duplicates.inc_by(verdict.duplicates as u64);
+        metrics.too_old.inc_by(verdict.too_old as u64);
+        metrics.late.inc_by(verdict.late as u64);
         if verdict.appended > 0 {
             inner.wake(verdict.sealed);
         }
@@ -225,9 +229,14 @@ impl Appender for Store {
             out_of_order: verdict.out_of_order,
             duplicates: verdict.duplicates,
             out_of_bounds: verdict.out_of_bounds,
+            too_old: verdict.too_old,
             first_rejected: verdict.first_rejected,
             commit: inner.announcer.own.commit(verdict.position),
         })
+    }
+
+    fn takes_out_of_order(&self) -> bool {
+        self.inner.late_ms.load(Ordering::Relaxed) > 0
     }
 
     fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {
@@ -258,6 +267,7 @@ impl Inner {
             vault,
             compaction: Compaction::default(),
             sealing: Mutex::default(),
+            late_ms: AtomicI64::new(millis(options.out_of_order_window)),
             keepers: RwLock::default(),
             copied: AtomicBool::new(true),
             twin_floor: AtomicI64::new(i64::MAX),
@@ -357,7 +367,6 @@ impl Inner {
             }
         }
     }
-
 }
 
 /// Makes the folder and locks it.

@@ -67,7 +67,8 @@ impl Naive {
 
     fn samples(&self) -> Samples {
         let all = self.0.iter();
-        all.map(|(labels, samples)| (labels.clone(), samples.iter().map(|(&t, &b)| (t, b)).collect())).collect()
+        all.map(|(labels, samples)| (labels.clone(), samples.iter().map(|(&t, &b)| (t, b)).collect()))
+            .collect()
     }
 }
 

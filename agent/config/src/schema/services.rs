@@ -327,7 +327,7 @@ static ENCODING: Schema = Schema::new("chunk_encoding", &[field("floats", Type::
 static TSDB: Schema = Schema::new(
     "tsdb",
     &[
-        field("out_of_order_time_window", Type::Duration).later("out-of-order ingestion"),
+        field("out_of_order_time_window", Type::Duration),
         field("stale_series_compaction_threshold", Type::Float)
             .moot("a series without new samples costs no memory until the next window"),
         field("chunk_encoding", Type::Object(&ENCODING)).moot("values are kept as decimals"),

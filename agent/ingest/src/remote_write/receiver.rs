@@ -246,6 +246,7 @@ impl Inner {
         metrics.reject("out_of_order", outcome.out_of_order);
         metrics.reject("duplicate", outcome.duplicates);
         metrics.reject("out_of_bounds", outcome.out_of_bounds);
+        metrics.reject("too_old", outcome.too_old);
         metrics.reject("no_room", outcome.no_room);
         metrics.reject("invalid_histogram", written.malformed);
         metrics.histograms.inc_by(outcome.histograms);

@@ -124,7 +124,7 @@ fn refusal(error: WriteError) -> Refusal {
 fn respond(version: Version, written: &Written) -> Response {
     let outcome = &written.outcome;
     let lost = outcome.out_of_order + outcome.duplicates + outcome.out_of_bounds + outcome.no_room;
-    let lost = lost + written.malformed;
+    let lost = lost + outcome.too_old + written.malformed;
     if lost + written.invalid > 0 {
         let first = outcome.explained.first().map_or("", String::as_str);
         tracing::warn!(

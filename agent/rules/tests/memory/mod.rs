@@ -64,6 +64,7 @@ impl Appender for Memory {
             out_of_order: 0,
             duplicates: 0,
             out_of_bounds: 0,
+            too_old: 0,
             first_rejected: None,
             commit,
         })
