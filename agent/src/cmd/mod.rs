@@ -4,3 +4,4 @@ pub(crate) mod check;
 pub(crate) mod run;
 pub(crate) mod tsdb;
 mod tsdb_analyze;
+mod tsdb_repair;

@@ -111,6 +111,12 @@ impl Store {
         inner.update_metrics();
     }
 
+    /// The part of it that memory must have: turning to the next window, and counting. Nothing is sealed or dropped.
+    pub fn maintain_minimum(&self) {
+        self.inner.turn_if_due();
+        self.inner.update_metrics();
+    }
+
     /// Frames stay in the log, also when they are sealed, until `released` has them: whoever ships or
     /// repairs tells so which frames of a stream it needs no more. It is asked whenever segments may go.
     pub fn keep_frames(&self, released: impl Fn(&StreamId) -> IntervalSet + Send + Sync + 'static) {
