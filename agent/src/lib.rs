@@ -8,6 +8,7 @@ pub mod lifecycle;
 mod maintain;
 pub mod process;
 pub mod rules_status;
+pub mod safe_mode;
 pub mod signals;
 pub mod store_admin;
 pub mod store_status;

@@ -15,21 +15,22 @@ pub struct Process {
     flags: BTreeMap<String, String>,
     retention: String,
     reload: Arc<ReloadState>,
-    damaged: Box<dyn Fn() -> u64 + Send + Sync>,
+    safe_mode: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Process {
-    /// A process that starts now, with these flags. `damaged` counts damaged records of the log.
+    /// A process that starts now, with these flags. `safe_mode` says why the
+    /// process runs with the minimum, while it does.
     #[must_use]
     pub fn new(
         clock: SharedClock,
         flags: BTreeMap<String, String>,
         retention: String,
         reload: Arc<ReloadState>,
-        damaged: impl Fn() -> u64 + Send + Sync + 'static,
+        safe_mode: impl Fn() -> Option<String> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let start_ms = clock.now_ms();
-        Arc::new(Self { clock, start_ms, flags, retention, reload, damaged: Box::new(damaged) })
+        Arc::new(Self { clock, start_ms, flags, retention, reload, safe_mode: Box::new(safe_mode) })
     }
 }
 
@@ -56,13 +57,14 @@ impl ProcessStatus for Process {
             server_time: self.clock.now_ms(),
             reload_config_success: success,
             last_config_time: at_ms,
-            corruption_count: (self.damaged)(),
+            corruption_count: 0,
             goroutine_count: 0,
             gomaxprocs: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
             gomemlimit: 0,
             gogc: String::new(),
             godebug: String::new(),
             storage_retention: self.retention.clone(),
+            safe_mode: (self.safe_mode)(),
         }
     }
 

@@ -25,6 +25,7 @@ use vedette_agent::cli::WrongConfig;
 use vedette_agent::lifecycle::{Life, ReloadState, serve_reloads};
 use vedette_agent::process::Process;
 use vedette_agent::rules_status::{ShownRules, ToNotifier, rule_options};
+use vedette_agent::safe_mode::{Guard, SafeMode, limited};
 use vedette_agent::store_status::ShownStore;
 use vedette_agent::targets::ShownTargets;
 use vedette_agent::{compact, maintain, signals};
@@ -50,6 +51,7 @@ pub(crate) struct Agent {
     pub(crate) random: SharedRandom,
     pub(crate) tasks: Tasks,
     pub(crate) registry: Registry,
+    pub(crate) safe_mode: Arc<SafeMode>,
 }
 
 impl Agent {
@@ -57,16 +59,23 @@ impl Agent {
     pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
         let loaded = load(flags.config_file.as_deref())?;
         let name = flags.node_name.clone().or_else(|| loaded.vedette.node_name.clone());
+        let (clock, registry) = (SystemClock::shared(), Registry::new());
+        // Noted before the store is opened: that may be what ends the process.
+        let dir = &flags.common.storage.path;
+        let safe_mode = SafeMode::begin(dir, flags.safe_mode(), &clock, &registry);
         let agent = Self {
             flags,
             name: name.unwrap_or_else(host::host_name),
-            clock: SystemClock::shared(),
+            clock,
             random: SystemRandom::shared(),
             tasks: Tasks::new(),
-            registry: Registry::new(),
+            registry,
+            safe_mode: safe_mode.clone(),
         };
         telemetry::process_metrics(&agent.registry);
-        agent.start(loaded, shown).await
+        let ended = agent.start(loaded, shown).await;
+        safe_mode.ended_in_order();
+        ended
     }
 
     async fn start(self, loaded: Loaded, shown: BTreeMap<String, String>) -> Result<()> {
@@ -74,7 +83,10 @@ impl Agent {
         let (life, requests) = Life::new(self.flags.common.web.enable_lifecycle, self.tasks.clone());
         signals::watch(&life, &self.tasks).context("signals")?;
         let store = self.store(&loaded)?;
-        let engine = Arc::new(Engine::new(self.flags.common.engine_options(&loaded)));
+        let options = self.flags.common.engine_options(&loaded);
+        let limited = Engine::new(limited(&options));
+        let engine = Arc::new(Engine::new(options));
+        let queries = Arc::new(Guard { mode: self.safe_mode.clone(), engine: engine.clone(), limited });
         let external_url = self.flags.common.web.external_url_or(self.web_address());
 
         let options = NotifierOptions {
@@ -113,9 +125,12 @@ impl Agent {
             notifier.clone(),
             shipping,
         );
-        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), || 0);
+        let safe_mode = self.safe_mode.clone();
+        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), move || {
+            safe_mode.why()
+        });
         let router =
-            self.router(&store, engine, process, life.clone(), &reloader, &scrape, &rules, &notifier)?;
+            self.router(&store, queries, process, life.clone(), &reloader, &scrape, &rules, &notifier)?;
         // The listener is bound before anything is scraped: a port that is taken stops the start here.
         let bound = WebServer::bind(self.web_options(), router, &self.tasks, &self.registry).await?;
         for address in bound.local_addrs() {
@@ -123,10 +138,13 @@ impl Agent {
         }
         reloader.first(groups).await?;
         self.watch_host(&reloader, &store);
-        let (housekeeping, tasks) = (store.clone(), self.tasks.clone());
-        self.tasks.spawn(async move { maintain(housekeeping, MAINTAIN, tasks).await });
-        let (compacting, tasks) = (store.clone(), self.tasks.clone());
-        self.tasks.spawn(async move { compact(compacting, COMPACT, tasks).await });
+        let (housekeeping, tasks, safe_mode) = (store.clone(), self.tasks.clone(), self.safe_mode.clone());
+        let is_safe = move || safe_mode.is_active();
+        self.tasks.spawn(async move { maintain(housekeeping, MAINTAIN, is_safe, tasks).await });
+        let (compacting, tasks, safe_mode) = (store.clone(), self.tasks.clone(), self.safe_mode.clone());
+        let is_safe = move || safe_mode.is_active();
+        self.tasks.spawn(async move { compact(compacting, COMPACT, is_safe, tasks).await });
+        self.tasks.spawn(self.safe_mode.clone().leave_when_stable(self.tasks.clone()));
         self.tasks.spawn(bound.serve());
         let again = move || -> BoxFuture<'static, Result<()>> {
             let reloader = reloader.clone();
@@ -182,7 +200,7 @@ impl Agent {
     fn router(
         &self,
         store: &Arc<Store>,
-        engine: Arc<Engine>,
+        queries: Arc<Guard>,
         process: Arc<Process>,
         life: Arc<Life>,
         reloader: &Arc<Reloader>,
@@ -193,7 +211,7 @@ impl Agent {
         let parts = ApiParts {
             querier: store.clone(),
             exemplars: Some(store.clone()),
-            engine,
+            engine: queries,
             clock: self.clock.clone(),
             process,
             lifecycle: life,

@@ -157,3 +157,36 @@ fn histograms_are_dumped_as_prometheus_prints_them() {
     ];
     assert_eq!(dumped.lines().collect::<Vec<_>>(), lines);
 }
+
+#[test]
+fn a_damaged_folder_is_repaired() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = write(dir.path());
+    let busy = run(&["repair"], dir.path());
+    assert_eq!(busy.status.code(), Some(1), "{busy:?}");
+    assert!(text(&busy).1.contains("stop"), "{busy:?}");
+    store.close().expect("closes");
+    drop(store);
+    let whole = run(&["repair"], dir.path());
+    assert_eq!((whole.status.code(), text(&whole).0.as_str()), (Some(0), "no damage\n"));
+    let mut all: Vec<_> = std::fs::read_dir(dir.path().join("log"))
+        .expect("lists")
+        .map(|it| it.expect("entry").path())
+        .collect();
+    all.sort();
+    let segment = all.pop().expect("a segment");
+    let mut bytes = std::fs::read(&segment).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, &bytes).expect("writes");
+    let planned = run(&["repair", "--dry-run"], dir.path());
+    assert_eq!(planned.status.code(), Some(0), "{planned:?}");
+    assert!(text(&planned).0.contains("would be set aside"), "{planned:?}");
+    assert_eq!(std::fs::read(&segment).expect("reads"), bytes);
+    let repaired = run(&["repair"], dir.path());
+    assert_eq!(repaired.status.code(), Some(0), "{repaired:?}");
+    assert!(text(&repaired).0.contains("gaps recorded; what was damaged is in"), "{repaired:?}");
+    assert_eq!(run(&["verify"], dir.path()).status.code(), Some(0));
+    assert!(text(&run(&["dump"], dir.path())).1.contains("records of the log were damaged"));
+    assert_eq!(run(&["repair", "--unknown"], dir.path()).status.code(), Some(2));
+}

@@ -78,7 +78,11 @@ impl Agent {
             format!("--web.listen-address=127.0.0.1:{}", self.port),
             format!("--node-name={}", self.name),
         ];
-        let arguments: Vec<&str> = arguments.iter().chain(&self.flags).map(String::as_str).collect();
+        // Tests end it as they like; the one of safe mode says so.
+        let is_told = self.flags.iter().any(|flag| flag.starts_with("--safe-mode.crashes"));
+        let never = (!is_told).then(|| "--safe-mode.crashes=0".to_owned());
+        let arguments: Vec<&str> =
+            arguments.iter().chain(&never).chain(&self.flags).map(String::as_str).collect();
         self.process =
             Some(Process::start(&program("vedette-agent"), &arguments, &self.log).expect("an agent"));
     }

@@ -138,7 +138,7 @@ impl Node {
             _ => None,
         };
         let reloader = Reloader::new(loaded, alertmanager.clone(), rules.clone(), external_url, config_hash);
-        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), || 0);
+        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), || None);
         let router = self.router(
             &raft,
             replica.as_ref(),
@@ -376,9 +376,9 @@ impl Node {
     fn background(&self, replica: Option<&Replica>) {
         let Some(replica) = replica else { return };
         let (store, tasks) = (replica.store.clone(), self.tasks.clone());
-        self.tasks.spawn(async move { agent::maintain(store, MAINTAIN, tasks).await });
+        self.tasks.spawn(async move { agent::maintain(store, MAINTAIN, || false, tasks).await });
         let (store, tasks) = (replica.store.clone(), self.tasks.clone());
-        self.tasks.spawn(async move { agent::compact(store, COMPACT, tasks).await });
+        self.tasks.spawn(async move { agent::compact(store, COMPACT, || false, tasks).await });
         let watchers = Watchers {
             agents: replica.agents.clone(),
             twin: replica.pair.as_ref().map(|pair| pair.view()),

@@ -366,6 +366,9 @@ pub struct RuntimeInfo {
     pub godebug: String,
     /// How long samples are kept, such as `15d`.
     pub storage_retention: String,
+    /// Why it runs with the minimum, while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_mode: Option<String>,
 }
 
 /// The program.

@@ -63,18 +63,16 @@ pub(crate) fn wal_replay<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a
 pub(crate) fn notifications<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
     #[derive(Serialize)]
     struct Notification {
-        text: &'static str,
+        text: String,
         date: String,
         active: bool,
     }
     Box::pin(async move {
         let runtime = state.parts.process.runtime();
-        let failed = (!runtime.reload_config_success).then(|| Notification {
-            text: "Configuration reload has failed.",
-            date: crate::json::rfc3339(runtime.server_time),
-            active: true,
-        });
-        Reply::of(&failed.into_iter().collect::<Vec<_>>())
+        let failed = (!runtime.reload_config_success).then(|| "Configuration reload has failed.".to_owned());
+        let date = crate::json::rfc3339(runtime.server_time);
+        let notification = |text| Notification { text, date: date.clone(), active: true };
+        Reply::of(&failed.into_iter().chain(runtime.safe_mode).map(notification).collect::<Vec<_>>())
     })
 }
 

@@ -54,6 +54,7 @@ impl Appender for Full {
             out_of_order: 0,
             duplicates: 0,
             out_of_bounds: 0,
+            too_old: 0,
             first_rejected: None,
             commit: self.1.commit(1),
         })

@@ -5,3 +5,4 @@ pub(crate) mod run;
 pub(crate) mod test;
 pub(crate) mod tsdb;
 mod tsdb_analyze;
+mod tsdb_repair;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use telemetry::LogOptions;
-use vedette_agent::flags::CommonFlags;
+use vedette_agent::flags::{CommonFlags, duration};
+use vedette_agent::safe_mode::SafeModeOptions;
 
 use crate::run::Agent;
 
@@ -32,8 +34,21 @@ pub(crate) struct RunFlags {
         value_parser = message
     )]
     pub(crate) accepted_messages: Vec<ingest::Version>,
+    /// Start with the minimum after so many unclean ends within --safe-mode.window; 0 never does.
+    #[arg(long = "safe-mode.crashes", value_name = "N", default_value_t = 3)]
+    pub(crate) safe_mode_crashes: usize,
+    /// Unclean ends within this time count; safe mode is left after so long a run.
+    #[arg(long = "safe-mode.window", value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub(crate) safe_mode_window: Duration,
     #[command(flatten)]
     pub(crate) common: CommonFlags,
+}
+
+impl RunFlags {
+    /// When safe mode is entered.
+    pub(crate) fn safe_mode(&self) -> SafeModeOptions {
+        SafeModeOptions { crashes: self.safe_mode_crashes, window: self.safe_mode_window }
+    }
 }
 
 fn message(name: &str) -> Result<ingest::Version, String> {

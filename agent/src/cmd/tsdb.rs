@@ -29,6 +29,16 @@ pub(crate) enum TsdbCommand {
         #[arg(default_value = "data/")]
         dir: PathBuf,
     },
+    /// Set what is damaged aside, in DIR/damaged, and write anew what the rest gives; what is missing is recorded, and
+    /// answers say so. Exit code 1 if something is damaged still.
+    Repair {
+        /// The folder: a stopped agent's or replica's storage path.
+        #[arg(default_value = "data/")]
+        dir: PathBuf,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Which folder, and whose.
@@ -86,6 +96,7 @@ pub(crate) fn tsdb(command: &TsdbCommand) -> anyhow::Result<()> {
         TsdbCommand::Analyze(flags) => analyze(flags),
         TsdbCommand::Dump(flags) => dump(flags),
         TsdbCommand::Verify { dir } => verify(dir),
+        TsdbCommand::Repair { dir, dry_run } => super::tsdb_repair::repair(dir, *dry_run),
     }
 }
 
@@ -153,7 +164,7 @@ impl Folder {
 }
 
 /// Why a folder cannot be read, and what to do.
-fn explained(dir: &Path, error: OpenError) -> anyhow::Error {
+pub(super) fn explained(dir: &Path, error: OpenError) -> anyhow::Error {
     match error {
         OpenError::Locked(_) => anyhow!(
             "{error}: stop the agent, or make a snapshot (POST /api/v1/admin/tsdb/snapshot, with \

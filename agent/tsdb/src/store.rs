@@ -131,6 +131,14 @@ impl Store {
         inner.update_metrics();
     }
 
+    /// The part of it that memory must have: turning to the next window, and counting. Nothing is sealed or dropped.
+    pub fn maintain_minimum(&self) {
+        self.inner.look_at_disk();
+        self.inner.turn_if_due();
+        self.inner.watch_memory();
+        self.inner.update_metrics();
+    }
+
     /// Frames stay in the log, also when they are sealed, until `released` has them or they are past
     /// retention: whoever repairs tells so which frames of a stream it needs no more. It is asked whenever
     /// segments may go.

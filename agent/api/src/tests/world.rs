@@ -490,6 +490,7 @@ impl ProcessStatus for World {
             gogc: String::new(),
             godebug: String::new(),
             storage_retention: "15d".to_owned(),
+            safe_mode: None,
         }
     }
 

@@ -56,7 +56,7 @@ pub enum RepairError {
 /// and a repair may be run again.
 pub fn repair(dir: &Path, dry_run: bool, tell: &mut dyn FnMut(String)) -> Result<Repair, RepairError> {
     let read_lock = super::lock(dir)?;
-    let mut faults = all_faults(dir);
+    let (mut faults, torn_bytes) = all_faults(dir);
     let found = faults.len() as u64;
     let mut repair = Repair { found, left: found, ..Repair::default() };
     if faults.is_empty() {
@@ -70,7 +70,7 @@ pub fn repair(dir: &Path, dry_run: bool, tell: &mut dyn FnMut(String)) -> Result
     let _lock = store::lock(dir)?;
     let aside = dir.join("damaged");
     let (log, now_ms) = (dir.join("log"), SystemClock::shared().now_ms());
-    let damaged = Damaged::of(&log, &faults);
+    let damaged = Damaged::of(&log, &faults, torn_bytes > 0)?;
     repair.gaps = damaged.gaps(&log, now_ms)?;
     repair.segments = damaged.repair(&log, &aside.join("log"), tell)?;
     let sealed = dir.join("sealed");
@@ -81,16 +81,17 @@ pub fn repair(dir: &Path, dry_run: bool, tell: &mut dyn FnMut(String)) -> Result
         repair.gaps.extend(lost.then_some(Gap { start: i64::MIN, end: now_ms, why }));
     }
     // Now that it can be opened there may be more to see.
-    faults = all_faults(dir);
+    (faults, _) = all_faults(dir);
     reseal(dir, &faults, &mut repair, tell)?;
     repair.left = check_folder(dir, &mut |fault| tell(format!("still damaged: {fault}"))).faults;
     Ok(repair)
 }
 
-fn all_faults(dir: &Path) -> Vec<Fault> {
+/// All damages, and bytes at the last segment's end that are none as long as it is the last.
+fn all_faults(dir: &Path) -> (Vec<Fault>, u64) {
     let mut faults = Vec::new();
-    check_folder(dir, &mut |fault| faults.push(fault));
-    faults
+    let checked = check_folder(dir, &mut |fault| faults.push(fault));
+    (faults, checked.torn_bytes)
 }
 
 /// Tells what a repair would do.

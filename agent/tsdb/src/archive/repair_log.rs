@@ -22,7 +22,9 @@ pub(super) struct Damaged {
 }
 
 impl Damaged {
-    pub(super) fn of(log: &Path, faults: &[Fault]) -> Self {
+    /// What faults say. A write that was cut off at the last segment's end, `is_torn`, goes too: after a repair another
+    /// segment is the last.
+    pub(super) fn of(log: &Path, faults: &[Fault], is_torn: bool) -> Result<Self, LogError> {
         let mut found =
             Self { places: BTreeMap::new(), unreadable: BTreeSet::new(), missing: BTreeSet::new() };
         for fault in faults {
@@ -39,8 +41,11 @@ impl Damaged {
                 Place::Sealed(_) | Place::Window { .. } | Place::Block { .. } => {}
             }
         }
+        if is_torn && let Some(last) = log::segments(log)?.last() {
+            found.places.entry(last.index).or_default();
+        }
         found.places.retain(|segment, _| !found.unreadable.contains(segment));
-        found
+        Ok(found)
     }
 
     fn is_clean(&self) -> bool {
