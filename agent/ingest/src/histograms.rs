@@ -68,7 +68,14 @@ impl Histograms {
     ) -> Result<(), AppendError> {
         let Some(known) = self.known.get_mut(&key) else { return Ok(()) };
         known.seen = now;
-        let taken = known.columns.append(appender, timestamp, histogram)?;
+        let taken = match known.columns.append(appender, timestamp, histogram) {
+            Err(error @ AppendError::Memory { .. }) => {
+                outcome.no_room += 1;
+                outcome.explain(|| error.to_string());
+                return Ok(());
+            }
+            taken => taken?,
+        };
         let refused = taken.out_of_order + taken.duplicates + taken.out_of_bounds + taken.too_old;
         let series = || taken.first_rejected.clone().unwrap_or_default();
         outcome.refuse(Refusal::OutOfOrder, taken.out_of_order as u64, series);

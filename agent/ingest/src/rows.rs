@@ -233,15 +233,23 @@ impl Rows {
         self.staged = 0;
         let mut failed = Ok(());
         for at in std::mem::take(&mut self.touched) {
+            let mut refused = None;
             if failed.is_ok() {
-                failed = self.append(at, outcome);
+                match self.append(at, outcome) {
+                    // New series: those of other layouts go on.
+                    Err(error @ AppendError::Memory { .. }) => refused = Some(error.to_string()),
+                    done => failed = done,
+                }
             }
             let Some(group) = self.groups.get_mut(at) else { continue };
             let left = std::mem::take(&mut group.staged);
-            if failed.is_err() {
-                for row in &left {
-                    self.forget_newest(at, &row.cells);
-                }
+            for row in &left {
+                self.forget_newest(at, &row.cells);
+            }
+            if let Some(why) = refused {
+                let samples = left.iter().flat_map(|row| &row.cells).filter(|cell| **cell != Cell::Absent);
+                outcome.no_room += samples.count() as u64;
+                outcome.explain(|| why);
             }
             self.reuse(left);
         }

@@ -39,6 +39,8 @@ struct Store {
     life: u64,
     appends: Mutex<u64>,
     down: Mutex<bool>,
+    /// It takes no new layout.
+    full: Mutex<bool>,
     commits: CommitSender,
 }
 
@@ -50,6 +52,7 @@ impl Store {
             life,
             appends: Mutex::default(),
             down: Mutex::default(),
+            full: Mutex::default(),
             commits: commit_channel(),
         })
     }
@@ -58,6 +61,9 @@ impl Store {
 impl Appender for Store {
     fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
         assert!(layout.slots().len() <= SLOTS);
+        if *self.full.lock() {
+            return Err(AppendError::Memory { new: layout.slots().len(), used: 20, max: 10 });
+        }
         self.newest.lock().remove(&layout.id());
         Ok(LayoutRef::new(Arc::new(layout), *self.appends.lock() / self.life))
     }
@@ -301,6 +307,26 @@ fn a_time_has_one_value_in_a_request() {
         ]
     );
     assert_eq!(store.samples.lock()[&name], [(5, 1f64.to_bits()), (6, 2f64.to_bits())]);
+}
+
+#[test]
+fn series_that_are_known_go_on_when_new_ones_are_refused() {
+    let store = Store::new(u64::MAX);
+    let mut rows = Rows::new(store.clone(), 1 << 30);
+    push(&mut rows, &vec![(1, 5, 1), (3, 5, 1)], 0, false).expect("taken");
+    *store.full.lock() = true;
+    for time in [6, 7] {
+        let request = vec![(1, time, 2), (2, time, 2), (6, time, 2), (3, time, 2)];
+        let outcome = push(&mut rows, &request, 0, false).expect("the store takes rows");
+        assert_eq!((outcome.written, outcome.no_room), (2, 2), "at {time}");
+        assert!(outcome.explained[0].starts_with("memory limit exceeded"), "{:?}", outcome.explained);
+    }
+    *store.full.lock() = false;
+    let outcome = push(&mut rows, &vec![(2, 8, 3), (1, 8, 3)], 0, false).expect("taken");
+    assert_eq!((outcome.written, outcome.no_room), (2, 0));
+    let samples = store.samples.lock();
+    let times = |key| samples[&labels(key, false).to_string()].iter().map(|(at, _)| *at).collect::<Vec<_>>();
+    assert_eq!((times(1), times(3), times(2)), (vec![5, 6, 7, 8], vec![5, 6, 7], vec![8]));
 }
 
 #[test]

@@ -159,17 +159,18 @@ impl Inner {
             return Ok(());
         }
         let columns = layout.slots().len();
+        let each = SERIES_BYTES + if state.layouts.knows_shape(layout) { 0 } else { NAMES_BYTES };
+        let more = each * columns as u64;
         let mut used = self.memory.used.lock();
         let allowed = if columns <= SMALL { max.saturating_add(max / 10) } else { max };
-        if used.bytes >= allowed {
+        if used.bytes.saturating_add(more) > allowed {
             let new = state.head.new_series(layout);
             if new > 0 {
                 self.metrics.memory.refused.inc_by(new as u64);
                 return Err(AppendError::Memory { new, used: used.bytes, max });
             }
         }
-        let each = SERIES_BYTES + if state.layouts.knows_shape(layout) { 0 } else { NAMES_BYTES };
-        used.bytes = used.bytes.saturating_add(each * columns as u64);
+        used.bytes = used.bytes.saturating_add(more);
         Ok(())
     }
 

@@ -199,6 +199,18 @@ pub(crate) async fn scrape(
     Ok(table)
 }
 
+/// What the parts of a program say that they take up, beside what the kernel says of the whole.
+fn parts_note(name: &str, parts: &[(String, f64)], rss: f64, series: f64) -> String {
+    let sum: f64 = parts.iter().map(|(_, bytes)| bytes).sum();
+    let each: Vec<_> = parts.iter().map(|(part, bytes)| format!("{part} {:.0}", bytes / series)).collect();
+    let (all, whole) = (sum / series, rss / series);
+    format!(
+        "{name} says, in bytes a series: {}; in all {all:.0} of {whole:.0} ({:.0} %).",
+        each.join(", "),
+        sum / rss * 100.0
+    )
+}
+
 /// Rows 2 and 6 of the budget: memory by active series, bytes written a sample.
 pub(crate) async fn memory(systems: &[(System, PathBuf)], plan: &Plan, time: Duration) -> Result<Table> {
     let mut table = Table::new(systems.iter().map(|(system, _)| system.name()));
@@ -214,6 +226,12 @@ pub(crate) async fn memory(systems: &[(System, PathBuf)], plan: &Plan, time: Dur
     table.row("to the device", "bytes/sample", each(&|one| one.cost.device / one.samples));
     table.row("on disk", "MiB", each(&|one| one.disk / MIB));
     table.note(format!("{series} series on the pages at the end. {}", scraped.judgement().await?));
+    for (one, used) in scraped.running.iter().zip(&used) {
+        let parts = one.memory_parts().await?;
+        if !parts.is_empty() {
+            table.note(parts_note(one.system.name(), &parts, used.cost.rss, series));
+        }
+    }
     scraped.end().await?;
     Ok(table)
 }

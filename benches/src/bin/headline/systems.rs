@@ -181,6 +181,16 @@ impl Running {
         series.map(|one| Ok((name(one), number(&one["value"][1])?))).collect()
     }
 
+    /// What each part of a program says that it takes up, in bytes; peers say nothing.
+    pub(crate) async fn memory_parts(&self) -> Result<Vec<(String, f64)>> {
+        let page = testkit::get(&format!("{}/metrics", self.url())).await?;
+        let part = |line: &str| {
+            let (name, bytes) = line.strip_prefix("vedette_memory_part_bytes{part=\"")?.split_once("\"} ")?;
+            Some((name.to_owned(), bytes.parse().ok()?))
+        };
+        Ok(page.body.lines().filter_map(part).collect())
+    }
+
     async fn ask(&self, expression: &str, at_ms: Option<i64>) -> Result<Value> {
         let mut body = format!("query={}&nocache=1", escape(expression));
         if let Some(at) = at_ms {
