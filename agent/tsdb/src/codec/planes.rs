@@ -8,7 +8,7 @@
 use storage::Number;
 
 use super::form::Form;
-use super::rans::{self, Census, Coder};
+use super::rans::{self, Census, Coder, Model};
 use super::rest::{Rest, Split};
 use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
@@ -38,6 +38,7 @@ struct Plan {
     /// Subtracted from every residual.
     centre: i64,
     shift: u32,
+    model: Model,
     /// In bits.
     cost: f64,
 }
@@ -58,7 +59,7 @@ pub(super) fn put(columns: &[Split], scratch: &mut Scratch, meta: &mut Vec<u8>, 
     scratch.tried.clear();
     scratch.tried.extend(scratch.best.iter().map(|residual| plan.distance(*residual)));
     let start = streams.len();
-    scratch.coder.put(&scratch.tried, streams);
+    scratch.coder.put(plan.model, &scratch.tried, streams);
     put_varint(meta, (streams.len() - start) as u64);
 }
 
@@ -157,9 +158,9 @@ fn plan(predictor: u8, residuals: &[i64], sample: &mut Vec<i64>, census: &mut Ce
     let middle = sample.len() / 2;
     let centre = *sample.select_nth_unstable(middle).1;
     let mut of = |centre: i64| {
-        let plan = Plan { predictor, centre, shift, cost: 0.0 };
-        let cost = census.cost(residuals.iter().map(|residual| plan.distance(*residual)));
-        Plan { cost, ..plan }
+        let plan = Plan { predictor, centre, shift, model: Model::PLAIN, cost: 0.0 };
+        let (cost, model) = census.best(residuals.iter().map(|residual| plan.distance(*residual)));
+        Plan { model, cost, ..plan }
     };
     let best = of(centre);
     // What grows by bursts, or lasts, has its shape from zero on; zero, but for the bits that all have in common.

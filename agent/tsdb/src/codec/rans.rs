@@ -27,7 +27,7 @@ const TOKEN_COST: f64 = 9.0;
 
 /// How integers are told by tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Model {
+pub(super) struct Model {
     /// Bits after the highest one that are part of the token.
     top: u32,
     sign: bool,
@@ -42,6 +42,9 @@ struct Parts {
 }
 
 impl Model {
+    /// By lengths alone.
+    pub(super) const PLAIN: Self = Self { top: 0, sign: false };
+
     fn from_head(head: u8) -> Self {
         Self { top: u32::from(head & HEAD_TOP), sign: head & HEAD_SIGN != 0 }
     }
@@ -99,14 +102,12 @@ struct Table {
 
 impl Table {
     /// From how often each token occurs.
-    fn of(counts: &[u32], total: usize, scale: u32) -> Option<Self> {
+    fn of(tokens: impl Iterator<Item = u32>, counts: &[u32], total: usize, scale: u32) -> Option<Self> {
         let whole = 1u64 << scale;
-        let mut table = Self { scale, ..Self::default() };
-        for (token, &count) in (0..).zip(counts).filter(|(_, count)| **count > 0) {
-            table.tokens.push(token);
-            table.frequencies.push((u64::from(count) * whole / total as u64).max(1) as u32);
-        }
-        if table.tokens.len() as u64 > whole / 4 {
+        let part = |count: &u32| (u64::from(*count) * whole / total as u64).max(1) as u32;
+        let mut table =
+            Self { scale, tokens: tokens.collect(), frequencies: counts.iter().map(part).collect() };
+        if table.tokens.len() as u64 > whole / 2 {
             return None;
         }
         let mut sum: u64 = table.frequencies.iter().map(|one| u64::from(*one)).sum();
@@ -122,15 +123,6 @@ impl Table {
             }
         }
         Some(table)
-    }
-
-    /// Bits that it takes up.
-    fn bits(&self) -> u64 {
-        let gamma = |number: u32| u64::from(2 * length(u64::from(number)) - 1);
-        let mut next = 0;
-        let token = |token: &u32| gamma(token - std::mem::replace(&mut next, token + 1) + 1);
-        let tokens: u64 = self.tokens.iter().map(token).sum();
-        tokens + self.frequencies.iter().map(|one| gamma(*one)).sum::<u64>()
     }
 
     fn put(&self, bits: &mut BitWriter) {
@@ -184,24 +176,23 @@ impl Table {
 /// What encoding needs for a moment.
 #[derive(Debug, Default)]
 pub(super) struct Coder {
+    /// Of each token, 0 between uses.
     counts: Vec<u32>,
+    used: Vec<u32>,
     words: Vec<u16>,
 }
 
 impl Coder {
-    /// Appends some integers.
-    pub(super) fn put(&mut self, ints: &[i64], out: &mut Vec<u8>) {
+    /// Appends some integers, told by the model that is said to be best for them.
+    pub(super) fn put(&mut self, model: Model, ints: &[i64], out: &mut Vec<u8>) {
         let fine = ints.len() >= FINE_FROM;
         let scale = SCALES[usize::from(fine)];
-        let models = (0..=u32::from(HEAD_TOP)).flat_map(|top| [false, true].map(|sign| Model { top, sign }));
-        let mut best: Option<(f64, Model, Table)> = None;
-        for model in models {
-            let Some((cost, table)) = self.try_model(model, ints, scale) else { continue };
-            if best.as_ref().is_none_or(|best| cost < best.0) {
-                best = Some((cost, model, table));
-            }
-        }
-        let Some((_, model, table)) = best else { return };
+        let told = self.table(model, ints, scale).map(|table| (model, table));
+        // Lengths alone are never too many.
+        let plain = Model::PLAIN;
+        let Some((model, table)) = told.or_else(|| Some((plain, self.table(plain, ints, scale)?))) else {
+            return;
+        };
         out.push(model.head() | if fine { HEAD_FINE } else { 0 });
         let mut bits = BitWriter::default();
         table.put(&mut bits);
@@ -217,29 +208,26 @@ impl Coder {
         bits.finish(out);
     }
 
-    /// What a model costs in bits, and its table.
-    fn try_model(&mut self, model: Model, ints: &[i64], scale: u32) -> Option<(f64, Table)> {
-        self.counts.clear();
+    /// A model's table, where its tokens are not too many.
+    fn table(&mut self, model: Model, ints: &[i64], scale: u32) -> Option<Table> {
         self.counts.resize(TOKENS, 0);
-        let mut following = 0;
         for int in ints {
-            let parts = model.split(*int);
-            self.counts[parts.token as usize] += 1;
-            following += u64::from(parts.count);
+            let token = model.split(*int).token;
+            let count = &mut self.counts[token as usize];
+            if *count == 0 {
+                self.used.push(token);
+            }
+            *count += 1;
         }
-        let table = Table::of(&self.counts, ints.len(), scale)?;
-        let of_token = |(token, frequency): (&u32, &u32)| {
-            f64::from(self.counts[*token as usize]) * (f64::from(scale) - f64::from(*frequency).log2())
-        };
-        let tokens: f64 = table.tokens.iter().zip(&table.frequencies).map(of_token).sum();
-        Some((tokens + following as f64 + table.bits() as f64, table))
+        self.used.sort_unstable();
+        let counts: Vec<u32> =
+            self.used.iter().map(|token| std::mem::take(&mut self.counts[*token as usize])).collect();
+        Table::of(self.used.drain(..), &counts, ints.len(), scale)
     }
 
     /// The last token first, as the reader takes them in order.
     fn put_tokens(&mut self, model: Model, table: &Table, ints: &[i64], out: &mut Vec<u8>) {
         let starts = table.starts();
-        self.counts.clear();
-        self.counts.resize(TOKENS, 0);
         for (at, token) in (0..).zip(&table.tokens) {
             self.counts[*token as usize] = at;
         }
@@ -254,6 +242,7 @@ impl Coder {
             }
             state = ((state / frequency) << table.scale) + state % frequency + starts[at];
         }
+        table.tokens.iter().for_each(|token| self.counts[*token as usize] = 0);
         put_varint(out, self.words.len() as u64);
         out.extend_from_slice(&state.to_le_bytes());
         for word in self.words.iter().rev() {
@@ -272,8 +261,8 @@ pub(super) struct Census {
 const FINEST: Model = Model { top: HEAD_TOP as u32, sign: true };
 
 impl Census {
-    /// What [`Coder::put`] would make of some integers, in bits, about.
-    pub(super) fn cost(&mut self, ints: impl Iterator<Item = i64>) -> f64 {
+    /// The model that is best for some integers, and what they cost by it in bits, about.
+    pub(super) fn best(&mut self, ints: impl Iterator<Item = i64>) -> (f64, Model) {
         self.counts.resize(TOKENS, 0);
         let (mut total, mut following) = (0u64, 0u64);
         for int in ints {
@@ -287,14 +276,19 @@ impl Census {
             following += u64::from(parts.count);
         }
         self.used.sort_unstable();
-        let costs = (0..=FINEST.top).map(|top| self.merged(top, total as f64));
-        let best = costs.fold(f64::INFINITY, f64::min) + following as f64;
+        let mut best = self.merged(0, total as f64);
+        for top in 1..=FINEST.top {
+            let other = self.merged(top, total as f64);
+            if other.0 < best.0 {
+                best = other;
+            }
+        }
         self.used.drain(..).for_each(|token| self.counts[token as usize] = 0);
-        best
+        (best.0 + following as f64, best.1)
     }
 
     /// The cost of tokens with so many bits, and of those bits that are in the finest ones beyond these.
-    fn merged(&self, top: u32, total: f64) -> f64 {
+    fn merged(&self, top: u32, total: f64) -> (f64, Model) {
         // With the sign in the token, and with it beside: bits of tokens, and tokens.
         let (mut signed, mut plain, mut beside) = (0.0, 0.0, 0.0);
         let own = |count: f64| if count > 0.0 { count * (total / count).log2() + TOKEN_COST } else { 0.0 };
@@ -316,7 +310,7 @@ impl Census {
         }
         signed += own(counts[0]) + own(counts[1]);
         plain += own(counts[0] + counts[1]);
-        beside + f64::min(signed, plain)
+        (beside + f64::min(signed, plain), Model { top, sign: signed < plain })
     }
 }
 
@@ -394,7 +388,8 @@ mod tests {
 
     fn check(ints: &[i64]) -> usize {
         let mut bytes = Vec::new();
-        Coder::default().put(ints, &mut bytes);
+        let (_, model) = Census::default().best(ints.iter().copied());
+        Coder::default().put(model, ints, &mut bytes);
         let mut read_back = Vec::new();
         read(&bytes, ints.len(), &mut read_back).expect("whole");
         assert_eq!(read_back, ints);
