@@ -313,18 +313,7 @@ impl Replay {
                 self.bad_records += 1;
             }
         }
-        let adopted = std::mem::take(&mut self.adopted);
-        for (id, gone) in &adopted {
-            if let Some(no) = self.streams.find(id) {
-                self.streams.get_mut(no).received.union(gone);
-            }
-        }
-        let missing = self.missing_segments(log);
-        metrics.segments_missing.inc_by(missing);
-        let is_damaged = self.bad_records + missing > 0 || is_damaged;
-        let frames = lost::Frames { segments: &self.segments, sealed: &vault.windows(), adopted: &adopted };
-        let lost = frames.forget_lost(&mut self.streams, self.held.as_ref(), is_damaged);
-        metrics.frames_lost.inc_by(lost);
+        self.forget_lost(log, vault, metrics, is_damaged);
         self.find_missing_start();
         self.find_missing_windows(vault, metrics);
         for stat in log.segments() {
@@ -363,6 +352,22 @@ impl Replay {
             closed: false,
         };
         (state, self.bad_records)
+    }
+
+    /// Takes in what nobody has any more, and out of what was received what the log has lost.
+    fn forget_lost(&mut self, log: &Log, vault: &Vault, metrics: &Metrics, is_damaged: bool) {
+        let adopted = std::mem::take(&mut self.adopted);
+        for (id, gone) in &adopted {
+            if let Some(no) = self.streams.find(id) {
+                self.streams.get_mut(no).received.union(gone);
+            }
+        }
+        let missing = self.missing_segments(log);
+        metrics.segments_missing.inc_by(missing);
+        let is_damaged = self.bad_records + missing > 0 || is_damaged;
+        let frames = lost::Frames { segments: &self.segments, sealed: &vault.windows(), adopted: &adopted };
+        let lost = frames.forget_lost(&mut self.streams, self.held.as_ref(), is_damaged);
+        metrics.frames_lost.inc_by(lost);
     }
 
     fn fill_head(&mut self, mut head: Head, metrics: &Metrics) -> Head {

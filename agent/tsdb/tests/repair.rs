@@ -14,7 +14,7 @@ use storage::{Appender, Querier, Select, TimeRange};
 use vedette_tsdb::{OpenError, RepairError, repair, verify};
 
 /// Damaged folders at CI size, and at the size that releases are judged by.
-const CASES: [u64; 2] = [16, 600];
+const CASES: [u64; 2] = [8, 600];
 
 fn faults(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -79,7 +79,7 @@ fn whatever_is_damaged_after_a_repair_it_is_whole_or_a_named_gap() {
         assert_eq!(append(&store, &page, now, &[value(1.0), value(2.0)]).appended, 2, "{what}");
     }
     eprintln!("{repaired} folders were damaged, {kept} hundredths kept in all");
-    assert!(only.is_some() || repaired > 5, "{repaired} folders were damaged");
+    assert!(only.is_some() || repaired > 3, "{repaired} folders were damaged");
 }
 
 #[test]

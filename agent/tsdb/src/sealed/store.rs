@@ -157,8 +157,8 @@ impl SealedStore {
         let _ = std::fs::remove_dir_all(&staging);
         std::fs::create_dir_all(&staging)?;
         let store = Self::with(opened, staging, metrics)?;
-        if is_repaired {
-            store.bring_blocks_back()?;
+        if is_repaired && let Err(error) = store.bring_blocks_back() {
+            tracing::error!(%error, "blocks stay where the repair has put them: answers lack them");
         }
         store.set_files_aside(&dir.with_file_name("damaged").join("sealed"));
         store.read_manifest()?;
