@@ -132,7 +132,7 @@ fn secured(tls: &Arc<rustls::ServerConfig>, stream: TcpStream) -> Secured {
 
 enum Stream {
     Plain(TcpStream),
-    Secure(Secured),
+    Secure(Box<Secured>),
 }
 
 impl std::io::Read for Stream {
@@ -492,7 +492,7 @@ fn in_pieces(answer: Vec<u8>, pieces: usize, tls: Option<Arc<rustls::ServerConfi
             let Ok(stream) = stream else { return };
             let _ = stream.set_nodelay(true);
             match &tls {
-                Some(tls) => give(Stream::Secure(secured(tls, stream))),
+                Some(tls) => give(Stream::Secure(Box::new(secured(tls, stream)))),
                 None => give(Stream::Plain(stream)),
             }
         }

@@ -86,7 +86,8 @@ fn move_to(places: &mut [Place], moves: &[Vec<Place>]) {
     }
 }
 
-/// Where those of the drafts' slots are that layouts have; the others are dropped.
+/// Where those of the drafts' slots are that layouts have; the others are dropped. Series that vanish meanwhile get
+/// their markers once the page is taken whole.
 fn part_moves(drafts: &[Draft], layouts: &[(LayoutRef, bool)]) -> Vec<Vec<Place>> {
     let mut known: HashMap<(&Labels, bool, &Labels), Place> = HashMap::new();
     for (at, (layout, tracked)) in (0..).zip(layouts) {
