@@ -72,12 +72,11 @@ pub(crate) fn millis(
 ) -> Result<i64, EvalError> {
     let seconds = seconds(expr, query, instant)?;
     let fail = |message: &str| Err(EvalError::Execution(message.to_owned()));
-    // NaN is neither above zero nor in range.
-    if !negative && !(seconds > 0.0) {
+    if !negative && (seconds <= 0.0 || seconds.is_nan()) {
         return fail("duration must be greater than 0");
     }
     // Go holds durations in 64 bits of nanoseconds.
-    if !(seconds.abs() * 1e9 < i64::MAX as f64) {
+    if seconds.is_nan() || seconds.abs() * 1e9 >= i64::MAX as f64 {
         return fail("duration is out of range");
     }
     // Truncated, as in Prometheus; but 1.003 s is 1003 ms although no float is exactly that.

@@ -193,7 +193,7 @@ impl Evaluator<'_> {
 }
 
 /// The newest info series at a step, by name and identity.
-fn newest<'i>(infos: &'i [Column], step: usize) -> Result<HashMap<(&'i str, Labels), usize>, EvalError> {
+fn newest(infos: &[Column], step: usize) -> Result<HashMap<(&str, Labels), usize>, EvalError> {
     let time = |at: usize| infos[at].get(step).and_then(Cell::float).unwrap_or(f64::NAN);
     let mut newest: HashMap<(&str, Labels), usize> = HashMap::new();
     for (at, info) in infos.iter().enumerate().filter(|(_, info)| info.get(step).is_some()) {
