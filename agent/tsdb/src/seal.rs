@@ -6,7 +6,7 @@
 //! are sealed meanwhile. A window of which nothing can be sealed is read again when it has more, or once in a
 //! window's time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use storage::{Frame, IntervalSet};
@@ -178,6 +178,7 @@ impl Inner {
             Before::Further(window) | Before::Salvaged(window) => Some(window),
             Before::Nothing | Before::Damaged(_) => None,
         };
+        let salvage = matches!(before, Before::Salvaged(_));
         let mut frames = gathered.window.frames;
         let mut inputs = Vec::with_capacity(gathered.window.groups.len());
         for (key, rows) in gathered.window.groups {
@@ -189,8 +190,11 @@ impl Inner {
             };
             if let Some(frames) = frames.get_mut(&key.0).filter(|_| !waiting.is_empty()) {
                 // Rows that were sealed with an earlier part of the window wait for nothing.
-                let known =
-                    sealed.map(|sealed| store.sequences(sealed, group)).transpose()?.unwrap_or_default();
+                let known = match sealed.map(|sealed| store.sequences(sealed, group)).transpose() {
+                    // Of what is damaged nothing is known to be there.
+                    Err(error) if salvage && error.is_damage() => HashSet::new(),
+                    known => known?.unwrap_or_default(),
+                };
                 for origin in waiting.iter().filter(|origin| !known.contains(&(origin.seq, origin.row))) {
                     *frames = frames.difference(&IntervalSet::from_iter([origin.seq..=origin.seq]));
                 }
@@ -203,7 +207,6 @@ impl Inner {
         }
         frames.retain(|_, frames| !frames.is_empty());
         let has_all = |window: &SealedWindow| self.has_all(window, &frames);
-        let salvage = matches!(before, Before::Salvaged(_));
         if (frames.is_empty() && !salvage) || matches!(before, Before::Damaged(window) if !has_all(window)) {
             return Ok(false);
         }

@@ -131,7 +131,7 @@ impl SealedStore {
     ) -> Result<HashSet<(u64, u32)>, SealedError> {
         let mut found = HashSet::new();
         let Some(number) = self.identity.find(&self.db, group)? else { return Ok(found) };
-        for generation in &window.generations {
+        for generation in window.generations.iter().chain(&window.day) {
             let index = self.index(window.start, generation)?;
             let parts = index.find(number).map_or(0, |entry| entry.parts);
             for part in 0..parts {
