@@ -328,12 +328,11 @@ impl Replay {
         let (ahead, epoch) = self.streams.before(epoch, now_ms);
         let id = StreamId { agent: Arc::clone(&options.node_name), epoch };
         let minted_ms = self.streams.next_minted(now_ms);
-        let own = Own::new(
-            self.streams.open(StreamInfo { id, minted_ms, external: options.external.clone() }, true),
-        );
-        let newest = self.streams.iter().filter(|(_, stream)| stream.own).map(|(_, stream)| stream.newest);
-        let mut own = own;
-        own.newest = newest.max().unwrap_or(i64::MIN).min(now_ms);
+        let newest =
+            self.streams.iter().filter(|(_, stream)| stream.own).map(|(_, stream)| stream.newest).max();
+        let info = StreamInfo { id, minted_ms, external: options.external.clone() };
+        let mut own = Own::new(self.streams.open(info, true));
+        own.newest = newest.unwrap_or(i64::MIN).min(now_ms);
         if let Some(from) = ahead {
             head.set_back(own.stream, SetBack { from, to: now_ms });
         }
