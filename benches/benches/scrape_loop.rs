@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,6 +21,8 @@ use model::Labels;
 use rustix::time::{ClockId, clock_gettime};
 use scrape::{ScrapeConfig, ScrapeIdentity, ScrapeManager};
 use telemetry::Registry;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tsdb::{Store, StoreOptions};
 use vedette_benches::{NODE_SERIES, NodePage, NullAppender};
 
@@ -44,6 +47,7 @@ fn main() {
     }
     let (mut exporter, address) = start_exporter();
     for encoding in ["identity", "gzip"] {
+        runtime.block_on(read_only(address, encoding));
         runtime.block_on(without_store(address, encoding));
         runtime.block_on(with_store(address, encoding));
     }
@@ -127,6 +131,13 @@ async fn measure(
     let manager = ScrapeManager::new(appender, clock, &tasks, registry, ScrapeIdentity::default());
     manager.apply(vec![job(address, encoding)]).await.expect("a valid job");
     tokio::time::sleep(WARM_UP).await;
+    count(encoding, fate, taken).await;
+    manager.stop(Duration::from_secs(20)).await.expect("all loops end");
+    tasks.shutdown(Duration::from_secs(20)).await.expect("all tasks end");
+}
+
+#[allow(clippy::print_stdout, reason = "the result")]
+async fn count(encoding: &str, fate: &str, taken: impl Fn() -> u64) {
     let begun = (cpu(), taken());
     tokio::time::sleep(MEASURED).await;
     let (cpu, samples) = ((cpu() - begun.0).as_secs_f64(), taken() - begun.1);
@@ -135,7 +146,47 @@ async fn measure(
          {:.3} s per million samples",
         cpu / samples as f64 * 1e6
     );
-    manager.stop(Duration::from_secs(20)).await.expect("all loops end");
+}
+
+/// Asks for the same pages at the same pace and only reads them: what nothing that is built on sockets can undercut.
+async fn read_only(address: SocketAddr, encoding: &str) {
+    let tasks = env::Tasks::new();
+    let taken = Arc::new(AtomicU64::new(0));
+    for host in 0..TARGETS {
+        let request =
+            format!("GET /metrics?host={host}&encoding={encoding} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        let (stop, taken) = (tasks.token(), Arc::clone(&taken));
+        tasks.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let (mut buffer, mut page) = (vec![0; 256 << 10], 0);
+            tokio::time::sleep(INTERVAL * host as u32 / TARGETS as u32).await;
+            let mut ticks = tokio::time::interval(INTERVAL);
+            while !stop.is_cancelled() {
+                ticks.tick().await;
+                stream.write_all(request.as_bytes()).await.expect("it is sent");
+                let mut read = 0;
+                while read == 0 || read < page {
+                    read += stream.read(&mut buffer[read..]).await.expect("it is answered");
+                    if page == 0 {
+                        page = whole(&buffer[..read]);
+                    }
+                }
+                page = 0;
+                taken.fetch_add(NODE_SERIES as u64, Ordering::Relaxed);
+            }
+        });
+    }
+    tokio::time::sleep(WARM_UP).await;
+    count(encoding, "read", || taken.load(Ordering::Relaxed)).await;
+    tasks.shutdown(Duration::from_secs(20)).await.expect("all tasks end");
+}
+
+/// The length of an answer of which the head is there.
+fn whole(answer: &[u8]) -> usize {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let head = std::str::from_utf8(&answer[..end]).expect("a head").to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+    end + length.parse::<usize>().expect("a length")
 }
 
 fn job(address: SocketAddr, encoding: &str) -> ScrapeConfig {

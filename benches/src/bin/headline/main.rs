@@ -10,6 +10,7 @@ mod disk;
 mod idle;
 mod push;
 mod recovery;
+mod restart;
 mod scraped;
 mod systems;
 mod table;
@@ -52,6 +53,8 @@ enum Suite {
     Disk,
     /// From kill -9 to the first right answer.
     Recovery,
+    /// The same, ours alone, on a store that was written on a simulated clock.
+    Restart,
     /// An agent on one host.
     Idle,
 }
@@ -74,6 +77,8 @@ impl Suite {
             (Self::Disk, true) => (100, 15, 26 * 3_600),
             (Self::Recovery, false) => (100, 5, 180),
             (Self::Recovery, true) => (1_700, 15, 9_000),
+            (Self::Restart, false) => (100, 15, 9_000),
+            (Self::Restart, true) => (1_700, 15, 9_000),
             (Self::Idle, false) => (1, 15, 300),
             (Self::Idle, true) => (1, 15, 3_600),
         };
@@ -133,14 +138,23 @@ async fn measure(
         Suite::Scrape => scraped::scrape(systems, &plan, time / 3, time).await,
         Suite::Memory => scraped::memory(systems, &plan, time).await,
         Suite::Disk => {
-            let slots = (time.as_millis() as u64 / plan.interval_ms as u64).max(1);
-            if cli.fleet.origin.is_none() {
-                // The last sample is of now: nobody refuses what lies in the past or the future.
-                plan.origin_ms -= slots as i64 * plan.interval_ms;
-            }
+            let slots = ending_now(cli, &mut plan, time);
             disk::disk(systems, &plan, slots).await
         }
         Suite::Recovery => recovery::recovery(systems, &plan, time).await,
+        Suite::Restart => {
+            let slots = ending_now(cli, &mut plan, time);
+            restart::restart(systems, &plan, slots).await
+        }
         Suite::Idle => idle::idle(systems, time).await,
     }
+}
+
+/// How many slots fit a time; the last one is of now: nobody refuses what lies in the past or the future.
+fn ending_now(cli: &Cli, plan: &mut Plan, time: Duration) -> u64 {
+    let slots = (time.as_millis() as u64 / plan.interval_ms as u64).max(1);
+    if cli.fleet.origin.is_none() {
+        plan.origin_ms -= slots as i64 * plan.interval_ms;
+    }
+    slots
 }

@@ -47,7 +47,7 @@ pub(crate) async fn recovery(systems: &[(System, PathBuf)], plan: &Plan, time: D
 }
 
 /// Seconds to the right answer, none when it never came, and samples that are gone.
-async fn kill(one: &mut Running, settled: i64) -> Result<(Option<f64>, f64)> {
+pub(crate) async fn kill(one: &mut Running, settled: i64) -> Result<(Option<f64>, f64)> {
     let question = format!("sum({})", judged());
     let counted = format!("sum(count_over_time({}[1d]))", judged());
     let right = one.sum(&question, Some(settled)).await?;

@@ -86,7 +86,9 @@ impl System {
             format!("--web.listen-address=127.0.0.1:{port}"),
         ];
         match self {
-            Self::Vedette => std::iter::once("run".to_owned()).chain(prometheus).collect(),
+            Self::Vedette => {
+                ["run".to_owned(), format!("--node-name={NODE}")].into_iter().chain(prometheus).collect()
+            }
             Self::Prometheus => {
                 prometheus.into_iter().chain(["--web.enable-remote-write-receiver".to_owned()]).collect()
             }
@@ -98,6 +100,9 @@ impl System {
         }
     }
 }
+
+/// Our agent's name.
+pub(crate) const NODE: &str = "bench";
 
 /// A system that runs on a folder of its own.
 pub(crate) struct Running {
@@ -118,14 +123,19 @@ const LOOK: Duration = Duration::from_millis(10);
 impl Running {
     /// Starts a system under `dir` with these scrapes.
     pub(crate) fn start(system: System, binary: &Path, dir: &Path, scrapes: &str) -> Result<Self> {
-        let dir = dir.join(system.name());
+        let (data, dir) = (Self::data_in(system, dir), dir.join(system.name()));
         std::fs::create_dir_all(&dir)?;
-        let (config, data, log) = (dir.join("prometheus.yml"), dir.join("data"), dir.join("log"));
+        let (config, log) = (dir.join("prometheus.yml"), dir.join("log"));
         std::fs::write(&config, system.configuration(scrapes))?;
         let port = free_port();
         let arguments = system.arguments(&config, &data, port);
         let process = launch(binary, &arguments, &log)?;
         Ok(Self { system, binary: binary.to_path_buf(), arguments, process, log, data, port })
+    }
+
+    /// Where a system that is started under `dir` has its data.
+    pub(crate) fn data_in(system: System, dir: &Path) -> PathBuf {
+        dir.join(system.name()).join("data")
     }
 
     /// `http://host:port`.
