@@ -90,15 +90,20 @@ async fn queries(promtool: &PathBuf, server: &str) {
 /// A Prometheus without samples of its own answers with ours, and with the labels under which it knows us.
 async fn reads(folder: &Folder, prometheus: &std::path::Path, number: usize, server: &str) {
     let (reader, _process) = remote_reader(folder, prometheus, &format!("reader-{number}"), server);
-    let selector = format!("scrape_number[1m] @ {}", chaos_tests::now_ms() / 1000 - 1);
-    let values = async |url: &str| -> Option<Vec<serde_json::Value>> {
-        let found = chaos_tests::instant(url, &selector).await.ok()?;
+    let values = async |url: &str, selector: &str| -> Option<Vec<serde_json::Value>> {
+        let found = chaos_tests::instant(url, selector).await.ok()?;
         let all = found.as_array()?;
         (all.len() == 3).then(|| all.iter().map(|series| series["values"].clone()).collect())
     };
-    let wanted = values(server).await.expect("our own samples");
+    // What was scraped by then is there by now.
+    let (selector, wanted) = eventually(&format!("samples in {server}"), SOON, || async {
+        let selector = format!("scrape_number[1m] @ {}", chaos_tests::now_ms() / 1000 - 3);
+        let wanted = values(server, &selector).await?;
+        Some((selector, wanted))
+    })
+    .await;
     eventually(&format!("samples of {server} by remote read"), SOON, || async {
-        (values(&reader).await? == wanted).then_some(())
+        (values(&reader, &selector).await? == wanted).then_some(())
     })
     .await;
 }

@@ -27,16 +27,18 @@ async fn status(agent: &Agent) -> serde_json::Value {
 /// Kills the agent while it answers the deadly query.
 async fn die(agent: &mut Agent) {
     let url = agent.url();
-    let asked = tokio::spawn(async move { instant(&url, DEADLY).await });
     let journal = agent.data().join("queries.active");
-    eventually("the query runs", WAIT, || {
-        let text = std::fs::read(&journal).unwrap_or_default();
-        let runs = text.windows(13).any(|part| part == b"max_over_time");
-        async move { runs.then_some(()) }
-    })
-    .await;
-    agent.kill();
-    assert!(asked.await.expect("asked").is_err(), "nobody was left to answer");
+    let killed = async {
+        eventually("the query runs", WAIT, || {
+            let text = std::fs::read(&journal).unwrap_or_default();
+            let runs = text.windows(13).any(|part| part == b"max_over_time");
+            async move { runs.then_some(()) }
+        })
+        .await;
+        agent.kill();
+    };
+    let (answer, ()) = tokio::join!(instant(&url, DEADLY), killed);
+    assert!(answer.is_err(), "nobody was left to answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

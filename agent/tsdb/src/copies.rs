@@ -66,7 +66,9 @@ impl WindowSource for Store {
         let (store, generation) = self.inner.generation(start, generation)?;
         let all: Result<Vec<u32>, _> = match generation.is_day() {
             true => store.groups_in_day(start, &generation),
-            false => store.index(start, &generation).map(|index| index.0.iter().map(|entry| entry.group).collect()),
+            false => {
+                store.index(start, &generation).map(|index| index.0.iter().map(|entry| entry.group).collect())
+            }
         };
         let all = all.map_err(|error| told(start, &error))?.into_iter();
         Ok(all.filter(|number| after.is_none_or(|after| *number > after)).collect())
@@ -162,8 +164,7 @@ impl Inner {
 
     /// What is gone here and not at the twin.
     pub(crate) fn gone_here(&self) -> Option<Gap> {
-        let (ours, theirs) =
-            (self.floor_ms().max(self.floor()), self.twin_floor.load(Ordering::Relaxed));
+        let (ours, theirs) = (self.floor_ms().max(self.floor()), self.twin_floor.load(Ordering::Relaxed));
         // Whole windows go, and not at the same moment at both.
         let (ours, theirs) = (window_of(ours), window_of(theirs));
         (theirs.saturating_add(WINDOW_MS) < ours).then(|| Gap {
@@ -182,7 +183,8 @@ impl Inner {
         let changed = || WindowError::Changed(start);
         let store = self.vault.get().ok_or_else(changed)?;
         let window = self.vault.window(start).ok_or_else(changed)?;
-        let known = window.generations.iter().chain(&window.day).find(|generation| generation.number == number);
+        let known =
+            window.generations.iter().chain(&window.day).find(|generation| generation.number == number);
         Ok((store, Arc::clone(known.ok_or_else(changed)?)))
     }
 
@@ -276,7 +278,12 @@ impl SealedWindow {
         WindowInfo {
             start: self.start,
             // The day first, as it is older than what came late.
-            generations: self.day.iter().chain(&self.generations).map(|generation| generation.number).collect(),
+            generations: self
+                .day
+                .iter()
+                .chain(&self.generations)
+                .map(|generation| generation.number)
+                .collect(),
             bytes: self.bytes() + self.day.as_ref().map_or(0, |day| day.bytes / WINDOWS_PER_DAY),
             frames,
         }

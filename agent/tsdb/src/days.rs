@@ -161,7 +161,9 @@ impl Inner {
         let bytes: u64 = folded(windows).iter().map(|(_, generation)| generation.bytes).sum();
         let free = self.options.space.space(&self.options.dir).map(|space| space.free_bytes);
         let is_failing = self.state.read().outage.is_some();
-        let has_room = !is_failing && self.disk_level().may_rewrite() && free.as_ref().is_ok_and(|free| *free >= 2 * bytes + ROOM);
+        let has_room = !is_failing
+            && self.disk_level().may_rewrite()
+            && free.as_ref().is_ok_and(|free| *free >= 2 * bytes + ROOM);
         if !self.compaction.told.swap(!has_room, Ordering::Relaxed) && !has_room {
             tracing::warn!(
                 bytes,

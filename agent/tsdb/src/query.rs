@@ -153,10 +153,8 @@ impl Inner {
             }
         }
         for (day, own) in days.into_values() {
-            let range = TimeRange {
-                start: own.start.max(select.range.start),
-                end: own.end.min(select.range.end),
-            };
+            let range =
+                TimeRange { start: own.start.max(select.range.start), end: own.end.min(select.range.end) };
             if let Some(store) = &store {
                 self.sealed_places(select, store, &day, range, &mut found)?;
             }

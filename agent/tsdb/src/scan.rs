@@ -165,7 +165,11 @@ impl Scan {
         for _ in 0..TRIES {
             let starts = self.spans.get(&start).cloned().unwrap_or_default();
             match self.read(family, start) {
-                Ok(_) if starts.iter().any(|start| inner.is_damaged(*start) && !self.damaged.contains(start)) => {
+                Ok(_)
+                    if starts
+                        .iter()
+                        .any(|start| inner.is_damaged(*start) && !self.damaged.contains(start)) =>
+                {
                     self.forget(start);
                     self.plan(inner, &starts)?;
                 }

@@ -13,8 +13,8 @@ use storage::Cell;
 
 use crate::bytes::Malformed;
 use crate::codec::{Part, Tile};
-use crate::memory::{allocated, shared};
 use crate::columns::Held;
+use crate::memory::{allocated, shared};
 
 /// A window's file.
 #[derive(Debug)]

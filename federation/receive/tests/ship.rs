@@ -14,7 +14,7 @@ use storage::{
 use testkit::{Proxy, eventually};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tsdb::{Store, StoreOptions};
+use tsdb::{OpenError, Store, StoreOptions};
 use uplink::{Uplink, UplinkConfig};
 use vedette_receive::{Agents, ReceiveOptions, Receiver};
 
@@ -23,8 +23,17 @@ const WAIT: Duration = Duration::from_secs(20);
 fn store(dir: &Path, node: &str, external: Labels) -> Arc<Store> {
     let options =
         StoreOptions { external, commit_interval: Duration::from_millis(5), ..StoreOptions::new(dir, node) };
-    let registry = telemetry::Registry::new();
-    Store::open(options, SystemClock::shared(), SystemRandom::shared(), &registry).expect("opened")
+    let (clock, registry) = (SystemClock::shared(), telemetry::Registry::new());
+    let begun = clock.monotonic();
+    loop {
+        match Store::open(options.clone(), clock.clone(), SystemRandom::shared(), &registry) {
+            // A reader of the store before may still be about to let go of it.
+            Err(OpenError::Locked(_)) if clock.monotonic().saturating_sub(begun) < WAIT => {
+                std::thread::yield_now();
+            }
+            opened => return opened.expect("opened"),
+        }
+    }
 }
 
 fn layout(store: &Store) -> LayoutRef {

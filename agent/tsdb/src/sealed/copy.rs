@@ -207,7 +207,8 @@ impl Incoming {
             if stopped() {
                 return Err(SealedError::Stopped);
             }
-            let known = ours.map(|window| store.tails(window, &arrived.group)).transpose()?.unwrap_or_default();
+            let known =
+                ours.map(|window| store.tails(window, &arrived.group)).transpose()?.unwrap_or_default();
             let tails = joined(arrived.tails.clone(), known);
             let key = BlockKey { group: number, ..BlockKey::first(self.window, generation.number) };
             self.put_group(&mut sst, key, arrived, &tails)?;

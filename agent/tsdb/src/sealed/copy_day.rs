@@ -77,7 +77,8 @@ impl SealedStore {
     /// Some columns of some rows of a day as a block of their own.
     fn block_of(&self, from: BlockKey, group: &Group, rows: &[Placed]) -> Result<Vec<u8>, SealedError> {
         let first = usize::from(from.sub) * Block::COLUMNS_MAX;
-        let mut columns = vec![Vec::with_capacity(rows.len()); (group.slots() - first).min(Block::COLUMNS_MAX)];
+        let mut columns =
+            vec![Vec::with_capacity(rows.len()); (group.slots() - first).min(Block::COLUMNS_MAX)];
         let (mut reader, mut cells) = (BlockReader::new()?, Vec::new());
         for run in rows.chunk_by(|(_, one, _), (_, two, _)| one == two) {
             let Some((_, part, _)) = run.first() else { continue };

@@ -9,11 +9,11 @@
 
 mod aside;
 mod check;
-mod day;
+mod collect;
 mod copy;
 mod copy_day;
-mod collect;
 mod damage;
+mod day;
 mod db;
 mod error;
 mod gate;
@@ -29,11 +29,11 @@ mod store;
 mod tombstones;
 mod write;
 
-pub(crate) use copy::Incoming;
 pub(crate) use collect::InUse;
+pub(crate) use copy::Incoming;
 pub(crate) use error::SealedError;
-pub(crate) use manifest::{Generation, SealedWindow};
 pub(crate) use keys::BlockKey;
+pub(crate) use manifest::{Generation, SealedWindow};
 pub(crate) use mend::mend;
 pub(crate) use read::SealedReader;
 pub(crate) use segments::SealedPlace;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use storage::TimeRange;
 
-use super::day::has_rows_in;
 use super::damage::twice;
+use super::day::has_rows_in;
 use super::error::SealedError;
 use super::identity::name_of;
 use super::index::Entry;

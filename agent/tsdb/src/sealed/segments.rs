@@ -36,7 +36,8 @@ impl SealedPlace {
     /// When they cannot be read now; what is damaged is left out.
     pub(crate) fn segments(&self, slots: &[u32], range: TimeRange) -> Result<Vec<Segment>, SealedError> {
         let mut segments = Vec::new();
-        let range = TimeRange { start: range.start.max(self.range.start), end: range.end.min(self.range.end) };
+        let range =
+            TimeRange { start: range.start.max(self.range.start), end: range.end.min(self.range.end) };
         let Place { group, generation, entry } = &self.place;
         for part in 0..entry.parts {
             let rows = match twice(|| self.store.rows_of(self.start, generation, entry.group, part, group)) {
