@@ -1,7 +1,7 @@
 //! Safe mode: an agent that ended uncleanly again and again starts with the minimum, so that what matters goes on.
 //!
 //! Scrapes, rules, notifications and shipping run as always. Queries over HTTP are few, short and small; those that ran
-//! when the process ended before are refused; nothing is sealed or dropped. It is left by itself once the process has
+//! at most of these ends are refused; nothing is sealed or dropped. It is left by itself once the process has
 //! run for as long as ends are counted.
 
 mod guard;
@@ -98,7 +98,9 @@ impl SafeMode {
         starts.ended_with(journal::read(&self.dir));
         starts.keep_recent(now_ms, window);
         self.crashes = starts.count();
-        self.suspects = starts.queries().collect();
+        let suspects: Vec<(u64, String)> =
+            starts.suspects().into_iter().map(|(hash, text)| (hash, text.to_owned())).collect();
+        self.suspects = suspects.iter().map(|(hash, _)| *hash).collect();
         starts.begin(now_ms);
         if let Err(error) = starts.write(&self.dir) {
             tracing::warn!(dir = %self.dir.display(), %error, "this start cannot be noted: no safe mode after crashes");
@@ -115,9 +117,9 @@ impl SafeMode {
         tracing::error!(
             crashes = self.crashes,
             window = ?self.options.window,
-            refused_queries = ?starts.texts().collect::<Vec<_>>(),
+            refused_queries = ?suspects.iter().map(|(_, text)| text).collect::<Vec<_>>(),
             "the process ended uncleanly again and again: safe mode. Scrapes, rules and notifications go on; queries are \
-             limited, those that ran then are refused, nothing is sealed or dropped"
+             limited, those that ran at most of these ends are refused, nothing is sealed or dropped"
         );
     }
 

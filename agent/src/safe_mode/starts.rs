@@ -1,6 +1,7 @@
 //! The starts that no end in order followed, each with the queries that ran when it ended: `starts` in the store's
 //! folder, one line each. A line that cannot be read is left out.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -62,13 +63,19 @@ impl Starts {
         self.0.len()
     }
 
-    /// Hashes of the queries that ran when one of them ended.
-    pub(super) fn queries(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().flat_map(|start| &start.queries).map(|(hash, _)| *hash)
-    }
-
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flat_map(|start| &start.queries).map(|(_, text)| text.as_str())
+    /// Queries that ran when most of them ended, by hash: what is asked all the time runs now and then when a
+    /// process is killed, and is not to blame.
+    pub(super) fn suspects(&self) -> BTreeMap<u64, &str> {
+        let mut ends: BTreeMap<u64, (usize, &str)> = BTreeMap::new();
+        for start in &self.0 {
+            let once: BTreeMap<u64, &str> =
+                start.queries.iter().map(|(hash, text)| (*hash, text.as_str())).collect();
+            for (hash, text) in once {
+                ends.entry(hash).or_insert((0, text)).0 += 1;
+            }
+        }
+        ends.retain(|_, (count, _)| *count * 2 > self.0.len());
+        ends.into_iter().map(|(hash, (_, text))| (hash, text)).collect()
     }
 
     pub(super) fn begin(&mut self, at_ms: i64) {
@@ -137,10 +144,13 @@ mod tests {
         let text = starts.text();
         assert_eq!(text, "start 5\nquery 0000000000000007 sum(  a)\nstart 9000\n");
         let read = Starts::parse(&format!("query 1 x\n{text}start x\n\0\nquery zz b\n"));
-        assert_eq!((read.count(), read.queries().collect::<Vec<_>>()), (2, vec![7]));
+        assert_eq!((read.count(), read.suspects().len()), (2, 0), "it ran at one of two ends");
+        let mut more = read.clone();
+        more.ended_with(vec![(7, "sum(  a)".to_owned()), (8, "up".to_owned()), (8, "up".to_owned())]);
+        assert_eq!(more.suspects(), BTreeMap::from([(7, "sum(  a)")]));
         let mut recent = read.clone();
         recent.keep_recent(10_000, 1_000);
-        assert_eq!((recent.count(), recent.queries().count()), (1, 0));
+        assert_eq!((recent.count(), recent.suspects().len()), (1, 0));
         recent.keep_recent(1_000, 1_000);
         assert_eq!(recent.count(), 0, "from a time to come");
     }

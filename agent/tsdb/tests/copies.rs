@@ -156,6 +156,51 @@ fn an_empty_twin_gets_windows_that_left_the_log() {
     assert_eq!(b.received(&own), a.received(&own));
 }
 
+/// Windows of a day that was put together are given one by one, with what came late for them; what takes them may
+/// have put its own day together, and lack some of it.
+#[test]
+fn windows_of_a_day_are_copied_one_by_one() {
+    let clock = SimulatedClock::at(T0);
+    // From within one day to within the next but one: the one between is whole.
+    let (_dir, agent) = agent(&clock, 44 * 60);
+    let own = agent.own_stream().id;
+    let frames = agent.frames(&own, 1, usize::MAX).expect("reads");
+    let (dir_a, dir_b, dir_c, dir_w) = (folder(), folder(), folder(), folder());
+    let dirs = [(&dir_a, "a"), (&dir_b, "b"), (&dir_c, "c"), (&dir_w, "w")];
+    let [a, b, c, whole] = dirs.map(|(dir, name)| open(dir.path(), name, &clock, 2));
+    take(&whole, &agent, &frames, |_| true);
+    let before = everything(&whole);
+    let lacks = |at: usize| at % 97 == 5;
+    take(&a, &agent, &frames, |at| at % 61 != 7);
+    take(&b, &agent, &frames, |at| !lacks(at));
+    // Rows that wait for what is lacking hold a day up for so long.
+    clock.advance(Duration::from_millis(40 * WINDOW as u64));
+    for store in [&a, &b] {
+        store.maintain();
+        store.compact();
+        assert!(store.status().sealed_days >= 1);
+    }
+    // What comes late stands beside the day.
+    take(&a, &agent, &frames, |_| true);
+    clock.advance(Duration::from_millis(WINDOW as u64));
+    a.maintain();
+    assert!(everything(&a) == before);
+    assert!(repair(&a, &c) >= 12);
+    assert!(everything(&c) == before);
+    assert!(repair(&a, &b) > 0);
+    assert!(everything(&b) == before);
+    for (store, dir, name) in [(b, &dir_b, "b"), (c, &dir_c, "c")] {
+        // Put together again, and after a restart, it is the same.
+        store.compact();
+        assert!(everything(&store) == before);
+        store.close().expect("closes");
+        drop(store);
+        let store = open(dir.path(), name, &clock, 9);
+        assert!(everything(&store) == before);
+        assert_eq!(store.received(&own), a.received(&own));
+    }
+}
+
 #[test]
 fn what_is_wrong_on_the_way_changes_nothing() {
     let clock = SimulatedClock::at(T0);
