@@ -11,6 +11,7 @@ use model::{AnyHistogram, Labels};
 use crate::budget::Charge;
 use crate::error::QueryError;
 use crate::layout::Slot;
+use crate::summary::Summary;
 
 /// Series that are read together: the labels that they share, and what each has besides.
 #[derive(Clone, Debug)]
@@ -92,33 +93,6 @@ impl SeriesGroup {
             _ => false,
         }
     }
-}
-
-/// What is known of a column without its values. NaN counts as a value and is `first` or `last` like any other,
-/// but `min`, `max`, `sum` and `reset_sum` pass over it, as they do over stale markers.
-///
-/// Where `count` is 0, `first`, `last`, `min` and `max` are NaN and the sums 0; where all values are NaN, `min`
-/// and `max` are NaN and the sums 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
-    /// Values, NaN among them, stale markers not.
-    pub count: u32,
-    /// Stale markers.
-    pub stale: u32,
-    /// Values that are NaN.
-    pub nan: u32,
-    /// The first value, with its very bits.
-    pub first: f64,
-    /// The last value, with its very bits.
-    pub last: f64,
-    /// The smallest value; of equal ones the first.
-    pub min: f64,
-    /// The largest value; of equal ones the first.
-    pub max: f64,
-    /// The sum, compensated as Neumaier does.
-    pub sum: f64,
-    /// What a counter increased by: each value minus the one before, or the value itself where it fell.
-    pub reset_sum: f64,
 }
 
 /// Values of a column and where there are any: what a reader decodes into. Reuse one, it keeps its memory.

@@ -22,10 +22,11 @@ mod layout;
 mod number;
 mod query;
 mod stream;
+mod summary;
 mod window;
 
 pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef, Row, commit_channel};
-pub use batch::{Batch, ColumnSource, FloatColumn, Floats, Histograms, Present, SeriesGroup, Summary, Times};
+pub use batch::{Batch, ColumnSource, FloatColumn, Floats, Histograms, Present, SeriesGroup, Times};
 pub use batches::Collected;
 pub use budget::{Budget, Charge};
 pub use conflict::{Rank, wins};
@@ -42,4 +43,5 @@ pub use query::{
     TimeRange,
 };
 pub use stream::{Epoch, StreamId, StreamInfo};
+pub use summary::Summary;
 pub use window::{WindowCopy, WindowError, WindowGroup, WindowInfo, WindowSink, WindowSource, WindowValue};

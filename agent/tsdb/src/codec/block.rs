@@ -1,11 +1,11 @@
 //! Blocks: up to 64 columns of one window or day.
 
-use storage::Cell;
+use storage::{Cell, Summary};
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::planes::{self, Column, Layout, Scratch};
 use super::rest::Split;
-use super::summary::Summary;
+use super::summary;
 use super::{CodecError, Values, fixed};
 use crate::bytes::{Malformed, Reader};
 
@@ -78,7 +78,7 @@ impl<'a> Block<'a> {
             return Err(error(Malformed("a plain length out of range")));
         }
         let mut reader = Reader::new(header);
-        let summaries = (0..columns).map(|_| Summary::read(&mut reader, rows));
+        let summaries = (0..columns).map(|_| summary::read(&mut reader, rows));
         let summaries = summaries.collect::<Result<_, _>>().map_err(error)?;
         if !reader.is_empty() {
             return Err(error(Malformed("bytes after the last summary")));
@@ -172,7 +172,7 @@ impl BlockBuilder {
         self.splits[self.columns].set(cells);
         let columns = &self.splits[..=self.columns];
         planes::put(columns, &mut self.scratch, &mut self.plain, &mut self.streams);
-        Summary::of(cells).put(self.rows, &mut self.summaries);
+        summary::put(&Summary::of(cells), self.rows, &mut self.summaries);
         self.columns += 1;
         Ok(())
     }
@@ -365,7 +365,7 @@ mod tests {
             split.set(cells);
             splits.push(split);
             residuals.push(version_1::put(&splits, &mut scratch, &mut plain));
-            Summary::of(cells).put(cells.len(), &mut summaries);
+            summary::put(&Summary::of(cells), cells.len(), &mut summaries);
         }
         version_1::put_planes(&residuals, &mut plain);
         let mut bytes = vec![VERSION_PLANES, columns.len() as u8];

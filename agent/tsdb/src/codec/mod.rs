@@ -3,7 +3,7 @@
 //!
 //! - A [`Tile`] is a run of up to 128 rows, each column readable without the others and without an
 //!   entropy coder: what memory and young files hold.
-//! - A [`Block`] is up to 64 columns of a whole window or day, each coded by itself, with a [`Summary`]
+//! - A [`Block`] is up to 64 columns of a whole window or day, each coded by itself, with a [`Summary`](storage::Summary)
 //!   of each column that is read without decoding any. Its rows' timestamps are apart, once for all
 //!   columns of a layout: [`encode_times`]; of a day so are the [`Summaries`] of its windows.
 //!
@@ -33,7 +33,6 @@ use storage::Cell;
 
 pub use block::{Block, BlockBuilder, BlockReader, Columns};
 pub use summaries::{Stretch, Summaries, decode_summaries, encode_summaries};
-pub use summary::Summary;
 pub(crate) use tile::Part;
 pub use tile::{Tile, TileBuilder};
 pub use times::{decode_times, encode_times};

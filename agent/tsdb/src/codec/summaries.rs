@@ -1,10 +1,10 @@
 //! Summaries of a day's columns by the windows of two hours that the day was made of: long queries read these, and
 //! neither the day's columns nor what else stands beside them.
 
-use storage::Cell;
+use storage::{Cell, Summary};
 use zstd::bulk::{compress, decompress};
 
-use super::summary::Summary;
+use super::summary;
 use super::{Block, CodecError};
 use crate::bytes::{Malformed, Reader, put_varint};
 
@@ -61,7 +61,7 @@ pub fn encode_summaries(stretches: &[Stretch], columns: &[Vec<Cell>]) -> Result<
         let mut from = 0;
         for stretch in stretches {
             let cells = &column[from..from + stretch.rows];
-            Summary::of(cells).put(stretch.rows, &mut plain);
+            summary::put(&Summary::of(cells), stretch.rows, &mut plain);
             from += stretch.rows;
         }
     }
@@ -116,7 +116,7 @@ fn read(bytes: &[u8]) -> Result<Summaries, Malformed> {
         stretches.push(Stretch { window, rows: rows as usize });
     }
     let column = |reader: &mut Reader<'_>| {
-        stretches.iter().map(|stretch| Summary::read(reader, stretch.rows)).collect::<Result<Vec<_>, _>>()
+        stretches.iter().map(|stretch| summary::read(reader, stretch.rows)).collect::<Result<Vec<_>, _>>()
     };
     let columns = (0..columns).map(|_| column(&mut reader)).collect::<Result<_, _>>()?;
     if !reader.is_empty() {

@@ -1,36 +1,8 @@
-//! What a block's header says of each column, so that long queries need not decompress it.
+//! How a block's header writes what it says of each column.
 
-use storage::{Cell, Number};
+use storage::{Number, Summary};
 
 use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
-
-/// A column in figures. NaN counts as a value and is `first` or `last` like any other, but `min`,
-/// `max`, `sum` and `reset_sum` pass over it, as they do over stale markers and absent rows.
-///
-/// Where `count` is 0, `first`, `last`, `min` and `max` are NaN and the sums 0; where all values
-/// are NaN, `min` and `max` are NaN and the sums 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
-    /// Values, NaN among them, stale markers not.
-    pub count: u32,
-    /// Stale markers.
-    pub stale: u32,
-    /// Values that are NaN.
-    pub nan: u32,
-    /// The first value, with its very bits.
-    pub first: f64,
-    /// The last value, with its very bits.
-    pub last: f64,
-    /// The smallest value; of equal ones the first.
-    pub min: f64,
-    /// The largest value; of equal ones the first.
-    pub max: f64,
-    /// The sum, compensated as Neumaier does.
-    pub sum: f64,
-    /// What a counter increased by: each value minus the one before, or the value itself where it
-    /// fell, because a counter that falls began again at 0. Compensated likewise.
-    pub reset_sum: f64,
-}
 
 const FLAG_FULL: u8 = 1;
 const FLAG_UNIFORM: u8 = 2;
@@ -47,161 +19,65 @@ const CODE_NEAR: u8 = 27;
 /// The same, minus that mantissa once for each value: of sums.
 const CODE_SUM: u8 = 28;
 
-impl Summary {
-    const EMPTY: Self = Self {
-        count: 0,
-        stale: 0,
-        nan: 0,
-        first: f64::NAN,
-        last: f64::NAN,
-        min: f64::NAN,
-        max: f64::NAN,
-        sum: 0.0,
-        reset_sum: 0.0,
-    };
-
-    /// The summary of a column.
-    #[must_use]
-    pub fn of(cells: &[Cell]) -> Self {
-        let mut summary = Self::EMPTY;
-        let (mut sum, mut increase) = (Sum::default(), Sum::default());
-        let mut before: Option<f64> = None;
-        for cell in cells {
-            let value = match cell {
-                Cell::Absent => continue,
-                Cell::Stale => {
-                    summary.stale += 1;
-                    continue;
-                }
-                Cell::Value(number) => number.to_f64(),
-            };
-            if summary.count == 0 {
-                summary.first = value;
-            }
-            summary.count += 1;
-            summary.last = value;
-            if value.is_nan() {
-                summary.nan += 1;
-                continue;
-            }
-            sum.add(value);
-            match before {
-                None => (summary.min, summary.max) = (value, value),
-                Some(before) => {
-                    increase.add(if value < before { value } else { value - before });
-                    summary.min = if value < summary.min { value } else { summary.min };
-                    summary.max = if value > summary.max { value } else { summary.max };
-                }
-            }
-            before = Some(value);
-        }
-        (summary.sum, summary.reset_sum) = (sum.total(), increase.total());
-        summary
+/// Appends it, for a column of `rows` rows.
+pub(super) fn put(summary: &Summary, rows: usize, out: &mut Vec<u8>) {
+    let uniform = summary.count > 0
+        && summary.bits() == Summary::uniform(summary.first, summary.count, summary.stale).bits();
+    let full = summary.count as usize == rows;
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    out.push(flag(full, FLAG_FULL) | flag(uniform, FLAG_UNIFORM) | flag(summary.nan > 0, FLAG_NAN));
+    if !full {
+        put_varint(out, u64::from(summary.count));
+        put_varint(out, u64::from(summary.stale));
     }
-
-    /// Whether it is the summary of these cells.
-    #[must_use]
-    pub fn says(&self, cells: &[Cell]) -> bool {
-        self.bits() == Self::of(cells).bits()
+    if summary.nan > 0 {
+        put_varint(out, u64::from(summary.nan));
     }
-
-    /// Of a column that repeats one value.
-    fn uniform(value: f64, count: u32, stale: u32) -> Self {
-        let sum = value * f64::from(count);
-        Self { count, stale, nan: 0, first: value, last: value, min: value, max: value, sum, reset_sum: 0.0 }
+    if summary.count == 0 {
+        return;
     }
-
-    /// Appends it, for a column of `rows` rows.
-    pub(super) fn put(&self, rows: usize, out: &mut Vec<u8>) {
-        let uniform =
-            self.count > 0 && self.bits() == Self::uniform(self.first, self.count, self.stale).bits();
-        let full = self.count as usize == rows;
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        out.push(flag(full, FLAG_FULL) | flag(uniform, FLAG_UNIFORM) | flag(self.nan > 0, FLAG_NAN));
-        if !full {
-            put_varint(out, u64::from(self.count));
-            put_varint(out, u64::from(self.stale));
+    let mut known = Known { count: summary.count, values: [summary.first; 2], len: 0 };
+    known.put(summary.first, out);
+    if !uniform {
+        known.len = 1;
+        known.put(summary.last, out);
+        known = Known { values: [summary.first, summary.last], len: 2, ..known };
+        for number in [summary.min, summary.max, summary.sum, summary.reset_sum] {
+            known.put(number, out);
         }
-        if self.nan > 0 {
-            put_varint(out, u64::from(self.nan));
-        }
-        if self.count == 0 {
-            return;
-        }
-        let mut known = Known { count: self.count, values: [self.first; 2], len: 0 };
-        known.put(self.first, out);
-        if !uniform {
-            known.len = 1;
-            known.put(self.last, out);
-            known = Known { values: [self.first, self.last], len: 2, ..known };
-            for number in [self.min, self.max, self.sum, self.reset_sum] {
-                known.put(number, out);
-            }
-        }
-    }
-
-    /// What `put` wrote for a column of `rows` rows.
-    pub(super) fn read(reader: &mut Reader<'_>, rows: usize) -> Result<Self, Malformed> {
-        let flags = reader.byte()?;
-        if flags & !(FLAG_FULL | FLAG_UNIFORM | FLAG_NAN) != 0 {
-            return Err(Malformed("an unknown summary"));
-        }
-        let full = flags & FLAG_FULL != 0;
-        let (count, stale) = if full { (rows as u64, 0) } else { (reader.varint()?, reader.varint()?) };
-        let nan = if flags & FLAG_NAN == 0 { 0 } else { reader.varint()? };
-        let rows = rows as u64;
-        if count > rows || stale > rows - count || nan > count {
-            return Err(Malformed("a summary of more rows than there are"));
-        }
-        let mut summary = Self { count: count as u32, stale: stale as u32, nan: nan as u32, ..Self::EMPTY };
-        if count == 0 {
-            return Ok(summary);
-        }
-        let mut known = Known { count: summary.count, values: [0.0; 2], len: 0 };
-        let first = known.read(reader)?;
-        if flags & FLAG_UNIFORM != 0 {
-            return Ok(Self { nan: summary.nan, ..Self::uniform(first, summary.count, summary.stale) });
-        }
-        summary.first = first;
-        known = Known { values: [first; 2], len: 1, ..known };
-        summary.last = known.read(reader)?;
-        known = Known { values: [first, summary.last], len: 2, ..known };
-        for place in [&mut summary.min, &mut summary.max, &mut summary.sum, &mut summary.reset_sum] {
-            *place = known.read(reader)?;
-        }
-        Ok(summary)
-    }
-
-    /// All of it, comparable bit for bit.
-    fn bits(&self) -> ([u32; 3], [u64; 6]) {
-        let values = [self.first, self.last, self.min, self.max, self.sum, self.reset_sum];
-        ([self.count, self.stale, self.nan], values.map(f64::to_bits))
     }
 }
 
-/// A sum that keeps what each addition rounds away (Neumaier 1974).
-#[derive(Default)]
-struct Sum {
-    sum: f64,
-    lost: f64,
-}
-
-impl Sum {
-    fn add(&mut self, value: f64) {
-        let sum = self.sum + value;
-        if sum.is_infinite() {
-            self.lost = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.lost += (self.sum - sum) + value;
-        } else {
-            self.lost += (value - sum) + self.sum;
-        }
-        self.sum = sum;
+/// What `put` wrote for a column of `rows` rows.
+pub(super) fn read(reader: &mut Reader<'_>, rows: usize) -> Result<Summary, Malformed> {
+    let flags = reader.byte()?;
+    if flags & !(FLAG_FULL | FLAG_UNIFORM | FLAG_NAN) != 0 {
+        return Err(Malformed("an unknown summary"));
     }
-
-    fn total(&self) -> f64 {
-        if self.sum.is_infinite() { self.sum } else { self.sum + self.lost }
+    let full = flags & FLAG_FULL != 0;
+    let (count, stale) = if full { (rows as u64, 0) } else { (reader.varint()?, reader.varint()?) };
+    let nan = if flags & FLAG_NAN == 0 { 0 } else { reader.varint()? };
+    let rows = rows as u64;
+    if count > rows || stale > rows - count || nan > count {
+        return Err(Malformed("a summary of more rows than there are"));
     }
+    let mut summary = Summary { count: count as u32, stale: stale as u32, nan: nan as u32, ..Summary::EMPTY };
+    if count == 0 {
+        return Ok(summary);
+    }
+    let mut known = Known { count: summary.count, values: [0.0; 2], len: 0 };
+    let first = known.read(reader)?;
+    if flags & FLAG_UNIFORM != 0 {
+        return Ok(Summary { nan: summary.nan, ..Summary::uniform(first, summary.count, summary.stale) });
+    }
+    summary.first = first;
+    known = Known { values: [first; 2], len: 1, ..known };
+    summary.last = known.read(reader)?;
+    known = Known { values: [first, summary.last], len: 2, ..known };
+    for place in [&mut summary.min, &mut summary.max, &mut summary.sum, &mut summary.reset_sum] {
+        *place = known.read(reader)?;
+    }
+    Ok(summary)
 }
 
 /// What is known of a column when the next number of its summary is told.
@@ -301,6 +177,8 @@ fn mantissa_of(value: f64, exponent: u8) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use storage::Cell;
+
     use super::*;
 
     fn value(value: f64) -> Cell {
@@ -310,9 +188,9 @@ mod tests {
     fn check(cells: &[Cell]) -> Summary {
         let summary = Summary::of(cells);
         let mut bytes = Vec::new();
-        summary.put(cells.len(), &mut bytes);
+        put(&summary, cells.len(), &mut bytes);
         let mut reader = Reader::new(&bytes);
-        let read = Summary::read(&mut reader, cells.len()).expect("reads");
+        let read = read(&mut reader, cells.len()).expect("reads");
         assert!(reader.is_empty());
         assert_eq!(read.bits(), summary.bits(), "{cells:?}");
         summary

@@ -144,8 +144,7 @@ impl Incoming {
                 if block.rows() != rows.len() || block.summaries().len() != columns {
                     return Err(SealedError::Malformed("a block of another size"));
                 }
-                let held =
-                    |summary: &crate::codec::Summary| u64::from(summary.count) + u64::from(summary.stale);
+                let held = |summary: &storage::Summary| u64::from(summary.count) + u64::from(summary.stale);
                 arrived.samples += block.summaries().iter().map(held).sum::<u64>();
                 expected += 1;
             }

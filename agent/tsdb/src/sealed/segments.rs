@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use storage::TimeRange;
+use storage::{Summary, TimeRange};
 
 use super::damage::twice;
 use super::error::SealedError;
@@ -11,7 +11,7 @@ use super::identity::name_of;
 use super::keys::{BlockKey, TAILS, TIMES};
 use super::read::Place;
 use super::store::SealedStore;
-use crate::codec::{Block, CodecError, Summary};
+use crate::codec::{Block, CodecError};
 use crate::columns::{BlockColumns, Damaged, Known};
 use crate::run::At;
 use crate::segment::{ColumnBlock, Segment};
@@ -98,7 +98,7 @@ impl SealedPlace {
         rows: usize,
         (from, to): (usize, usize),
         whole: bool,
-    ) -> Result<Option<(BlockColumns, Vec<storage::Summary>)>, SealedError> {
+    ) -> Result<Option<(BlockColumns, Vec<Summary>)>, SealedError> {
         let bytes = self.store.value(key, name_of(&self.place.group, key))?;
         let block = Block::parse(&bytes)?;
         if block.rows() != rows {
@@ -117,8 +117,7 @@ impl SealedPlace {
             columns.decode_now()?;
         }
         let is_all = (from, to) == (0, rows);
-        let summaries = summaries.into_iter().filter(|_| is_all).map(storage::Summary::from);
-        Ok(Some((columns, summaries.collect())))
+        Ok(Some((columns, if is_all { summaries } else { Vec::new() })))
     }
 
     fn damaged(&self, key: BlockKey) -> Damaged {
@@ -145,11 +144,4 @@ fn known(summary: &Summary, rows: usize) -> Known {
     // Equal numbers have equal bits, but for zero.
     let is_constant = count as usize == rows && nan == 0 && min == max && min != 0.0;
     if is_constant { Known::Constant(first) } else { Known::Nothing }
-}
-
-impl From<Summary> for storage::Summary {
-    fn from(summary: Summary) -> Self {
-        let Summary { count, stale, nan, first, last, min, max, sum, reset_sum } = summary;
-        Self { count, stale, nan, first, last, min, max, sum, reset_sum }
-    }
 }
