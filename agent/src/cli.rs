@@ -12,6 +12,11 @@ use crate::flags;
 #[error("{0}")]
 pub struct WrongConfig(pub String);
 
+/// A command failed and has said why: only its exit code is left to give.
+#[derive(Debug, thiserror::Error)]
+#[error("exit code {0}")]
+pub struct Quiet(pub u8);
+
 /// Reads the command line, or explains it and exits; also gives the subcommand's flags as they were
 /// called, defaults included, for the status page.
 #[must_use]
@@ -32,6 +37,9 @@ pub fn parse<C: Parser>() -> (C, BTreeMap<String, String>) {
 #[must_use]
 pub fn exit(outcome: Result<(), anyhow::Error>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
+    if let Some(Quiet(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
+    }
     eprintln!("{error:#}");
     if error.is::<WrongConfig>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

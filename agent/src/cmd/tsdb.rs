@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use model::{Labels, Matcher, format_go_float};
-use promql::quote;
 use storage::{Gap, QueryError, SeriesSet, TimeRange};
 use tsdb::{Archive, OpenError};
 use vedette_agent::cli::WrongConfig;
+use vedette_agent::go_text;
 
 use super::tsdb_analyze;
 
@@ -213,7 +213,7 @@ fn write_samples(out: &mut impl Write, set: &SeriesSet) -> io::Result<()> {
         while let Some(series) =
             histograms.next_if(|series| up_to.is_none_or(|labels| series.labels < *labels))
         {
-            let labels = label_text(&series.labels);
+            let labels = go_text::labels(&series.labels);
             for sample in &series.samples {
                 write_histogram(out, &labels, sample)?;
             }
@@ -222,7 +222,7 @@ fn write_samples(out: &mut impl Write, set: &SeriesSet) -> io::Result<()> {
     };
     for series in &set.series {
         write_histograms(out, Some(&series.labels))?;
-        let labels = label_text(&series.labels);
+        let labels = go_text::labels(&series.labels);
         for sample in &series.samples {
             writeln!(out, "{labels} {} {}", format_go_float(sample.value), sample.timestamp)?;
         }
@@ -236,16 +236,4 @@ fn write_histogram(out: &mut impl Write, labels: &str, sample: &model::Histogram
         model::AnyHistogram::Integer(histogram) => writeln!(out, "{labels} {histogram} {}", sample.timestamp),
         model::AnyHistogram::Float(histogram) => writeln!(out, "{labels} {histogram} {}", sample.timestamp),
     }
-}
-
-/// `{__name__="up", job="node"}`, values quoted as Go does.
-fn label_text(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels
-        .pairs()
-        .map(|(name, value)| match model::is_valid_legacy_label_name(name) {
-            true => format!("{name}={}", quote(value)),
-            false => format!("{}={}", quote(name), quote(value)),
-        })
-        .collect();
-    format!("{{{}}}", pairs.join(", "))
 }
