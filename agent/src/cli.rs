@@ -1,6 +1,7 @@
 //! What both programs do between their command line and a subcommand.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,15 +22,25 @@ pub struct Quiet(pub u8);
 /// called, defaults included, for the status page.
 #[must_use]
 pub fn parse<C: Parser>() -> (C, BTreeMap<String, String>) {
-    // Before any TLS: every part then agrees on one provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let matches = C::command().get_matches();
+    parse_from(std::env::args_os().collect())
+}
+
+/// As [`parse`], from these arguments, the program's name first.
+#[must_use]
+pub fn parse_from<C: Parser>(arguments: Vec<OsString>) -> (C, BTreeMap<String, String>) {
+    choose_tls();
+    let matches = C::command().get_matches_from(arguments);
     let cli = C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let shown = matches
         .subcommand()
         .and_then(|(name, matches)| Some(flags::shown(C::command().find_subcommand(name)?, matches)))
         .unwrap_or_default();
     (cli, shown)
+}
+
+/// Before any TLS: every part then agrees on one provider.
+pub fn choose_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// The exit code of a command, its last words said.
