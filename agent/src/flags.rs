@@ -151,29 +151,43 @@ pub struct QueryFlags {
     /// Most samples that one query may hold.
     #[arg(long = "query.max-samples", default_value_t = 50_000_000)]
     pub max_samples: usize,
+    /// Experimental features.
+    #[command(flatten)]
+    pub features: FeatureFlags,
+}
+
+/// Experimental features of the language.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FeatureFlags {
     /// Experimental features, as Prometheus names them: promql-experimental-functions,
     /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
-    pub features: Vec<String>,
+    features: Vec<String>,
 }
 
-impl QueryFlags {
-    fn has(&self, feature: &str) -> bool {
+impl FeatureFlags {
+    /// Whether a feature is among them.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|known| known == feature)
     }
 
     /// Makes queries, those of rules too, take what the flags enable: before anything is parsed.
-    pub fn enable_features(&self) {
+    pub fn enable(&self) {
         let features = Features {
             experimental_functions: self.has("promql-experimental-functions"),
             extended_range_selectors: self.has("promql-extended-range-selectors"),
             fill_modifiers: self.has("promql-binop-fill-modifiers"),
         };
         features.enable();
-        let known = |feature: &&String| !FEATURES.contains(&feature.as_str());
-        for feature in self.features.iter().filter(known) {
+        for feature in self.unknown() {
             tracing::warn!(feature, "unknown option for --enable-feature");
         }
+    }
+
+    /// Those that nobody knows.
+    pub fn unknown(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().map(String::as_str).filter(|feature| !FEATURES.contains(feature))
     }
 }
 
@@ -275,7 +289,7 @@ impl CommonFlags {
             timeout: self.query.timeout,
             max_concurrent: self.query.max_concurrency,
             subquery_step: loaded.global.evaluation_interval,
-            delayed_name_removal: self.query.has("promql-delayed-name-removal"),
+            delayed_name_removal: self.query.features.has("promql-delayed-name-removal"),
             ..EngineOptions::default()
         }
     }

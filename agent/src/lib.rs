@@ -4,6 +4,7 @@
 pub mod check;
 pub mod cli;
 pub mod flags;
+pub mod go_text;
 pub mod lifecycle;
 mod maintain;
 pub mod process;
@@ -13,5 +14,6 @@ pub mod signals;
 pub mod store_admin;
 pub mod store_status;
 pub mod targets;
+pub mod unit_test;
 
 pub use maintain::{compact, maintain};

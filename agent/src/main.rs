@@ -2,6 +2,7 @@
 //! evaluates rules, sends alerts, and ships its log to a federation when there is one.
 
 mod cmd;
+mod names;
 mod reload;
 mod run;
 
@@ -28,13 +29,19 @@ enum Command {
     /// Run test scripts.
     #[command(subcommand)]
     Test(cmd::test::TestCommand),
+    /// Prometheus's promtool, with its own syntax; a symlink of that name to this program does the same.
+    Promtool(Box<cmd::promtool::Call>),
     /// Look into a store that nobody runs on, or into a snapshot.
     #[command(subcommand)]
     Tsdb(cmd::tsdb::TsdbCommand),
 }
 
 fn main() -> ExitCode {
-    let (Cli { command }, shown) = cli::parse();
+    let arguments = match names::read(std::env::args_os().collect()) {
+        names::Name::Own(arguments) => arguments,
+        names::Name::Promtool(arguments) => return names::promtool(arguments),
+    };
+    let (Cli { command }, shown) = cli::parse_from(arguments);
     cli::exit(match command {
         Command::Run(run) => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -42,6 +49,7 @@ fn main() -> ExitCode {
             .build()
             .map_err(anyhow::Error::new)
             .and_then(|runtime| runtime.block_on(cmd::run::run(*run, shown))),
+        Command::Promtool(call) => cmd::promtool::run(&call),
         Command::Check(check) => cmd::check::check(&check),
         Command::Test(test) => cmd::test::test(&test),
         Command::Tsdb(tsdb) => cmd::tsdb::tsdb(&tsdb),

@@ -84,8 +84,9 @@ impl Agent {
         signals::watch(&life, &self.tasks).context("signals")?;
         let store = self.store(&loaded)?;
         let options = self.flags.common.engine_options(&loaded);
-        let limited = Engine::new(limited(&options));
-        let engine = Arc::new(Engine::new(options));
+        let active = self.safe_mode.active_queries();
+        let limited = Engine::new(limited(&options)).noting(active.clone());
+        let engine = Arc::new(Engine::new(options).noting(active));
         let queries = Arc::new(Guard { mode: self.safe_mode.clone(), engine: engine.clone(), limited });
         let external_url = self.flags.common.web.external_url_or(self.web_address());
 

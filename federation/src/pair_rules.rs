@@ -182,7 +182,7 @@ impl PairPublisher {
         }
         if !left.is_empty() {
             let alerts = left.into_values().collect();
-            evaluation.rules.push(RuleOutput { rule: usize::MAX, samples: Vec::new(), alerts });
+            evaluation.rules.push(RuleOutput { rule: usize::MAX, alerts, ..RuleOutput::default() });
         }
         evaluation
     }
@@ -254,7 +254,7 @@ mod tests {
         };
         let one = Cell::Value(Number::from_f64(1.0));
         let samples = vec![series("pending", one), series("firing", one), series("firing", Cell::Stale)];
-        let output = RuleOutput { rule: 0, samples, alerts: Vec::new() };
+        let output = RuleOutput { rule: 0, samples, ..RuleOutput::default() };
         let evaluation = Evaluation { at_ms: 0, sample_ms: 0, rules: vec![output] };
         let fired: Vec<Labels> = firing_series(&evaluation).collect();
         assert_eq!(fired, [Labels::from_pairs([("alertname", "A")])]);

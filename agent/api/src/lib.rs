@@ -23,6 +23,7 @@ mod targets;
 mod tree;
 
 pub use evaluate::{Evaluate, Grid};
+pub use params::parse_time;
 pub use remote_read::RemoteReadOptions;
 pub use router::{gated, router};
 pub use state::{ApiOptions, ApiParts, ApiState};

@@ -114,8 +114,12 @@ impl Span {
     }
 }
 
-/// Reads a time: seconds with decimals, RFC 3339, or one of Prometheus's two ends of time.
-pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
+/// Reads a time: seconds with decimals, RFC 3339, or one of Prometheus's two ends of time; in milliseconds since the
+/// Unix epoch.
+///
+/// # Errors
+/// When the text is none of them.
+pub fn parse_time(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         // Beyond this no millisecond fits an i64, and NaN compares with nothing.
         if seconds.abs() < 9.2e15 {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use model::{HistogramSample, Labels, Sample, Series};
-use promql::{EvalError, Expr, QueryOptions, Value};
+use promql::{EvalError, Expr, QueryOptions, Value, ValueType};
 use storage::{BoxFuture, HistogramSeries, QueryError, SeriesExemplars};
 
 use crate::error::{ApiError, ErrorKind};
@@ -73,6 +73,12 @@ pub(crate) fn range<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
             return Err(ApiError::bad_data(TOO_MANY_STEPS));
         }
         let Asked { expr, options } = Asked::read(params)?;
+        if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
+            let got = promql::quote(expr.value_type().documented());
+            let what =
+                format!("invalid expression type {got} for range query, must be Scalar or instant Vector");
+            return Err(ApiError::parameter("query", what));
+        }
         let grid = Grid { start, end, step };
         let querier = state.parts.querier.as_ref();
         run(state, params, limit, state.parts.engine.range(querier, &expr, grid, options)).await

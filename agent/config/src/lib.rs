@@ -19,7 +19,7 @@ mod vedette;
 
 pub use global::{Global, Limits};
 pub use load::{Config, Loaded};
-pub use rule_file::{load_rules, parse_rules};
+pub use rule_file::{load_rules, load_rules_with, parse_rules};
 pub use storage::StorageSection;
 pub use vedette::{
     AgentSection, FederationLink, FederationSection, HostSection, Node, Pair, PeerTls, VedetteConfig,

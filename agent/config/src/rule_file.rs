@@ -41,7 +41,19 @@ static RULE: Schema = Schema::new(
 /// # Errors
 /// Everything that is wrong, each with its place and the rule's name.
 pub fn load_rules(path: &Path, names: NameValidation) -> Result<Vec<RuleGroup>, ConfigErrors> {
-    parse_rules(&read(path)?, path, names)
+    load_rules_with(path, names, false)
+}
+
+/// As [`load_rules`]; `lenient` takes keys that nobody knows.
+///
+/// # Errors
+/// As [`load_rules`].
+pub fn load_rules_with(
+    path: &Path,
+    names: NameValidation,
+    lenient: bool,
+) -> Result<Vec<RuleGroup>, ConfigErrors> {
+    parse(&read(path)?, path, names, lenient)
 }
 
 /// Checks `text` as if it stood in `path`.
@@ -49,10 +61,22 @@ pub fn load_rules(path: &Path, names: NameValidation) -> Result<Vec<RuleGroup>, 
 /// # Errors
 /// Everything that is wrong, each with its place and the rule's name.
 pub fn parse_rules(text: &str, path: &Path, names: NameValidation) -> Result<Vec<RuleGroup>, ConfigErrors> {
+    parse(text, path, names, false)
+}
+
+fn parse(
+    text: &str,
+    path: &Path,
+    names: NameValidation,
+    lenient: bool,
+) -> Result<Vec<RuleGroup>, ConfigErrors> {
     let name = path.to_string_lossy();
     let file: Arc<str> = Arc::from(name.as_ref());
     let root = yaml::parse(&file, text)?;
     let mut reader = Reader { check: Checker::new(&file), file: name.into_owned(), names };
+    if lenient {
+        reader.check.ignore_unknown_keys();
+    }
     reader.check.object(&root, &FILE);
     let mut groups: Vec<RuleGroup> = Vec::new();
     for view in View::of(&root).list("groups") {

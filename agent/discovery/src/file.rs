@@ -41,7 +41,8 @@ impl Files {
 }
 
 /// The files that a path names: itself, or those whose names its wildcards match, in order.
-fn expand(pattern: &Path) -> Vec<PathBuf> {
+#[must_use]
+pub fn expand(pattern: &Path) -> Vec<PathBuf> {
     let Some(name) = pattern.file_name().map(|name| name.to_string_lossy()) else { return Vec::new() };
     if !name.contains('*') {
         return if pattern.exists() { vec![pattern.to_owned()] } else { Vec::new() };

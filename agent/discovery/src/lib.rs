@@ -12,4 +12,6 @@ mod watch;
 
 pub use config::{DiscoveryConfig, FileSdConfig, FileSdError, StaticConfig, TargetGroup};
 pub use discovery::Discovery;
+pub use file::expand as target_files;
 pub use metrics::DiscoveryMetrics;
+pub use parse::{FileError, read as read_target_file};

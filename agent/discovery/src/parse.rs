@@ -19,7 +19,7 @@ const FILE_MAX: u64 = 64 << 20;
 /// A file that gives no groups.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {what}")]
-pub(crate) struct FileError {
+pub struct FileError {
     path: String,
     what: String,
 }
@@ -39,7 +39,10 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from:
 }
 
 /// The groups of one file; each knows the file and its place in it.
-pub(crate) fn read(path: &Path) -> Result<Vec<TargetGroup>, FileError> {
+///
+/// # Errors
+/// When the file cannot be read, or is no list of target groups.
+pub fn read(path: &Path) -> Result<Vec<TargetGroup>, FileError> {
     let bad = |what: String| FileError { path: path.display().to_string(), what };
     let size = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?.len();
     if size > FILE_MAX {

@@ -116,6 +116,18 @@ impl AnchoredRegex {
         Ok(Self { source: source.to_owned(), regex, short: Short::of(source) })
     }
 
+    /// As [`AnchoredRegex::new`], with the errors of those who compile `^(?s:source)$` as one text.
+    ///
+    /// # Errors
+    /// As [`AnchoredRegex::new`].
+    pub fn wrapped(source: &str) -> Result<Self, RegexError> {
+        Self::new(source).map_err(|error| match re2::translate(&format!("^(?s:{source})$")) {
+            Err(what) => RegexError(what),
+            // What is wrong alone may be right between the two halves, as `a)|(b` is; it is not meant.
+            Ok(_) => error,
+        })
+    }
+
     /// The text it was made from.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -166,7 +166,7 @@ impl RelabelConfig {
         let rule = Self {
             source_labels: parts.source_labels.unwrap_or_default().into_iter().map(Arc::from).collect(),
             separator: parts.separator.unwrap_or_else(|| DEFAULT_SEPARATOR.to_owned()),
-            regex: AnchoredRegex::new(parts.regex.as_deref().unwrap_or(DEFAULT_REGEX))?,
+            regex: AnchoredRegex::wrapped(parts.regex.as_deref().unwrap_or(DEFAULT_REGEX))?,
             modulus: parts.modulus.unwrap_or(0),
             target_label: parts.target_label.unwrap_or_default().into(),
             replacement: parts.replacement.unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()).into(),

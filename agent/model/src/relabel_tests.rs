@@ -92,7 +92,11 @@ fn a_rule_that_cannot_work_is_refused() {
             "dropequal action requires only 'source_labels'",
         ),
         (&[("action", "labeldrop"), ("source", "a")], "labeldrop action requires only 'regex'"),
-        (&[("target", "a"), ("regex", "(")], "error parsing regexp"),
+        (&[("target", "a"), ("regex", "(")], "error parsing regexp: missing closing ): `^(?s:()$`"),
+        (
+            &[("target", "a"), ("regex", "*")],
+            "error parsing regexp: missing argument to repetition operator: `*`",
+        ),
     ] {
         let error = RelabelConfig::new(parts(rule)).expect_err(text).to_string();
         assert!(error.contains(text), "{error:?} should say {text:?}");

@@ -1,5 +1,7 @@
 //! Running queries: options, limits, answers.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Labels, Sample, Series};
@@ -154,11 +156,18 @@ impl EvalError {
     }
 }
 
+/// Is told of each query while it runs, so that one that ends the process can be named afterwards.
+pub trait ActiveQueries: Send + Sync + fmt::Debug {
+    /// A query begins; it ends when what this gives is dropped.
+    fn begin(&self, expr: &Expr) -> Box<dyn Send>;
+}
+
 /// Evaluates queries. Dropping a query's future cancels it.
 #[derive(Debug)]
 pub struct Engine {
     options: EngineOptions,
     slots: Semaphore,
+    active: Option<Arc<dyn ActiveQueries>>,
 }
 
 impl Engine {
@@ -166,7 +175,14 @@ impl Engine {
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
         let slots = Semaphore::new(options.max_concurrent.clamp(1, Semaphore::MAX_PERMITS));
-        Self { options, slots }
+        Self { options, slots, active: None }
+    }
+
+    /// Tells `active` of each query from now on.
+    #[must_use]
+    pub fn noting(mut self, active: Option<Arc<dyn ActiveQueries>>) -> Self {
+        self.active = active;
+        self
     }
 
     /// The options it was made with.
@@ -265,6 +281,7 @@ impl Engine {
             let slot = self.slots.acquire().await;
             let _slot = slot.map_err(|_| EvalError::Canceled("query queue"))?;
             queued = false;
+            let _noted = self.active.as_ref().map(|active| active.begin(expr));
             // The first pause starts the clock of the timeout; every later one reads it.
             tokio::task::yield_now().await;
             let mut evaluator = Evaluator::new(querier, &self.options, &options, grid);

@@ -23,7 +23,9 @@ pub use ast::{
     Unary, ValueType, VectorSelector,
 };
 pub use duration::{DurationExpr, DurationKind};
-pub use engine::{Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample};
+pub use engine::{
+    ActiveQueries, Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample,
+};
 pub use features::Features;
 pub use functions::{FUNCTIONS, Function, function};
 pub use operator::{AggregateOp, BinaryOp, Cardinality, Matching};

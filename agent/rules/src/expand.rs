@@ -14,6 +14,7 @@ use template::{
 use crate::alert::ALERT_NAME;
 use crate::alerting::Rendered;
 use crate::config::AlertingRule;
+use crate::reading::{Reading, readings};
 
 /// What stands before each template, as in Prometheus: its length shows in the columns of errors.
 const DEFINITIONS: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}";
@@ -80,7 +81,7 @@ struct Data {
     labels: Value,
     external_labels: Value,
     external_url: Value,
-    value: f64,
+    value: Value,
 }
 
 impl Object for Data {
@@ -97,7 +98,7 @@ impl Object for Data {
             "Labels" => self.labels.clone(),
             "ExternalLabels" => self.external_labels.clone(),
             "ExternalURL" => self.external_url.clone(),
-            "Value" => Value::Float(self.value),
+            "Value" => self.value.clone(),
             _ => return None,
         })
     }
@@ -134,12 +135,12 @@ impl<'a> Expander<'a> {
     }
 
     /// The alert that one element of the result makes.
-    pub(crate) async fn render(&mut self, texts: &Texts, element: &Labels, value: f64) -> Rendered {
+    pub(crate) async fn render(&mut self, texts: &Texts, element: &Labels, value: &Reading) -> Rendered {
         let data = Value::object(Data {
             labels: map_of(element),
             external_labels: self.external_labels.clone(),
             external_url: Value::text(self.environment.external_url.as_str()),
-            value,
+            value: value.shown(),
         });
         let mut labels = element.to_builder();
         labels.remove(METRIC_NAME);
@@ -151,7 +152,7 @@ impl<'a> Expander<'a> {
         for (name, text) in &texts.annotations {
             annotations.set(Arc::clone(name), self.expand(text, &data).await);
         }
-        Rendered { labels: labels.build(), annotations: annotations.build(), value }
+        Rendered { labels: labels.build(), annotations: annotations.build(), value: value.number() }
     }
 
     async fn expand(&mut self, text: &Text, data: &Value) -> Arc<str> {
@@ -194,18 +195,8 @@ impl<'a> Expander<'a> {
 async fn run(engine: &Engine, querier: &dyn Querier, query: &str, at_ms: i64) -> QueryAnswer {
     let expr = promql::parse(query).map_err(|error| error.to_string())?;
     let answer = engine.instant(querier, &expr, at_ms).await.map_err(|error| error.to_string())?;
-    vector_of(answer.value)
-}
-
-/// A result as rules take it: a number counts as an element without labels.
-pub(crate) fn vector_of(value: promql::Value) -> Result<Vec<(Labels, f64)>, String> {
-    match value {
-        promql::Value::Scalar(sample) => Ok(vec![(Labels::empty(), sample.value)]),
-        promql::Value::Vector(samples) => {
-            Ok(samples.into_iter().map(|sample| (sample.labels, sample.value)).collect())
-        }
-        _ => Err("rule result is not a vector or scalar".to_owned()),
-    }
+    // Templates calculate with numbers: a histogram counts as 0, as in Prometheus.
+    Ok(readings(answer)?.into_iter().map(|(labels, value)| (labels, value.number())).collect())
 }
 
 fn map_of(labels: &Labels) -> Value {

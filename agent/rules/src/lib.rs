@@ -13,6 +13,7 @@ mod manager;
 mod metrics;
 mod overlay;
 mod publish;
+mod reading;
 mod restore;
 mod runner;
 mod sources;

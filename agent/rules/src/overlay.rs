@@ -4,17 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Labels, Sample, Series};
+use model::{HistogramSample, Labels, Sample, Series};
 use parking_lot::Mutex;
-use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet};
+use storage::{BoxFuture, Coverage, HistogramSeries, LabelQuery, Querier, QueryError, Select, SeriesSet};
 
 use crate::alerting::Holder;
+use crate::reading::Reading;
 
 /// A querier with samples on top, all of one time.
 pub(crate) struct Overlay {
     below: Arc<dyn Querier>,
     at_ms: i64,
-    samples: Mutex<BTreeMap<Labels, f64>>,
+    samples: Mutex<BTreeMap<Labels, Reading>>,
     /// Who knows whose data a series is.
     holder: Arc<dyn Holder>,
     sources: Mutex<BTreeSet<Arc<str>>>,
@@ -40,39 +41,48 @@ impl Overlay {
     }
 
     /// Adds samples; of two for one series the first stays, as in the store.
-    pub(crate) fn add(&self, samples: impl IntoIterator<Item = (Labels, f64)>) {
+    pub(crate) fn add(&self, samples: impl IntoIterator<Item = (Labels, Reading)>) {
         let mut known = self.samples.lock();
         for (labels, value) in samples {
             known.entry(labels).or_insert(value);
         }
     }
 
-    fn matching(&self, select: &Select) -> Vec<Series> {
+    fn matching(&self, select: &Select) -> (Vec<Series>, Vec<HistogramSeries>) {
+        let (mut numbers, mut histograms) = (Vec::new(), Vec::new());
         if !select.range.contains(self.at_ms) {
-            return Vec::new();
+            return (numbers, histograms);
         }
         let passes = |labels: &Labels| select.matchers.iter().all(|matcher| matcher.matches_labels(labels));
-        let samples = self.samples.lock();
-        samples
-            .iter()
-            .filter(|(labels, _)| passes(labels))
-            .map(|(labels, value)| Series {
-                labels: labels.clone(),
-                samples: vec![Sample::new(self.at_ms, *value)],
-            })
-            .collect()
+        for (labels, value) in self.samples.lock().iter().filter(|(labels, _)| passes(labels)) {
+            let labels = labels.clone();
+            match value {
+                Reading::Number(value) => {
+                    numbers.push(Series { labels, samples: vec![Sample::new(self.at_ms, *value)] });
+                }
+                Reading::Histogram(histogram) => {
+                    let histogram = Arc::clone(histogram);
+                    let samples = vec![HistogramSample { timestamp: self.at_ms, histogram }];
+                    histograms.push(HistogramSeries { labels, samples });
+                }
+            }
+        }
+        (numbers, histograms)
     }
 }
 
 impl Querier for Overlay {
     fn select(&self, select: Select) -> BoxFuture<'_, Result<SeriesSet, QueryError>> {
-        let above = self.matching(&select);
+        let (numbers, others) = self.matching(&select);
         Box::pin(async move {
             let mut set = self.below.select(select).await?;
             let histograms = set.histograms.iter().map(|series| &series.labels);
             self.note(set.series.iter().map(|series| &series.labels).chain(histograms));
-            if !above.is_empty() {
-                set.series = merged(set.series, above);
+            if !numbers.is_empty() {
+                set.series = merged(set.series, numbers);
+            }
+            if !others.is_empty() {
+                set.histograms = merged(set.histograms, others);
             }
             Ok(set)
         })
@@ -95,18 +105,53 @@ impl Querier for Overlay {
     }
 }
 
+/// What numbers and histograms have in common here.
+trait Stored {
+    type Sample;
+    fn labels(&self) -> &Labels;
+    fn samples(&mut self) -> &mut Vec<Self::Sample>;
+    fn time(sample: &Self::Sample) -> i64;
+}
+
+impl Stored for Series {
+    type Sample = Sample;
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+    fn samples(&mut self) -> &mut Vec<Sample> {
+        &mut self.samples
+    }
+    fn time(sample: &Sample) -> i64 {
+        sample.timestamp
+    }
+}
+
+impl Stored for HistogramSeries {
+    type Sample = HistogramSample;
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+    fn samples(&mut self) -> &mut Vec<HistogramSample> {
+        &mut self.samples
+    }
+    fn time(sample: &HistogramSample) -> i64 {
+        sample.timestamp
+    }
+}
+
 /// Both in order of labels; a sample that the store has already stays.
-fn merged(below: Vec<Series>, above: Vec<Series>) -> Vec<Series> {
-    let mut all: BTreeMap<Labels, Series> =
-        below.into_iter().map(|series| (series.labels.clone(), series)).collect();
-    for series in above {
-        let known = all
-            .entry(series.labels.clone())
-            .or_insert_with(|| Series { labels: series.labels.clone(), samples: Vec::new() });
-        for sample in series.samples {
-            if let Err(place) = known.samples.binary_search_by_key(&sample.timestamp, |known| known.timestamp)
-            {
-                known.samples.insert(place, sample);
+fn merged<S: Stored>(below: Vec<S>, above: Vec<S>) -> Vec<S> {
+    let mut all: BTreeMap<Labels, S> =
+        below.into_iter().map(|series| (series.labels().clone(), series)).collect();
+    for mut series in above {
+        let Some(known) = all.get_mut(series.labels()) else {
+            all.insert(series.labels().clone(), series);
+            continue;
+        };
+        let known = known.samples();
+        for sample in series.samples().drain(..) {
+            if let Err(place) = known.binary_search_by_key(&S::time(&sample), S::time) {
+                known.insert(place, sample);
             }
         }
     }

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Labels, Metadata};
+use model::{AnyHistogram, Labels, Metadata};
 use parking_lot::Mutex;
-use storage::{AppendError, Appender, BoxFuture, Cell, Layout, LayoutRef, Number, Row, Slot};
+use storage::{
+    AppendError, Appender, BoxFuture, Cell, HistogramColumns, Layout, LayoutRef, Number, Row, Slot,
+};
 
 use crate::alert::{Alert, AlertSink};
+use crate::reading::Reading;
 
 /// Names a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,8 +36,26 @@ pub struct RuleOutput {
     pub rule: usize,
     /// One cell a series: values, and stale markers for series that vanished.
     pub samples: Vec<(Labels, Cell)>,
+    /// Series whose value is a native histogram.
+    pub histograms: Vec<(Labels, Arc<AnyHistogram>)>,
     /// Alerts that are due.
     pub alerts: Vec<Alert>,
+}
+
+impl RuleOutput {
+    /// Its samples as a query reads them.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = (Labels, Reading)> + '_ {
+        let numbers = self.samples.iter().map(|(labels, cell)| {
+            let value = match cell {
+                Cell::Value(number) => number.to_f64(),
+                Cell::Stale | Cell::Absent => model::stale_nan(),
+            };
+            (labels.clone(), Reading::Number(value))
+        });
+        let histograms = self.histograms.iter();
+        numbers
+            .chain(histograms.map(|(labels, value)| (labels.clone(), Reading::Histogram(Arc::clone(value)))))
+    }
 }
 
 /// What a group gave at one time.
@@ -71,6 +92,8 @@ pub struct StorePublisher {
     appender: Arc<dyn Appender>,
     sink: Arc<dyn AlertSink>,
     layouts: Mutex<HashMap<GroupKey, HashMap<usize, Columns>>>,
+    /// Series whose values are histograms have columns of their own.
+    histograms: Mutex<HashMap<GroupKey, HashMap<Labels, HistogramColumns>>>,
 }
 
 impl fmt::Debug for StorePublisher {
@@ -89,7 +112,7 @@ impl StorePublisher {
     /// Publishes to these.
     #[must_use]
     pub fn new(appender: Arc<dyn Appender>, sink: Arc<dyn AlertSink>) -> Self {
-        Self { appender, sink, layouts: Mutex::default() }
+        Self { appender, sink, layouts: Mutex::default(), histograms: Mutex::default() }
     }
 
     fn append(&self, group: &GroupKey, at_ms: i64, output: &RuleOutput) -> Result<usize, String> {
@@ -111,12 +134,37 @@ impl StorePublisher {
             other => other,
         };
         let outcome = outcome.map_err(|error| error.to_string())?;
-        let dropped = outcome.out_of_order + outcome.duplicates + outcome.out_of_bounds + outcome.too_old;
-        if dropped > 0 {
-            let first = outcome.first_rejected.unwrap_or_default();
-            tracing::warn!(group = %group, dropped, %first, "samples of a rule were older than what the store has");
+        Ok(taken(group, outcome))
+    }
+
+    /// Appends the histograms, and the ends of series that were histograms, which it takes out of the numbers.
+    fn append_histograms(
+        &self,
+        group: &GroupKey,
+        at_ms: i64,
+        output: &mut RuleOutput,
+    ) -> Result<usize, String> {
+        let mut groups = self.histograms.lock();
+        if output.histograms.is_empty() && !groups.contains_key(group) {
+            return Ok(0);
         }
-        Ok(outcome.appended)
+        let known = groups.entry(group.clone()).or_default();
+        let mut appended = 0;
+        for (labels, histogram) in &output.histograms {
+            let columns = known.entry(labels.clone()).or_insert_with(|| {
+                HistogramColumns::new(Labels::empty(), labels.clone(), Metadata::default())
+            });
+            let outcome = columns.append(&*self.appender, at_ms, histogram);
+            appended += taken(group, outcome.map_err(|error| error.to_string())?);
+        }
+        let ended = |(labels, cell): &mut (Labels, Cell)| *cell == Cell::Stale && known.contains_key(labels);
+        let ended: Vec<_> = output.samples.extract_if(.., ended).collect();
+        for (labels, _) in ended {
+            let Some(mut columns) = known.remove(&labels) else { continue };
+            let outcome = columns.end(&*self.appender, at_ms).map_err(|error| error.to_string())?;
+            appended += outcome.map_or(0, |outcome| taken(group, outcome));
+        }
+        Ok(appended)
     }
 
     fn columns(&self, samples: &[(Labels, Cell)]) -> Result<Columns, AppendError> {
@@ -143,6 +191,16 @@ impl StorePublisher {
     }
 }
 
+/// How many samples were taken; the log says which were not.
+fn taken(group: &GroupKey, outcome: storage::AppendOutcome) -> usize {
+    let dropped = outcome.out_of_order + outcome.duplicates + outcome.out_of_bounds + outcome.too_old;
+    if dropped > 0 {
+        let first = outcome.first_rejected.unwrap_or_default();
+        tracing::warn!(group = %group, dropped, %first, "samples of a rule were older than what the store has");
+    }
+    outcome.appended
+}
+
 impl Columns {
     /// Whether a row of these series fits, and is not mostly holes.
     fn fits(&self, samples: &[(Labels, Cell)]) -> bool {
@@ -155,8 +213,10 @@ impl Publisher for StorePublisher {
     fn publish<'a>(&'a self, group: &'a GroupKey, evaluation: Evaluation) -> BoxFuture<'a, Published> {
         let mut published = Published::default();
         let mut alerts = Vec::new();
-        for output in evaluation.rules {
-            match self.append(group, evaluation.sample_ms, &output) {
+        for mut output in evaluation.rules {
+            let histograms = self.append_histograms(group, evaluation.sample_ms, &mut output);
+            let numbers = self.append(group, evaluation.sample_ms, &output);
+            match numbers.and_then(|numbers| histograms.map(|histograms| numbers + histograms)) {
                 Ok(appended) => published.appended += appended,
                 Err(what) => {
                     tracing::error!(group = %group, error = what, "samples of a rule could not be written");
@@ -173,6 +233,7 @@ impl Publisher for StorePublisher {
 
     fn forget(&self, group: &GroupKey) {
         self.layouts.lock().remove(group);
+        self.histograms.lock().remove(group);
     }
 }
 

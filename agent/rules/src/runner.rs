@@ -14,9 +14,10 @@ use tokio::sync::Mutex;
 
 use crate::alerting::{AlertingState, Due, Holder, Step, millis};
 use crate::config::{AlertingRule, RecordingRule, Rule, RuleExpr, RuleGroup};
-use crate::expand::{Expander, Texts, vector_of};
+use crate::expand::{Expander, Texts};
 use crate::overlay::Overlay;
 use crate::publish::{Evaluation, GroupKey, RuleOutput, cell};
+use crate::reading::{Reading, readings};
 use crate::restore::{RestoreOptions, last_states, restore};
 use crate::sources::Sources;
 use crate::status::{GroupStatus, RuleHealth, RuleStatus, RuleView};
@@ -225,8 +226,7 @@ impl GroupRunner {
                     rule.status.health = RuleHealth::Ok;
                     rule.status.last_error.clear();
                     output.rule = at;
-                    overlay
-                        .add(output.samples.iter().map(|(labels, cell)| (labels.clone(), value_of(*cell))));
+                    overlay.add(output.readings());
                     evaluation.rules.push(output);
                 }
                 Err(what) => {
@@ -293,7 +293,7 @@ impl GroupRunner {
         let elements = self.query(rule.expr(), overlay, sample_ms).await?;
         state.sources = state.sources.renewed(overlay.take_sources());
         let mut output = RuleOutput::default();
-        let samples = match &rule {
+        let found: Vec<(Labels, Reading)> = match &rule {
             Rule::Recording(rule) => recorded(rule, elements, self.group.limit)?,
             Rule::Alerting(rule) => {
                 self.step_alerts(rule, state, elements, overlay, at_ms).await?;
@@ -305,11 +305,17 @@ impl GroupRunner {
                     url: &self.generator_url(&rule.expr),
                     holder: self.parts.holder.as_ref(),
                 });
-                if state.restored { state.alerting.series() } else { Vec::new() }
+                let series = if state.restored { state.alerting.series() } else { Vec::new() };
+                series.into_iter().map(|(labels, value)| (labels, Reading::Number(value))).collect()
             }
         };
-        let series: BTreeSet<Labels> = samples.iter().map(|(labels, _)| labels.clone()).collect();
-        output.samples = samples.into_iter().map(|(labels, value)| (labels, cell(value))).collect();
+        let series: BTreeSet<Labels> = found.iter().map(|(labels, _)| labels.clone()).collect();
+        for (labels, value) in found {
+            match value {
+                Reading::Number(value) => output.samples.push((labels, cell(value))),
+                Reading::Histogram(histogram) => output.histograms.push((labels, histogram)),
+            }
+        }
         let vanished = state.series.difference(&series);
         output.samples.extend(vanished.map(|labels| (labels.clone(), Cell::Stale)));
         state.series = series;
@@ -321,16 +327,16 @@ impl GroupRunner {
         expr: &RuleExpr,
         querier: &dyn Querier,
         at_ms: i64,
-    ) -> Result<Vec<(Labels, f64)>, String> {
+    ) -> Result<Vec<(Labels, Reading)>, String> {
         let answer = self.parts.engine.instant(querier, expr.expr(), at_ms).await;
-        vector_of(answer.map_err(|error| error.to_string())?.value)
+        readings(answer.map_err(|error| error.to_string())?)
     }
 
     async fn step_alerts(
         &self,
         rule: &AlertingRule,
         state: &mut RuleState,
-        elements: Vec<(Labels, f64)>,
+        elements: Vec<(Labels, Reading)>,
         querier: &dyn Querier,
         at_ms: i64,
     ) -> Result<(), String> {
@@ -349,7 +355,7 @@ impl GroupRunner {
                 tokio::task::yield_now().await;
             }
             if let Some(texts) = &state.texts {
-                results.push(expander.render(texts, &labels, value).await);
+                results.push(expander.render(texts, &labels, &value).await);
             }
         }
         let step = Step {
@@ -388,9 +394,9 @@ impl GroupRunner {
 /// The series of a recording rule.
 fn recorded(
     rule: &RecordingRule,
-    elements: Vec<(Labels, f64)>,
+    elements: Vec<(Labels, Reading)>,
     limit: usize,
-) -> Result<Vec<(Labels, f64)>, String> {
+) -> Result<Vec<(Labels, Reading)>, String> {
     if limit > 0 && elements.len() > limit {
         return Err(format!("exceeded limit of {limit} with {} series", elements.len()));
     }
@@ -410,13 +416,6 @@ fn recorded(
     Ok(out.into_iter().collect())
 }
 
-fn value_of(cell: Cell) -> f64 {
-    match cell {
-        Cell::Value(number) => number.to_f64(),
-        Cell::Stale | Cell::Absent => model::stale_nan(),
-    }
-}
-
 /// Series that no rule writes any more.
 fn without_living(orphans: BTreeSet<Labels>, rules: &[RuleState]) -> BTreeSet<Labels> {
     orphans.into_iter().filter(|labels| !rules.iter().any(|rule| rule.series.contains(labels))).collect()
@@ -424,7 +423,7 @@ fn without_living(orphans: BTreeSet<Labels>, rules: &[RuleState]) -> BTreeSet<La
 
 fn stale_output(series: BTreeSet<Labels>) -> RuleOutput {
     let samples = series.into_iter().map(|labels| (labels, Cell::Stale)).collect();
-    RuleOutput { rule: usize::MAX, samples, alerts: Vec::new() }
+    RuleOutput { rule: usize::MAX, samples, ..RuleOutput::default() }
 }
 
 fn show(group: &RuleGroup, settings: &GroupSettings, state: &State) -> GroupStatus {

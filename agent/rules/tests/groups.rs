@@ -306,3 +306,33 @@ async fn a_manager_runs_groups_and_leaves_unchanged_ones_alone() {
     assert_eq!(evaluated(), Some(first), "an unchanged group keeps its state");
     tasks.shutdown(Duration::from_secs(5)).await.expect("it stops");
 }
+
+#[tokio::test]
+async fn a_rule_records_native_histograms_and_later_rules_see_them() {
+    let source = Arc::new(promql::script::MemoryStore::new());
+    source.load(MINUTE, "h{i=\"1\"} {{schema:0 count:4 sum:6 buckets:[1 3]}} stale").expect("a line");
+    let parts = GroupParts {
+        engine: Arc::new(Engine::new(EngineOptions::default())),
+        querier: source,
+        clock: SystemClock::shared(),
+        holder: Arc::new(NeverHold),
+    };
+    let rules = vec![record("a:h", "h * 2"), record("b:n", "histogram_count(a:h)"), alert("H", "a:h", 0)];
+    let group = GroupRunner::new(group(rules), settings(false), parts);
+    let (evaluation, counts) = group.evaluate_at(0).await;
+    assert_eq!(counts.failed, 0);
+    let [(labels, histogram)] = &evaluation.rules[0].histograms[..] else { panic!("one histogram") };
+    assert_eq!(labels.to_string(), "a:h{i=\"1\"}");
+    assert_eq!(histogram.to_float().count, 8.0);
+    assert_eq!(evaluation.rules[1].samples.len(), 1);
+    assert_eq!(evaluation.rules[2].alerts.len(), 1, "a histogram is an element too");
+
+    let store = Memory::shared();
+    let publisher = StorePublisher::new(store.clone(), Arc::new(Sent::default()));
+    let published = publisher.publish(group.key(), evaluation).await;
+    assert_eq!(published.failed, []);
+    assert!(store.names_at(0).contains(&"a:h{i=\"1\"}".to_owned()));
+    run(&group, &publisher, MINUTE).await;
+    assert_eq!(store.at(&[("__name__", "a:h"), ("i", "1")], MINUTE), Some(None), "the series ends");
+    assert_eq!(store.at(&[("__name__", "b:n"), ("i", "1")], MINUTE), Some(None));
+}

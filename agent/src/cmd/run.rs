@@ -61,6 +61,6 @@ fn message(name: &str) -> Result<ingest::Version, String> {
 pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
     telemetry::init_logging(LogOptions { level: flags.common.log.level, format: flags.common.log.format })
         .context("logging")?;
-    flags.common.query.enable_features();
+    flags.common.query.features.enable();
     Agent::run(flags, shown).await
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use model::{Labels, Matcher, format_go_float};
-use promql::quote;
 use storage::{Gap, QueryError, SeriesSet, TimeRange};
 use tsdb::{Archive, OpenError};
 use vedette_agent::cli::WrongConfig;
+use vedette_agent::go_text;
 
 use super::tsdb_analyze;
 
@@ -100,7 +100,7 @@ pub(crate) fn tsdb(command: &TsdbCommand) -> anyhow::Result<()> {
     }
 }
 
-fn analyze(flags: &AnalyzeFlags) -> anyhow::Result<()> {
+pub(crate) fn analyze(flags: &AnalyzeFlags) -> anyhow::Result<()> {
     let archive = flags.folder.open()?;
     if let Some(window) = flags.window.filter(|window| !archive.windows().contains(window)) {
         let known: Vec<String> = archive.windows().iter().map(i64::to_string).collect();
@@ -114,7 +114,19 @@ fn analyze(flags: &AnalyzeFlags) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dump(flags: &DumpFlags) -> anyhow::Result<()> {
+pub(crate) fn dump(flags: &DumpFlags) -> anyhow::Result<()> {
+    dump_with(flags, write_samples, "")
+}
+
+/// `dump` as OpenMetrics, which has neither histograms of this kind nor stale markers.
+pub(crate) fn dump_openmetrics(flags: &DumpFlags) -> anyhow::Result<()> {
+    dump_with(flags, write_openmetrics, "# EOF\n")
+}
+
+/// Writes a part of a store's series.
+type WriteSamples = fn(&mut BufWriter<io::StdoutLock<'static>>, &SeriesSet) -> io::Result<()>;
+
+fn dump_with(flags: &DumpFlags, write: WriteSamples, end: &str) -> anyhow::Result<()> {
     let archive = flags.folder.open()?;
     let range = TimeRange { start: flags.min_time, end: flags.max_time };
     if range.start > range.end {
@@ -122,9 +134,11 @@ fn dump(flags: &DumpFlags) -> anyhow::Result<()> {
     }
     let sets: Vec<Vec<Matcher>> = flags.matchers.iter().map(|selector| selector.0.clone()).collect();
     let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
-    let read =
-        archive.read(&sets, range, SAMPLES_AT_ONCE, |set| Ok::<_, DumpError>(write_samples(&mut out, &set)?));
-    let read = read.and_then(|coverage| Ok(out.flush().map(|()| coverage)?));
+    let read = archive.read(&sets, range, SAMPLES_AT_ONCE, |set| Ok::<_, DumpError>(write(&mut out, &set)?));
+    let read = read.and_then(|coverage| {
+        out.write_all(end.as_bytes())?;
+        Ok(out.flush().map(|()| coverage)?)
+    });
     match read {
         Ok(coverage) => say_gaps(&coverage.gaps),
         Err(DumpError::Io(error)) => hung_up(error).context("writing samples")?,
@@ -158,7 +172,7 @@ fn verify(dir: &Path) -> anyhow::Result<()> {
 }
 
 impl Folder {
-    fn open(&self) -> anyhow::Result<Archive> {
+    pub(crate) fn open(&self) -> anyhow::Result<Archive> {
         Archive::open(&self.dir, self.node_name.as_deref()).map_err(|error| explained(&self.dir, error))
     }
 }
@@ -213,7 +227,7 @@ fn write_samples(out: &mut impl Write, set: &SeriesSet) -> io::Result<()> {
         while let Some(series) =
             histograms.next_if(|series| up_to.is_none_or(|labels| series.labels < *labels))
         {
-            let labels = label_text(&series.labels);
+            let labels = go_text::labels(&series.labels);
             for sample in &series.samples {
                 write_histogram(out, &labels, sample)?;
             }
@@ -222,12 +236,26 @@ fn write_samples(out: &mut impl Write, set: &SeriesSet) -> io::Result<()> {
     };
     for series in &set.series {
         write_histograms(out, Some(&series.labels))?;
-        let labels = label_text(&series.labels);
+        let labels = go_text::labels(&series.labels);
         for sample in &series.samples {
             writeln!(out, "{labels} {} {}", format_go_float(sample.value), sample.timestamp)?;
         }
     }
     write_histograms(out, None)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "times that a clock shows fit")]
+fn write_openmetrics(out: &mut impl Write, set: &SeriesSet) -> io::Result<()> {
+    for series in &set.series {
+        let rest = series.labels.without_name();
+        let rest = if rest.is_empty() { String::new() } else { go_text::labels(&rest) };
+        let name = series.labels.metric_name();
+        for sample in series.samples.iter().filter(|sample| !model::is_stale(sample.value)) {
+            let (value, at) = (format_go_float(sample.value), sample.timestamp as f64 / 1000.0);
+            writeln!(out, "{name}{rest} {value} {at:.3}")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_histogram(out: &mut impl Write, labels: &str, sample: &model::HistogramSample) -> io::Result<()> {
@@ -236,16 +264,4 @@ fn write_histogram(out: &mut impl Write, labels: &str, sample: &model::Histogram
         model::AnyHistogram::Integer(histogram) => writeln!(out, "{labels} {histogram} {}", sample.timestamp),
         model::AnyHistogram::Float(histogram) => writeln!(out, "{labels} {histogram} {}", sample.timestamp),
     }
-}
-
-/// `{__name__="up", job="node"}`, values quoted as Go does.
-fn label_text(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels
-        .pairs()
-        .map(|(name, value)| match model::is_valid_legacy_label_name(name) {
-            true => format!("{name}={}", quote(value)),
-            false => format!("{}={}", quote(name), quote(value)),
-        })
-        .collect();
-    format!("{{{}}}", pairs.join(", "))
 }

@@ -1,4 +1,4 @@
-//! What stands between the API and the engine: it notes what runs, and in safe mode limits it.
+//! What stands between the API and the engine: in safe mode it limits what runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use promql::{Answer, Engine, EngineOptions, EvalError, Expr, QueryOptions};
 use storage::{BoxFuture, Querier};
 
 use super::SafeMode;
+use super::journal::hash;
 
 /// Of what queries may hold and of how many run at once, in safe mode.
 const PART: usize = 10;
@@ -40,15 +41,14 @@ impl Guard {
         if self.mode.is_active() { &self.limited } else { &self.engine }
     }
 
-    fn hash(&self, text: &str) -> Result<u64, EvalError> {
-        let hash = model::Labels::from_pairs([("query", text)]).stable_hash();
-        if self.mode.is_active() && self.mode.suspects.contains(&hash) {
+    fn check(&self, expr: &Expr) -> Result<(), EvalError> {
+        if self.mode.is_active() && self.mode.suspects.contains(&hash(&expr.to_string())) {
             self.mode.refused.inc();
             let what = "safe mode: this query ran when the process ended uncleanly, it is refused until the process \
                         has run long enough";
             return Err(EvalError::Execution(what.to_owned()));
         }
-        Ok(hash)
+        Ok(())
     }
 }
 
@@ -61,9 +61,7 @@ impl Evaluate for Guard {
         options: QueryOptions,
     ) -> BoxFuture<'a, Result<Answer, EvalError>> {
         Box::pin(async move {
-            let text = expr.to_string();
-            let hash = self.hash(&text)?;
-            let _noted = self.mode.journal.as_ref().map(|journal| journal.note(hash, &text));
+            self.check(expr)?;
             self.engine().instant_with(querier, expr, at, options).await
         })
     }
@@ -76,9 +74,7 @@ impl Evaluate for Guard {
         options: QueryOptions,
     ) -> BoxFuture<'a, Result<Answer, EvalError>> {
         Box::pin(async move {
-            let text = expr.to_string();
-            let hash = self.hash(&text)?;
-            let _noted = self.mode.journal.as_ref().map(|journal| journal.note(hash, &text));
+            self.check(expr)?;
             self.engine().range_with(querier, expr, grid.start, grid.end, grid.step, options).await
         })
     }

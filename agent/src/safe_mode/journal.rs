@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use promql::{ActiveQueries, Expr};
 
 use super::starts::{parse_query, put_query};
 
@@ -16,9 +18,18 @@ const SLOTS: usize = 64;
 /// Bytes of a slot: of longer queries the beginning is shown, their hash is of the whole.
 const SLOT: usize = 512;
 
-pub(super) struct Journal {
+#[derive(Clone, Debug)]
+pub(super) struct Journal(Arc<Slots>);
+
+#[derive(Debug)]
+struct Slots {
     file: File,
     free: Mutex<Vec<usize>>,
+}
+
+/// What a query is known by from one start to the next.
+pub(super) fn hash(text: &str) -> u64 {
+    model::Labels::from_pairs([("query", text)]).stable_hash()
 }
 
 /// The queries that ran when the process ended, each with its hash.
@@ -33,30 +44,44 @@ impl Journal {
     pub(super) fn create(dir: &Path) -> io::Result<Self> {
         let file = File::create(dir.join(NAME))?;
         file.write_all_at(&[0; SLOT * SLOTS], 0)?;
-        Ok(Self { file, free: Mutex::new((0..SLOTS).rev().collect()) })
+        Ok(Self(Arc::new(Slots { file, free: Mutex::new((0..SLOTS).rev().collect()) })))
     }
 
     /// Notes a query until what it gives is dropped.
-    pub(super) fn note(&self, hash: u64, text: &str) -> Noted<'_> {
-        let slot = self.free.lock().pop();
+    fn note(&self, hash: u64, text: &str) -> Noted {
+        let slot = self.0.free.lock().pop();
         if let Some(slot) = slot {
             let mut line = put_query(hash, text).into_bytes();
             line.truncate(SLOT - 1);
             line.push(b'\n');
             // A disk that is full costs the note, not the query.
-            let _ = self.file.write_all_at(&line, (slot * SLOT) as u64);
+            let _ = self.0.file.write_all_at(&line, (slot * SLOT) as u64);
         }
-        Noted { journal: self, slot }
+        Noted { journal: Arc::clone(&self.0), slot }
+    }
+}
+
+impl Journal {
+    /// The process ends in order: what still runs is cancelled and no suspect.
+    pub(super) fn forget(&self) {
+        let _ = self.0.file.set_len(0);
+    }
+}
+
+impl ActiveQueries for Journal {
+    fn begin(&self, expr: &Expr) -> Box<dyn Send> {
+        let text = expr.to_string();
+        Box::new(self.note(hash(&text), &text))
     }
 }
 
 /// A query that is noted.
-pub(super) struct Noted<'a> {
-    journal: &'a Journal,
+struct Noted {
+    journal: Arc<Slots>,
     slot: Option<usize>,
 }
 
-impl Drop for Noted<'_> {
+impl Drop for Noted {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             let _ = self.journal.file.write_all_at(b"\n", (slot * SLOT) as u64);
@@ -68,6 +93,19 @@ impl Drop for Noted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_notes_its_queries_by_their_printed_form() {
+        let dir = tempfile::tempdir().expect("dir");
+        let journal = Journal::create(dir.path()).expect("made");
+        let running = journal.begin(&promql::parse("sum( up )").expect("a query"));
+        assert_eq!(read(dir.path()), [(hash("sum(up)"), "sum(up)".to_owned())]);
+        drop(running);
+        assert!(read(dir.path()).is_empty());
+        let _cancelled = journal.begin(&promql::parse("up").expect("a query"));
+        journal.forget();
+        assert!(read(dir.path()).is_empty());
+    }
 
     #[test]
     fn what_runs_is_there_and_what_is_done_is_not() {
@@ -84,7 +122,7 @@ mod tests {
         assert_eq!(read(dir.path()).len(), SLOTS);
         drop((first, many));
         assert!(read(dir.path()).is_empty());
-        assert_eq!(journal.free.lock().len(), SLOTS);
+        assert_eq!(journal.0.free.lock().len(), SLOTS);
         std::fs::write(dir.path().join(NAME), [0xff; 3 * SLOT]).expect("writes");
         assert!(read(dir.path()).is_empty());
     }

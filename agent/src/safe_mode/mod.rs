@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::{SharedClock, Tasks};
+use promql::ActiveQueries;
 use telemetry::{Counter, Gauge, Registry};
 
 pub use guard::{Guard, limited};
@@ -86,16 +87,36 @@ impl SafeMode {
             gauge,
             refused,
         };
-        if options.crashes > 0 && starts::is_free(dir) {
-            mode.note_start(now_ms);
+        if starts::is_free(dir) {
+            let ran = journal::read(dir);
+            if !ran.is_empty() {
+                let queries: Vec<&String> = ran.iter().map(|(_, text)| text).collect();
+                tracing::warn!(?queries, "these queries ran when the process ended, unfinished");
+            }
+            if options.crashes == 0 || mode.note_start(now_ms, ran) {
+                mode.note_queries();
+            }
         }
         Arc::new(mode)
     }
 
-    fn note_start(&mut self, now_ms: i64) {
+    /// What is to note the queries that run, where they are noted.
+    #[must_use]
+    pub fn active_queries(&self) -> Option<Arc<dyn ActiveQueries>> {
+        self.journal.clone().map(|journal| Arc::new(journal) as _)
+    }
+
+    fn note_queries(&mut self) {
+        self.journal = Journal::create(&self.dir)
+            .inspect_err(|error| tracing::warn!(%error, "running queries cannot be noted"))
+            .ok();
+    }
+
+    /// Whether the start could be noted; enters the mode where there were too many.
+    fn note_start(&mut self, now_ms: i64, ran: Vec<(u64, String)>) -> bool {
         let window = i64::try_from(self.options.window.as_millis()).unwrap_or(i64::MAX);
         let mut starts = Starts::read(&self.dir);
-        starts.ended_with(journal::read(&self.dir));
+        starts.ended_with(ran);
         starts.keep_recent(now_ms, window);
         self.crashes = starts.count();
         let suspects: Vec<(u64, String)> =
@@ -104,13 +125,10 @@ impl SafeMode {
         starts.begin(now_ms);
         if let Err(error) = starts.write(&self.dir) {
             tracing::warn!(dir = %self.dir.display(), %error, "this start cannot be noted: no safe mode after crashes");
-            return;
+            return false;
         }
-        self.journal = Journal::create(&self.dir)
-            .inspect_err(|error| tracing::warn!(%error, "running queries cannot be noted"))
-            .ok();
         if self.crashes < self.options.crashes {
-            return;
+            return true;
         }
         self.active.store(true, Ordering::Relaxed);
         self.gauge.set(1);
@@ -121,6 +139,7 @@ impl SafeMode {
             "the process ended uncleanly again and again: safe mode. Scrapes, rules and notifications go on; queries are \
              limited, those that ran at most of these ends are refused, nothing is sealed or dropped"
         );
+        true
     }
 
     /// Whether the process is in safe mode now.
@@ -161,7 +180,9 @@ impl SafeMode {
 
     /// The process ends in order: nothing of this start counts.
     pub fn ended_in_order(&self) {
-        if self.journal.is_some() {
+        let Some(journal) = &self.journal else { return };
+        journal.forget();
+        if self.options.crashes > 0 {
             starts::clear(&self.dir);
         }
     }

@@ -22,6 +22,7 @@ pub struct Checker {
     later: Vec<Located>,
     moot: Vec<Located>,
     secrets: HashSet<Position>,
+    lenient: bool,
 }
 
 impl Checker {
@@ -34,7 +35,13 @@ impl Checker {
             later: Vec::new(),
             moot: Vec::new(),
             secrets: HashSet::new(),
+            lenient: false,
         }
+    }
+
+    /// Passes over keys that a schema does not have.
+    pub fn ignore_unknown_keys(&mut self) {
+        self.lenient = true;
     }
 
     /// Notes an error, on one line.
@@ -122,6 +129,9 @@ impl Checker {
 
     fn entry(&mut self, entry: &Entry, schema: &'static Schema) {
         let Some(field) = schema.find(&entry.key) else {
+            if self.lenient {
+                return;
+            }
             let message =
                 format!("unknown key {:?} in {}; {}", entry.key, schema.what, expected(&entry.key, schema));
             return self.error(entry.at, message);

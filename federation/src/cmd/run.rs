@@ -59,6 +59,6 @@ pub(crate) struct RunFlags {
 pub(crate) async fn run(flags: RunFlags, shown: BTreeMap<String, String>) -> Result<()> {
     telemetry::init_logging(LogOptions { level: flags.common.log.level, format: flags.common.log.format })
         .context("logging")?;
-    flags.common.query.enable_features();
+    flags.common.query.features.enable();
     Node::run(flags, shown).await
 }

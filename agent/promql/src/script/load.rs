@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::histogram::ResetHint;
-use model::{AnyHistogram, FloatHistogram, HistogramSample, Labels, Sample};
+use model::{AnyHistogram, AnySample, FloatHistogram, HistogramSample, Labels, Sample};
 
 use super::buckets::with_custom_buckets;
 use super::command::{Command, time};
@@ -81,21 +81,8 @@ impl Load {
     pub(super) fn apply(&self, store: &MemoryStore) {
         let time = |at: usize| i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(self.interval_ms);
         for line in &self.series {
-            let mut hints = Hints::default();
-            for (at, value) in line.values.iter().enumerate() {
-                let timestamp = time(at);
-                match value {
-                    None => {}
-                    Some(SeriesValue::Float(value)) => {
-                        hints = Hints::default();
-                        store.append(&line.labels, Sample { timestamp, value: *value });
-                    }
-                    Some(SeriesValue::Histogram(histogram, _)) => {
-                        let stored = hints.stored(histogram);
-                        let histogram = Arc::new(AnyHistogram::Float(stored));
-                        store.append(&line.labels, HistogramSample { timestamp, histogram });
-                    }
-                }
+            for sample in samples(line, &time) {
+                store.append(&line.labels, sample);
             }
         }
         for line in &self.starts {
@@ -106,6 +93,25 @@ impl Load {
             }
         }
     }
+}
+
+/// The samples of a line, histograms as Prometheus's store would hold them; `time` gives the place's time.
+pub(super) fn samples(line: &SeriesLine, time: &dyn Fn(usize) -> i64) -> Vec<AnySample> {
+    let mut hints = Hints::default();
+    let mut sample = |(at, value): (usize, &Option<SeriesValue>)| {
+        let timestamp = time(at);
+        Some(match value.as_ref()? {
+            SeriesValue::Float(value) => {
+                hints = Hints::default();
+                AnySample::Float(Sample { timestamp, value: *value })
+            }
+            SeriesValue::Histogram(histogram, _) => {
+                let histogram = Arc::new(AnyHistogram::Float(hints.stored(histogram)));
+                AnySample::Histogram(HistogramSample { timestamp, histogram })
+            }
+        })
+    };
+    line.values.iter().enumerate().filter_map(&mut sample).collect()
 }
 
 /// What Prometheus's store makes of the hints about counter resets: it writes chunks without resets in them,

@@ -8,10 +8,12 @@ mod load;
 mod run;
 mod series;
 mod store;
+mod timed;
 
 pub use run::{Failure, ScriptReport, run_script, run_script_with};
 pub use series::{SERIES_VALUES_MAX, SeriesLine, SeriesValue, parse_series_line, parse_values};
 pub use store::MemoryStore;
+pub use timed::TimedLoad;
 
 /// A text of a script that is none, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -39,6 +39,20 @@ impl MemoryStore {
         self.write().entry(labels.clone()).or_default().entry(time).or_default().sample = Some(sample);
     }
 
+    /// Adds a sample that is newer than all of its series; others are left out, as a store without an out-of-order
+    /// window does. Whether it was added.
+    pub fn append_newer(&self, labels: &Labels, sample: impl Into<AnySample>) -> bool {
+        let sample = sample.into();
+        let time = sample.timestamp();
+        let mut content = self.write();
+        let series = content.entry(labels.clone()).or_default();
+        let newer = series.last_key_value().is_none_or(|(newest, _)| time > *newest);
+        if newer {
+            series.entry(time).or_default().sample = Some(sample);
+        }
+        newer
+    }
+
     /// Says when the counter of the sample at a time began; both in milliseconds since the Unix epoch.
     pub fn append_start(&self, labels: &Labels, timestamp: i64, start: i64) {
         let mut content = self.write();
