@@ -169,11 +169,15 @@ pub(crate) fn merge_same_labels(columns: Vec<Column>) -> Result<Vec<Column>, Eva
     Ok(out)
 }
 
+/// Whether a label of that name describes the metric instead of the series.
+pub(crate) fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
 /// The labels without those that describe the metric instead of the series.
 pub(crate) fn without_metadata(labels: &Labels) -> Labels {
-    let metadata = |name: &str| matches!(name, METRIC_NAME | "__type__" | "__unit__");
-    if labels.iter().any(|label| metadata(&label.name)) {
-        labels.filtered(|name| !metadata(name))
+    if labels.iter().any(|label| is_metadata(&label.name)) {
+        labels.filtered(|name| !is_metadata(name))
     } else {
         labels.clone()
     }

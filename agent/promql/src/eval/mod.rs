@@ -10,6 +10,7 @@ mod bucket;
 mod call;
 mod cell;
 mod column;
+mod columnar;
 mod date;
 mod element;
 mod extended;
@@ -38,6 +39,7 @@ pub(crate) use self::bucket::Fall;
 pub(crate) use self::cell::{Cell, histogram_sample};
 pub(crate) use self::column::{Column, Grid, Operand};
 use self::column::{merge_same_labels, without_metadata};
+use self::columnar::Fragment;
 pub(crate) use self::date::rfc3339;
 use self::selector::{Resets, Wanted};
 use crate::annotation::Annotations;
@@ -64,6 +66,8 @@ pub(crate) struct Evaluator<'q> {
     query: Grid,
     /// Whether the query was asked for at one time.
     instant: bool,
+    /// Whether nothing is evaluated group by group.
+    series_by_series: bool,
     notes: Annotations,
     coverage: Coverage,
     stats: QueryStats,
@@ -96,6 +100,7 @@ impl<'q> Evaluator<'q> {
             samples_max: engine.max_samples,
             query,
             instant: false,
+            series_by_series: engine.series_by_series,
             notes: Annotations::default(),
             coverage: Coverage::default(),
             stats: QueryStats::default(),
@@ -195,6 +200,22 @@ impl<'q> Evaluator<'q> {
         if grid.len() > self.samples_max {
             return Err(EvalError::too_many_samples());
         }
+        if !self.series_by_series
+            && let Some(fragment) = Fragment::of(expr)
+        {
+            if let Some(columns) = Box::pin(self.columnar(&fragment, grid)).await? {
+                return Ok(Operand::Vector(columns));
+            }
+            self.series_by_series = true;
+            let result = self.by_series(expr, grid).await;
+            self.series_by_series = false;
+            return result;
+        }
+        self.by_series(expr, grid).await
+    }
+
+    /// Evaluates a node itself, series by series; its operands may be evaluated in another way.
+    async fn by_series(&mut self, expr: &Expr, grid: Grid) -> Result<Operand, EvalError> {
         match expr {
             Expr::Number(node) => {
                 self.hold(grid.len())?;

@@ -199,7 +199,7 @@ impl Evaluator<'_> {
 }
 
 /// Adds what one selector's data covers: a query's data is complete where that of all its selectors is.
-fn merge_coverage(all: &mut Coverage, one: Coverage) {
+pub(super) fn merge_coverage(all: &mut Coverage, one: Coverage) {
     let Coverage { complete_through, gaps, warnings } = one;
     all.merge(Coverage { warnings, ..Coverage::default() });
     for (source, through) in complete_through {
