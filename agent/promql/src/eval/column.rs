@@ -8,7 +8,7 @@ use super::cell::Cell;
 use crate::engine::EvalError;
 
 /// The times at which an expression is evaluated, in milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Grid {
     /// First time.
     pub(crate) start: i64,
@@ -127,7 +127,7 @@ impl Column {
 }
 
 /// What an expression gave.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Operand {
     /// One number a step.
     Scalar(Vec<f64>),

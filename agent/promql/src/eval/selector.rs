@@ -30,7 +30,7 @@ impl Reference {
 }
 
 /// What is known about counter resets between the histograms that selectors find.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Resets {
     /// What the store says, where nobody above asks for more.
     #[default]

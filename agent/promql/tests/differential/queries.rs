@@ -3,7 +3,11 @@
 use super::noise::Noise;
 
 pub(crate) fn query(noise: &mut Noise) -> String {
-    match noise.below(10) {
+    match noise.below(11) {
+        10 => {
+            let part = if noise.one_in(2) { aggregate(noise) } else { vector(noise, 1) };
+            format!("{part} {} {part}", noise.of(&["/", "- on (instance, slot) group_left ()", "or", "and"]))
+        }
         0..=3 => vector(noise, 2),
         4..=7 => aggregate(noise),
         8 => format!(

@@ -20,7 +20,8 @@ mod top;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use storage::{Batch, BatchSelect, Batches, Budget, QueryError, TimeRange};
+use model::Matcher;
+use storage::{Batch, BatchSelect, Batches, Budget, QueryError, Select, TimeRange};
 
 use self::dense::Dense;
 use self::kernel::{Context, Function, absent, present};
@@ -86,7 +87,6 @@ impl Evaluator<'_> {
     /// What a source gives; none where it must be read series by series. Then nothing was noted or counted.
     async fn read(&mut self, fragment: &Fragment<'_>, grid: Grid) -> Result<Option<Dense>, EvalError> {
         let asked = self.asked(&fragment.source, grid)?;
-        let selector = fragment.source.selector();
         let (function, params, pos) = match &fragment.source {
             Source::Newest(selector) => (Function::Newest, Vec::new(), selector.pos),
             Source::Windows { function, call, .. } => {
@@ -94,20 +94,17 @@ impl Evaluator<'_> {
                 (*function, self.params(&call.args, grid).await?, pos)
             }
         };
-        let budget = Budget::new(self.samples_max.saturating_sub(self.held).saturating_mul(BYTES_PER_SAMPLE));
-        let select = BatchSelect { matchers: selector.matchers.clone(), range: asked.range, budget };
-        if function.asks_for_starts() && self.use_start_timestamps {
-            let (matchers, range) = (select.matchers.clone(), select.range);
-            let starts = storage::Select { matchers, range, samples_max: usize::MAX };
-            if !self.querier.starts(starts).await.map_err(failed)?.is_empty() {
-                return Ok(None);
-            }
+        let matchers = fragment.source.selector().matchers.clone();
+        if function.asks_for_starts() && self.has_starts(&matchers, asked.range).await? {
+            return Ok(None);
         }
+        let budget = Budget::new(self.samples_max.saturating_sub(self.held).saturating_mul(BYTES_PER_SAMPLE));
+        let select = BatchSelect { matchers, range: asked.range, budget };
         let querier = self.querier;
         let mut batches = querier.batches(select).await.map_err(failed)?;
         let mut notes = std::mem::take(&mut self.notes);
-        let context =
-            Context { bounds: &asked.bounds, times: &asked.times, params: &params, pos, notes: &mut notes };
+        let Asked { bounds, times, .. } = &asked;
+        let context = Context { bounds, times, params: &params, pos, notes: &mut notes };
         let mut reader = Reader::new(function, context);
         let is_read = self.groups(batches.as_mut(), &mut reader).await;
         let Reader { mut dense, read, looked_at, .. } = reader;
@@ -131,6 +128,15 @@ impl Evaluator<'_> {
             self.name_gauges(&dense, fragment.has_one_name(), pos);
         }
         Ok(Some(dense))
+    }
+
+    /// Whether it is known when counters began, and that counts.
+    async fn has_starts(&self, matchers: &[Matcher], range: TimeRange) -> Result<bool, EvalError> {
+        if !self.use_start_timestamps {
+            return Ok(false);
+        }
+        let select = Select { matchers: matchers.to_vec(), range, samples_max: usize::MAX };
+        Ok(!self.querier.starts(select).await.map_err(failed)?.is_empty())
     }
 
     /// Reads all groups; false at the first histogram.

@@ -83,55 +83,46 @@ impl Joined {
     fn join(&mut self, batches: &[Batch], places: &[(u32, u32)], axis: &Axis) -> Result<Kind, QueryError> {
         self.values.clear();
         self.times.clear();
+        let Self { values, times, scratch } = self;
         let mut constant: Option<f64> = None;
         let (mut row, mut is_whole) = (0, true);
         for &(number, column) in places {
             let batch = &batches[number as usize];
-            let (rows, times) = (batch.rows(), &*batch.times);
-            let found = batch.floats(column as usize, &mut self.scratch)?;
-            match found {
-                FloatColumn::Constant(value)
-                    if is_whole
-                        && self.values.is_empty()
-                        && constant.map_or(row == 0, |known| known.to_bits() == value.to_bits()) =>
-                {
-                    constant = Some(value);
-                    row += rows;
-                    continue;
-                }
-                _ => {}
+            let (rows, column) = (batch.rows(), batch.floats(column as usize, scratch)?);
+            if let FloatColumn::Constant(value) = column
+                && is_whole
+                && values.is_empty()
+                && constant.map_or(row == 0, |known| known.to_bits() == value.to_bits())
+            {
+                constant = Some(value);
+                row += rows;
+                continue;
             }
             if let Some(value) = constant.take() {
-                self.values.resize(row, value);
+                values.resize(row, value);
             }
-            let is_full = match found {
-                FloatColumn::Absent => rows == 0,
-                FloatColumn::Constant(_) => true,
-                FloatColumn::Values { present, .. } => present.is_full(),
-            };
-            if is_whole && !is_full {
+            if is_whole && column.count(rows) < rows {
                 is_whole = false;
-                self.times.extend_from_slice(&axis.times[..row]);
+                times.extend_from_slice(&axis.times[..row]);
             }
-            match found {
+            match column {
                 FloatColumn::Absent => {}
-                FloatColumn::Constant(value) => self.values.resize(self.values.len() + rows, value),
-                FloatColumn::Values { values, .. } if is_full => self.values.extend_from_slice(values),
-                FloatColumn::Values { values, present } => {
-                    for at in present.iter() {
-                        self.values.push(values[at]);
-                        self.times.push(times[at]);
-                    }
+                FloatColumn::Constant(value) => values.resize(values.len() + rows, value),
+                FloatColumn::Values { values: found, present } if is_whole || present.is_full() => {
+                    values.extend_from_slice(found);
+                }
+                FloatColumn::Values { values: found, present } => {
+                    values.extend(present.iter().map(|at| found[at]))
                 }
             }
-            if !is_whole && is_full {
-                self.times.extend_from_slice(times);
+            if !is_whole {
+                column.for_each(rows, |at, _| times.push(batch.times[at]));
             }
             row += rows;
         }
         Ok(match constant {
             Some(value) => Kind::Constant(value),
-            None if self.values.is_empty() => Kind::Nothing,
+            None if values.is_empty() => Kind::Nothing,
             None if is_whole => Kind::Whole,
             None => Kind::Some,
         })
