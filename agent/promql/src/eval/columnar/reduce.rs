@@ -22,10 +22,11 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn begin(&mut self, steps: usize) {
-        for (lane, start) in [(&mut self.sums, -0.0), (&mut self.lost, 0.0)] {
+    fn begin(&mut self, op: AggregateOp, steps: usize) {
+        // Zero below zero plus any number is that number, whatever its sign; any number beats NaN.
+        let start = if matches!(op, AggregateOp::Min | AggregateOp::Max) { f64::NAN } else { -0.0 };
+        for (lane, start) in [(&mut self.sums, start), (&mut self.lost, 0.0)] {
             lane.clear();
-            // Zero below zero plus any number is that number, whatever its sign.
             lane.resize(steps, start);
         }
         self.counts.clear();
@@ -48,26 +49,57 @@ impl Lanes {
         }
     }
 
+    /// The smallest or the largest; any number beats NaN, of equal ones the first stays.
+    fn extreme(&mut self, first: usize, values: &[f64], beats: impl Fn(f64, f64) -> bool) {
+        let lanes = self.sums[first..].iter_mut().zip(&mut self.counts[first..]);
+        for ((best, count), &value) in lanes.zip(values) {
+            let is_here = !is_absent(value);
+            let is_better = beats(value, *best) || best.is_nan();
+            *best = if is_here && is_better { value } else { *best };
+            *count += u32::from(is_here);
+        }
+    }
+
     fn count(&mut self, first: usize, values: &[f64]) {
         for (count, &value) in self.counts[first..].iter_mut().zip(values) {
             *count += u32::from(!is_absent(value));
         }
     }
 
-    fn result(&self, op: AggregateOp, column: &mut Column) {
-        for (step, &count) in self.counts.iter().enumerate() {
-            if count > 0 {
-                column.push(
-                    step,
-                    match op {
-                        AggregateOp::Sum => self.sums[step] + self.lost[step],
-                        AggregateOp::Count => f64::from(count),
-                        _ => 1.0,
-                    },
-                );
-            }
+    /// Takes the numbers of a series in; nothing where the operation is done in another way.
+    fn take(&mut self, op: AggregateOp, first: usize, values: &[f64]) {
+        match op {
+            AggregateOp::Sum | AggregateOp::Avg => self.add(first, values),
+            AggregateOp::Min => self.extreme(first, values, |new, best| new < best),
+            AggregateOp::Max => self.extreme(first, values, |new, best| new > best),
+            _ => self.count(first, values),
         }
     }
+
+    /// Whether these are the results. A mean is another once its sum was infinite, and that it stays, or it is NaN.
+    fn is_right(&self, op: AggregateOp) -> bool {
+        op != AggregateOp::Avg || self.sums.iter().all(|sum| sum.is_finite())
+    }
+
+    fn result(&self, op: AggregateOp, column: &mut Column) {
+        for (step, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let (sum, lost, count) = (self.sums[step], self.lost[step], f64::from(count));
+            let value = match op {
+                AggregateOp::Sum => sum + lost,
+                AggregateOp::Avg => sum / count + lost / count,
+                AggregateOp::Min | AggregateOp::Max => sum,
+                AggregateOp::Count => count,
+                _ => 1.0,
+            };
+            column.push(step, value);
+        }
+    }
+}
+
+/// Whether an aggregation is one of lanes.
+fn has_lanes(op: AggregateOp) -> bool {
+    use AggregateOp::{Avg, Count, Group, Max, Min, Sum};
+    matches!(op, Sum | Avg | Min | Max | Count | Group)
 }
 
 /// Whether a result does not depend on the order of series.
@@ -91,26 +123,22 @@ impl Evaluator<'_> {
         let (mut lanes, mut out) = (Lanes::default(), Vec::with_capacity(keys.labels.len()));
         for (labels, members) in keys.labels.into_iter().zip(keys.members) {
             let mut column = Column::new(labels, dense.drop_name);
-            match node.op {
-                AggregateOp::Sum | AggregateOp::Count | AggregateOp::Group => {
-                    lanes.begin(grid.len());
-                    for at in &members {
-                        let row = &dense.rows[*at as usize];
-                        match node.op {
-                            AggregateOp::Sum => lanes.add(row.first as usize, dense.numbers(row)),
-                            _ => lanes.count(row.first as usize, dense.numbers(row)),
-                        }
-                        self.tick(row.len as usize).await;
-                    }
-                    lanes.result(node.op, &mut column);
+            if has_lanes(node.op) {
+                lanes.begin(node.op, grid.len());
+                for at in &members {
+                    let row = &dense.rows[*at as usize];
+                    lanes.take(node.op, row.first as usize, dense.numbers(row));
+                    self.tick(row.len as usize).await;
                 }
-                _ => {
-                    let totals = self.accumulate(node.op, dense, &members, grid).await;
-                    for (step, total) in totals.into_iter().enumerate() {
-                        let phi = phi.get(step).copied().unwrap_or(f64::NAN);
-                        if let Some(value) = total.and_then(|total| total.result(node.op, phi)) {
-                            column.push(step, value);
-                        }
+            }
+            if has_lanes(node.op) && lanes.is_right(node.op) {
+                lanes.result(node.op, &mut column);
+            } else {
+                let totals = self.accumulate(node.op, dense, &members, grid).await;
+                for (step, total) in totals.into_iter().enumerate() {
+                    let phi = phi.get(step).copied().unwrap_or(f64::NAN);
+                    if let Some(value) = total.and_then(|total| total.result(node.op, phi)) {
+                        column.push(step, value);
                     }
                 }
             }
