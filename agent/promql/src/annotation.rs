@@ -40,6 +40,12 @@ impl Annotations {
         }
     }
 
+    /// How much came up so far.
+    pub(crate) fn count(&self) -> usize {
+        let falls: usize = self.falls.values().map(|falls| falls.count).sum();
+        self.warnings.len() + self.infos.len() + falls
+    }
+
     /// The warnings and the infos, in order of text.
     pub(crate) fn into_texts(mut self) -> (Vec<String>, Vec<String>) {
         for ((metric, pos), falls) in &self.falls {

@@ -35,6 +35,12 @@ impl Budget {
         self.0.used.load(Ordering::Relaxed)
     }
 
+    /// Bytes that may be taken besides.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.max.saturating_sub(self.used())
+    }
+
     /// Takes bytes until the charge is dropped.
     ///
     /// # Errors
@@ -83,7 +89,7 @@ mod tests {
         let first = budget.charge(60).expect("fits");
         let error = budget.charge(41).expect_err("too much").to_string();
         assert!(error.contains("limit of one query: 100 bytes"), "{error}");
-        assert_eq!(budget.clone().used(), 60, "a refused charge takes nothing");
+        assert_eq!((budget.clone().used(), budget.left()), (60, 40), "a refused charge takes nothing");
         drop(first);
         let whole = budget.charge(100).expect("fits again");
         assert_eq!((whole.bytes(), budget.used()), (100, 100));

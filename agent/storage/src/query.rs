@@ -126,7 +126,8 @@ pub trait Querier: Send + Sync {
     fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
         Box::pin(async move {
             let BatchSelect { matchers, range, budget } = select;
-            let set = self.select(Select { matchers, range, samples_max: usize::MAX }).await?;
+            let samples_max = budget.left() / size_of::<model::Sample>();
+            let set = self.select(Select { matchers, range, samples_max }).await?;
             Ok(Box::new(SetBatches::new(set, budget)) as Box<dyn Batches>)
         })
     }

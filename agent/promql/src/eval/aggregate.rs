@@ -47,7 +47,7 @@ impl Groups {
 }
 
 /// What a group came to so far.
-enum Accumulator {
+pub(super) enum Accumulator {
     Sum(Kahan),
     Avg(Mean),
     Count(f64),
@@ -71,7 +71,7 @@ enum Accumulator {
 }
 
 impl Accumulator {
-    fn first(op: AggregateOp, value: &Cell) -> Option<Self> {
+    pub(super) fn first(op: AggregateOp, value: &Cell) -> Option<Self> {
         let value = match (op, value) {
             (AggregateOp::Count, _) => return Some(Self::Count(1.0)),
             (AggregateOp::Group, _) => return Some(Self::Group),
@@ -96,7 +96,7 @@ impl Accumulator {
     }
 
     /// Takes a value in; false where it was passed over.
-    fn add(&mut self, value: &Cell) -> bool {
+    pub(super) fn add(&mut self, value: &Cell) -> bool {
         match (&mut *self, value) {
             (Self::Count(count), _) => *count += 1.0,
             (Self::Group | Self::Mixed | Self::Incompatible | Self::Told, _) => {}
@@ -126,7 +126,7 @@ impl Accumulator {
         true
     }
 
-    fn result(self, op: AggregateOp, phi: f64) -> Option<Cell> {
+    pub(super) fn result(self, op: AggregateOp, phi: f64) -> Option<Cell> {
         Some(Cell::Float(match self {
             Self::Sum(sum) => sum.sum + sum.lost,
             Self::Avg(mean) => mean.value(),

@@ -65,7 +65,12 @@ impl Evaluator<'_> {
         Ok(out)
     }
 
-    fn check_parameter(&mut self, op: AggregateOp, k: &[f64], pos: PosRange) -> Result<(), EvalError> {
+    pub(super) fn check_parameter(
+        &mut self,
+        op: AggregateOp,
+        k: &[f64],
+        pos: PosRange,
+    ) -> Result<(), EvalError> {
         for value in k {
             if op == AggregateOp::LimitRatio {
                 if value.is_nan() {
@@ -107,7 +112,7 @@ fn chosen(op: AggregateOp, k: f64, mut members: Vec<(usize, f64)>, columns: &[Co
 }
 
 /// `x` against `y`, except that NaN comes last.
-fn nan_last(x: f64, y: f64, a: f64, b: f64) -> Ordering {
+pub(super) fn nan_last(x: f64, y: f64, a: f64, b: f64) -> Ordering {
     a.is_nan().cmp(&b.is_nan()).then(x.partial_cmp(&y).unwrap_or(Ordering::Equal))
 }
 

@@ -8,7 +8,7 @@ use super::cell::Cell;
 use crate::engine::EvalError;
 
 /// The times at which an expression is evaluated, in milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Grid {
     /// First time.
     pub(crate) start: i64,
@@ -127,7 +127,7 @@ impl Column {
 }
 
 /// What an expression gave.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Operand {
     /// One number a step.
     Scalar(Vec<f64>),
@@ -169,11 +169,15 @@ pub(crate) fn merge_same_labels(columns: Vec<Column>) -> Result<Vec<Column>, Eva
     Ok(out)
 }
 
+/// Whether a label of that name describes the metric instead of the series.
+pub(crate) fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
 /// The labels without those that describe the metric instead of the series.
 pub(crate) fn without_metadata(labels: &Labels) -> Labels {
-    let metadata = |name: &str| matches!(name, METRIC_NAME | "__type__" | "__unit__");
-    if labels.iter().any(|label| metadata(&label.name)) {
-        labels.filtered(|name| !metadata(name))
+    if labels.iter().any(|label| is_metadata(&label.name)) {
+        labels.filtered(|name| !is_metadata(name))
     } else {
         labels.clone()
     }

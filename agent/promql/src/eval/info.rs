@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::{INSTANCE, JOB, Labels, METRIC_NAME, MatchOp, Matcher};
 
+use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid, same_labelset};
+use super::label::go_labels;
 use super::selector::Wanted;
-use super::{Evaluator, go_labels};
 use crate::ast::{At, Border, Call, Expr, VectorSelector};
 use crate::engine::EvalError;
 

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use model::{Labels, METRIC_NAME};
 
+use super::Evaluator;
 use super::binary::{Signatures, number, signature};
 use super::cell::Cell;
 use super::column::{Column, Grid, same_labelset, without_metadata};
 use super::element::{Element, element};
-use super::{Evaluator, go_labels};
+use super::label::go_labels;
 use crate::annotation::Annotations;
 use crate::ast::Binary;
 use crate::engine::EvalError;

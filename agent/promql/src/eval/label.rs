@@ -1,11 +1,27 @@
 //! Functions on labels: they look at series, not at values.
 
-use model::{AnchoredRegex, METRIC_NAME};
+use model::{AnchoredRegex, Labels, METRIC_NAME};
 
 use super::Evaluator;
 use super::column::{Column, Grid, merge_same_labels};
 use crate::ast::{Call, Expr};
 use crate::engine::EvalError;
+
+/// A label set as Go prints it: `{__name__="up", job="node"}`.
+pub(super) fn go_labels(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels
+        .pairs()
+        .map(|(name, value)| {
+            let name = if model::is_valid_legacy_label_name(name) {
+                name.to_owned()
+            } else {
+                crate::quote::quote(name)
+            };
+            format!("{name}={}", crate::quote::quote(value))
+        })
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}
 
 /// The texts of string arguments.
 pub(super) fn texts(args: &[Expr]) -> Vec<&str> {

@@ -10,6 +10,7 @@ mod bucket;
 mod call;
 mod cell;
 mod column;
+mod columnar;
 mod date;
 mod element;
 mod extended;
@@ -24,6 +25,7 @@ mod over_time_histograms;
 mod points;
 mod rate;
 mod rate_histograms;
+mod repeats;
 mod selector;
 mod sort;
 mod trim;
@@ -31,14 +33,16 @@ mod window;
 
 use std::time::Duration;
 
-use model::{Labels, Sample, Series};
+use model::{Sample, Series};
 use storage::{BoxFuture, Coverage, HistogramSeries, Querier};
 
 pub(crate) use self::bucket::Fall;
 pub(crate) use self::cell::{Cell, histogram_sample};
 pub(crate) use self::column::{Column, Grid, Operand};
 use self::column::{merge_same_labels, without_metadata};
+use self::columnar::Fragment;
 pub(crate) use self::date::rfc3339;
+use self::repeats::{Kept, Repeats};
 use self::selector::{Resets, Wanted};
 use crate::annotation::Annotations;
 use crate::ast::{At, Expr, Unary, ValueType};
@@ -64,6 +68,9 @@ pub(crate) struct Evaluator<'q> {
     query: Grid,
     /// Whether the query was asked for at one time.
     instant: bool,
+    /// Whether nothing is evaluated group by group.
+    series_by_series: bool,
+    repeats: Repeats,
     notes: Annotations,
     coverage: Coverage,
     stats: QueryStats,
@@ -96,6 +103,8 @@ impl<'q> Evaluator<'q> {
             samples_max: engine.max_samples,
             query,
             instant: false,
+            series_by_series: engine.series_by_series,
+            repeats: Repeats::default(),
             notes: Annotations::default(),
             coverage: Coverage::default(),
             stats: QueryStats::default(),
@@ -107,6 +116,9 @@ impl<'q> Evaluator<'q> {
     /// Evaluates a whole query; `instant` where it was asked for at one time.
     pub(crate) async fn top(&mut self, expr: &Expr, instant: bool) -> Result<Outcome, EvalError> {
         self.instant = instant;
+        if !self.series_by_series {
+            self.repeats = Repeats::of(expr);
+        }
         let grid = self.query;
         if expr.value_type() == ValueType::Matrix {
             return self.matrix(expr, grid).await;
@@ -182,11 +194,22 @@ impl<'q> Evaluator<'q> {
     /// Evaluates a node at the steps of `grid`; afterwards only its result counts as held.
     fn eval<'a>(&'a mut self, expr: &'a Expr, grid: Grid) -> BoxFuture<'a, Result<Operand, EvalError>> {
         Box::pin(async move {
-            let before = self.held;
+            let key = self.repeats.key(expr, grid, self.resets);
+            if let Some(Kept { result, looked_at }) = self.repeats.take(key) {
+                self.stats.total_samples += looked_at;
+                self.hold(result.cells())?;
+                return Ok(result);
+            }
+            let (before, notes, looked_at) = (self.held, self.notes.count(), self.stats.total_samples);
             let result = self.node(expr, grid).await?;
             self.held = before;
             self.hold(result.cells())?;
             self.tick(result.cells()).await;
+            // What was noted names its place in the query: the same at another place would note something else.
+            if self.notes.count() == notes {
+                let looked_at = self.stats.total_samples - looked_at;
+                self.repeats.keep(key, || Kept { result: result.clone(), looked_at });
+            }
             Ok(result)
         })
     }
@@ -195,6 +218,22 @@ impl<'q> Evaluator<'q> {
         if grid.len() > self.samples_max {
             return Err(EvalError::too_many_samples());
         }
+        if !self.series_by_series
+            && let Some(fragment) = Fragment::of(expr)
+        {
+            if let Some(columns) = Box::pin(self.columnar(&fragment, grid)).await? {
+                return Ok(Operand::Vector(columns));
+            }
+            self.series_by_series = true;
+            let result = self.by_series(expr, grid).await;
+            self.series_by_series = false;
+            return result;
+        }
+        self.by_series(expr, grid).await
+    }
+
+    /// Evaluates a node itself, series by series; its operands may be evaluated in another way.
+    async fn by_series(&mut self, expr: &Expr, grid: Grid) -> Result<Operand, EvalError> {
         match expr {
             Expr::Number(node) => {
                 self.hold(grid.len())?;
@@ -328,20 +367,4 @@ fn truncate<T>(items: &mut Vec<T>, limit: usize) -> bool {
     let truncated = items.len() > limit;
     items.truncate(limit);
     truncated
-}
-
-/// A label set as Go prints it: `{__name__="up", job="node"}`.
-fn go_labels(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels
-        .pairs()
-        .map(|(name, value)| {
-            let name = if model::is_valid_legacy_label_name(name) {
-                name.to_owned()
-            } else {
-                crate::quote::quote(name)
-            };
-            format!("{name}={}", crate::quote::quote(value))
-        })
-        .collect();
-    format!("{{{}}}", pairs.join(", "))
 }

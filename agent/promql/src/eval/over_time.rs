@@ -63,7 +63,11 @@ fn total(name: &str, samples: &[Sample]) -> f64 {
 }
 
 /// Functions that look at numbers only.
-fn of_numbers(name: &str, window: &Window<'_>, notes: &mut Annotations) -> Result<Option<f64>, EvalError> {
+pub(super) fn of_numbers(
+    name: &str,
+    window: &Window<'_>,
+    notes: &mut Annotations,
+) -> Result<Option<f64>, EvalError> {
     let samples = window.floats;
     if name == "double_exponential_smoothing" {
         return rate::smoothed(window).map_err(EvalError::Execution);
@@ -219,17 +223,17 @@ impl Evaluator<'_> {
         }
         let metric = series.labels.metric_name();
         if matches!(name, "rate" | "increase") && numbers && !metric.is_empty() {
-            self.possible_non_counter(&series.labels, pos);
+            let kind = series.labels.value("__type__");
+            self.possible_non_counter(metric, kind, pos);
         }
         // These two act like `offset`: what they give still is the metric.
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         Ok(if keeps_name { column } else { self.unnamed(column) })
     }
 
-    fn possible_non_counter(&mut self, labels: &model::Labels, pos: crate::PosRange) {
-        let metric = labels.metric_name();
+    /// Notes that a metric may be no counter, by its type's label or by its name.
+    pub(super) fn possible_non_counter(&mut self, metric: &str, kind: &str, pos: crate::PosRange) {
         if self.type_and_unit_labels {
-            let kind = labels.value("__type__");
             if !matches!(kind, "counter" | "histogram") {
                 self.notes.not_typed_counter(metric, kind, pos);
             }

@@ -30,7 +30,7 @@ impl Reference {
 }
 
 /// What is known about counter resets between the histograms that selectors find.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Resets {
     /// What the store says, where nobody above asks for more.
     #[default]
@@ -199,7 +199,7 @@ impl Evaluator<'_> {
 }
 
 /// Adds what one selector's data covers: a query's data is complete where that of all its selectors is.
-fn merge_coverage(all: &mut Coverage, one: Coverage) {
+pub(super) fn merge_coverage(all: &mut Coverage, one: Coverage) {
     let Coverage { complete_through, gaps, warnings } = one;
     all.merge(Coverage { warnings, ..Coverage::default() });
     for (source, through) in complete_through {

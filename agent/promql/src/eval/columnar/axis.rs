@@ -1,0 +1,171 @@
+//! Times that series share, and what is decided by time alone: which rows are in the window of each step, and how far
+//! a difference is extrapolated. It is found out once, for all series of a group.
+
+use storage::Times;
+
+use super::super::rate::seconds;
+
+/// The windows of all steps: after the first time and through the second one. Both ascend.
+pub(super) type Bounds = [(i64, i64)];
+
+/// A column of times against the windows.
+#[derive(Debug, Default)]
+pub(super) struct Axis {
+    /// The batches' columns that it was put together from.
+    parts: Vec<Times>,
+    pub(super) times: Vec<i64>,
+    /// Of each step the first row inside, and the row after the last one.
+    pub(super) windows: Vec<(u32, u32)>,
+    /// Of each step, where extrapolation is asked for.
+    pub(super) sides: Vec<Side>,
+    /// Rows of all windows.
+    pub(super) total: u64,
+}
+
+/// How far a difference reaches beyond its samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Side {
+    /// From the first to the last sample, in seconds.
+    pub(super) sampled: f64,
+    /// From the start of the window, as far as it counts.
+    to_start: f64,
+    /// To the end of the window.
+    to_end: f64,
+    /// What the difference is multiplied with.
+    pub(super) factor: f64,
+    /// What the factor is divided by.
+    per: f64,
+}
+
+/// What a function asks of the times besides the windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extrapolation {
+    None,
+    /// To the window's borders.
+    Whole,
+    /// The same, per second.
+    PerSecond,
+}
+
+impl Axis {
+    /// Takes other times; nothing happens where they are those of before.
+    pub(super) fn set<'t>(
+        &mut self,
+        parts: impl Iterator<Item = &'t Times> + Clone,
+        bounds: &Bounds,
+        extrapolation: Extrapolation,
+    ) {
+        let mut left = self.parts.iter();
+        if !self.parts.is_empty()
+            && parts.clone().all(|part| left.next().is_some_and(|known| known.is(part)))
+            && left.next().is_none()
+        {
+            return;
+        }
+        self.parts.clear();
+        self.times.clear();
+        for part in parts {
+            self.times.extend_from_slice(part);
+            self.parts.push(part.clone());
+        }
+        self.find(bounds, extrapolation);
+    }
+
+    /// Takes the times of one series.
+    pub(super) fn set_own(&mut self, times: &[i64], bounds: &Bounds, extrapolation: Extrapolation) {
+        self.parts.clear();
+        self.times.clear();
+        self.times.extend_from_slice(times);
+        self.find(bounds, extrapolation);
+    }
+
+    fn find(&mut self, bounds: &Bounds, extrapolation: Extrapolation) {
+        self.windows.clear();
+        self.sides.clear();
+        self.total = 0;
+        let (mut from, mut to) = (0, 0);
+        let times = &self.times;
+        for &(start, end) in bounds {
+            while times.get(from).is_some_and(|time| *time <= start) {
+                from += 1;
+            }
+            to = to.max(from);
+            while times.get(to).is_some_and(|time| *time <= end) {
+                to += 1;
+            }
+            self.total += (to - from) as u64;
+            self.windows.push((from as u32, to as u32));
+            if extrapolation != Extrapolation::None {
+                let per = if extrapolation == Extrapolation::PerSecond { seconds(end - start) } else { 1.0 };
+                let side = (to - from >= 2).then(|| Side::of(&times[from..to], (start, end), per));
+                self.sides.push(side.unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl Side {
+    /// The same arithmetic as the evaluation series by series, in the same order.
+    fn of(times: &[i64], (start, end): (i64, i64), per: f64) -> Self {
+        let (first, last) = (times[0], times[times.len() - 1]);
+        let (mut to_start, mut to_end) = (seconds(first - start), seconds(end - last));
+        let sampled = seconds(last - first);
+        let gap = sampled / (times.len() - 1) as f64;
+        let threshold = gap * 1.1;
+        if to_start >= threshold {
+            to_start = gap / 2.0;
+        }
+        if to_end >= threshold {
+            to_end = gap / 2.0;
+        }
+        let mut side = Self { sampled, to_start, to_end, factor: 0.0, per };
+        side.factor = side.with_start(to_start);
+        side
+    }
+
+    fn with_start(&self, to_start: f64) -> f64 {
+        let factor =
+            if self.sampled == 0.0 { 1.0 } else { (self.sampled + to_start + self.to_end) / self.sampled };
+        // Dividing by one changes nothing.
+        factor / self.per
+    }
+
+    /// The factor for a counter, which is not extrapolated below zero.
+    pub(super) fn of_counter(&self, first: f64, grown: f64) -> f64 {
+        if !(grown > 0.0 && first >= 0.0) {
+            return self.factor;
+        }
+        // Clearly farther away than the start: without the divisions that would tell exactly.
+        let reach = self.to_start * grown;
+        if reach > 1e-280 && first * self.sampled > reach * (1.0 + 1e-9) {
+            return self.factor;
+        }
+        self.with_start(self.to_start.min(self.sampled * (first / grown)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_open_on_the_left() {
+        let mut axis = Axis::default();
+        let bounds = [(0, 10), (5, 15), (10, 20), (40, 50)];
+        axis.set_own(&[5, 10, 11, 20], &bounds, Extrapolation::None);
+        assert_eq!(axis.windows, [(0, 2), (1, 3), (2, 4), (4, 4)]);
+        assert_eq!(axis.total, 6);
+    }
+
+    #[test]
+    fn the_shortcut_of_counters_is_exact() {
+        let side = Side::of(&[3_000, 18_000, 33_000], (0, 36_000), 36.0);
+        for first in [0.0, 1e-300, 0.1, 0.99, 1.0, 1.01, 7.0, 1e300, f64::INFINITY] {
+            for grown in [1e-300, 1e-9, 0.5, 10.0, 10.1, 1e300, f64::INFINITY, f64::NAN, -1.0, 0.0] {
+                let zero = if grown > 0.0 { side.sampled * (first / grown) } else { side.to_start };
+                let wanted = side.with_start(side.to_start.min(zero));
+                assert_eq!(side.of_counter(first, grown).to_bits(), wanted.to_bits(), "{first} {grown}");
+            }
+        }
+    }
+}
