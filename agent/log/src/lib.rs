@@ -4,6 +4,7 @@
 //! FORMAT.md. What was written survives the process, what was synced survives a power cut, and
 //! damaged bytes cost the records they hit and nothing else.
 
+mod ahead;
 mod disk;
 mod error;
 mod log;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::ahead::{Scanned, scan_segments};
 use crate::disk::{Disk, SegmentFile, SystemDisk};
 use crate::error::LogError;
 use crate::record::{self, Location, RECORD_MAX, Record};
-use crate::scan::{Damage, Recovery, scan_segment, segment_path};
+use crate::scan::{Damage, Recovery, segment_path};
 
 /// How a log is opened.
 #[derive(Clone)]
@@ -110,14 +111,12 @@ impl Log {
         let mut closed = Vec::new();
         let indexes = list(&dir)?;
         recovery.missing = indexes.windows(2).map(|pair| (pair[1] - pair[0]).saturating_sub(1)).sum();
-        for (position, &index) in indexes.iter().enumerate() {
+        let sizes: Vec<u64> = indexes.iter().map(|&index| file_size(&segment_path(&dir, index))).collect();
+        let scanned = scan_segments(&dir, &indexes, visit);
+        for (position, ((index, Scanned { records, damage }), bytes)) in
+            scanned.into_iter().zip(sizes).enumerate()
+        {
             let path = segment_path(&dir, index);
-            let bytes = file_size(&path);
-            let mut records = 0;
-            let damage = scan_segment(&dir, index, &mut |record| {
-                records += 1;
-                visit(record);
-            });
             recovery.records += records;
             // A segment that the disk does not give (any more) is damage like any other.
             let damage = damage.unwrap_or_else(|error| {

@@ -8,6 +8,10 @@
 //! length, so that a damaged payload is stepped over and never searched for records; `check` is the
 //! CRC32C of kind, flags, length and the stored bytes.
 
+use std::cell::RefCell;
+
+use zstd::bulk::Decompressor;
+
 /// Starts every record. No byte of it is ASCII, so text rarely looks like one.
 pub(crate) const MAGIC: [u8; 4] = [0xe7, 0x96, 0xb1, 0xd3];
 /// Bytes before a record's payload.
@@ -24,6 +28,11 @@ const FLAG_ZSTD: u8 = 1;
 /// Smaller payloads gain nothing from compression.
 const COMPRESS_MIN: usize = 128;
 const ZSTD_LEVEL: i32 = 1;
+
+thread_local! {
+    /// Making one costs as much as unpacking a small record.
+    static DECOMPRESSOR: RefCell<std::io::Result<Decompressor<'static>>> = RefCell::new(Decompressor::new());
+}
 
 /// Where a record starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +105,11 @@ pub(crate) fn decode_payload(head: &Head, stored: &[u8]) -> Result<Vec<u8>, &'st
     if plain > RECORD_MAX {
         return Err("a payload over the limit");
     }
-    let payload = zstd::bulk::decompress(packed, plain).map_err(|_| "the payload does not decompress")?;
+    let payload = DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
+        Ok(decompressor) => decompressor.decompress(packed, plain).map_err(drop),
+        Err(_) => zstd::bulk::decompress(packed, plain).map_err(drop),
+    });
+    let payload = payload.map_err(|()| "the payload does not decompress")?;
     if payload.len() == plain { Ok(payload) } else { Err("the payload's length is not the one written") }
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::Labels;
-use storage::{Frame, Layout, TimeRange};
+use storage::{Frame, Layout, StreamId, TimeRange};
 
 use crate::group::{Group, GroupKey};
+use crate::kept;
 use crate::layouts::Layouts;
 use crate::memory::{allocated, shared};
 use crate::order::{Order, Orders};
@@ -106,7 +107,7 @@ impl Head {
     pub(crate) fn give_up(&mut self, start: i64) {
         if self.covers(start) {
             let dir = &self.dir;
-            self.windows.entry(start).or_insert_with(|| Window::of_head(dir)).incomplete = true;
+            self.windows.entry(start).or_insert_with(|| Window::of_head(dir, start)).incomplete = true;
         }
     }
 
@@ -153,6 +154,7 @@ impl Head {
         self.current = window_of(now_ms);
         let span = self.span();
         self.leave(span);
+        self.tidy();
         let mut kept = in_use.clone();
         kept.extend(self.windows.values().flat_map(|window| window.groups.keys().copied()));
         self.groups.retain(|key, _| kept.contains(key));
@@ -225,9 +227,39 @@ impl Head {
     }
 
     /// A group's rows in a window, where the window belongs in memory.
-    pub(crate) fn rows(&mut self, start: i64, stream: StreamNo, layout: &Layout) -> Option<SharedRows> {
+    pub(crate) fn rows(
+        &mut self,
+        start: i64,
+        stream: StreamNo,
+        id: &StreamId,
+        layout: &Layout,
+    ) -> Option<SharedRows> {
         let dir = self.covers(start).then_some(&self.dir)?;
-        Some(self.windows.entry(start).or_insert_with(|| Window::of_head(dir)).rows(stream, layout))
+        let window = self.windows.entry(start).or_insert_with(|| Window::of_head(dir, start));
+        Some(window.rows(stream, id, layout))
+    }
+
+    /// At a start, before the log is replayed: what there is of tiles is taken over.
+    pub(crate) fn begin_adopting(&mut self) {
+        for start in self.span() {
+            if let Some(window) = Window::found(&self.dir, start) {
+                self.windows.insert(start, window);
+            }
+        }
+    }
+
+    /// The log was replayed.
+    pub(crate) fn end_adopting(&mut self) {
+        for window in self.windows.values_mut() {
+            window.end_adopting(&mut self.waiting_left);
+        }
+        self.windows.retain(|_, window| !window.is_empty());
+        self.tidy();
+    }
+
+    /// Removes files of windows that are not in memory any more.
+    fn tidy(&self) {
+        kept::tidy(&self.dir, |start| self.windows.contains_key(&start));
     }
 
     /// Applies a frame, if its window is in memory.
@@ -252,7 +284,7 @@ impl Head {
             }
         }
         let dir = &self.dir;
-        let window = self.windows.entry(start).or_insert_with(|| Window::of_head(dir));
+        let window = self.windows.entry(start).or_insert_with(|| Window::of_head(dir, start));
         // What cannot be told apart from others here is read from the log.
         let names: HashSet<_> = layouts.iter().map(|layout| layout.id()).collect();
         window.incomplete |= known.len() < names.len();

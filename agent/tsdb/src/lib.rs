@@ -5,6 +5,7 @@
 //! every start. Older windows are sealed into blocks, and what comes for them later is read from the log until it
 //! is sealed too. The bytes are described in FORMAT.md.
 
+mod adopt;
 mod archive;
 mod ballast;
 mod batches;
@@ -22,6 +23,7 @@ mod forget;
 mod give;
 mod group;
 mod head;
+mod kept;
 mod labels;
 mod late;
 mod layouts;

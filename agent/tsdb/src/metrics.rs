@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     pub(crate) records_corrupt: Counter,
     pub(crate) bytes_corrupt: Counter,
     pub(crate) rows_corrupt: Counter,
+    pub(crate) rows_adopted: Counter,
     pub(crate) bytes_torn: Counter,
     pub(crate) segments_missing: Counter,
     pub(crate) write_failures: Counter,
@@ -116,7 +117,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 32] = [
+        let counters: [(&str, &str, &Counter); 33] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -178,6 +179,11 @@ impl Metrics {
             ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),
             ("vedette_log_corrupt_bytes", "Damaged bytes.", &new.bytes_corrupt),
             ("vedette_log_corrupt_rows", "Rows that contradict their frame.", &new.rows_corrupt),
+            (
+                "vedette_tsdb_head_adopted_rows",
+                "Rows of the log that the start found as tiles and did not replay.",
+                &new.rows_adopted,
+            ),
             ("vedette_log_missing_segments", "Segments that are gone, or never were.", &new.segments_missing),
             ("vedette_log_torn_bytes", "Bytes at the log's end that were no whole record.", &new.bytes_torn),
             ("vedette_log_write_failures", "Writes that failed.", &new.write_failures),

@@ -19,6 +19,7 @@ use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
 use crate::record::{self, Held, Kept};
 use crate::record_layout;
+use crate::rows::Applied;
 use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
 use crate::state::{Queued, State};
@@ -34,8 +35,13 @@ struct Replay {
     streams: Streams,
     layouts: Layouts,
     segments: Segments,
-    /// Of the head's windows.
-    in_head: Vec<(StreamNo, Frame)>,
+    /// What the frames so far made of it.
+    head: Head,
+    /// For each stream the frame of the head's windows that is put there as it comes: those after it are, too.
+    next: HashMap<StreamNo, u64>,
+    /// Those of the head's windows that came out of order.
+    later: Vec<(StreamNo, Frame)>,
+    applied: Applied,
     /// Frames whose stream or layouts have not been seen yet: the records before them are damaged.
     deferred: Vec<(Location, Frame)>,
     adopted: Vec<(StreamId, IntervalSet)>,
@@ -53,6 +59,9 @@ struct Replay {
     /// When segments were dropped last: the segment that tells of it, and what was to stay.
     kept: Option<(u64, Kept)>,
 }
+
+/// Of a store that is only read.
+const NOBODY: Epoch = Epoch(0);
 
 /// What an opened store consists of.
 pub(crate) struct Opened {
@@ -73,6 +82,7 @@ pub(crate) fn open(
     let (vault, loss) = Vault::open(options.dir.join("sealed"), options.sealed_memory, metrics);
     let mut replay = Replay::new(options, now_ms);
     replay.take_sealed(&vault);
+    replay.head.begin_adopting();
     let log_options = LogOptions {
         dir: options.dir.join("log"),
         waiting_bytes_max: options.waiting_bytes_max,
@@ -137,8 +147,7 @@ pub(crate) fn open_to_read(options: &StoreOptions, metrics: &Metrics) -> Result<
     replay.take_sealed(&vault);
     let dir = options.dir.join("log");
     let (log, _) = Log::open_to_read(&dir, &mut |record| replay.take(record))?;
-    let nobody = Epoch(0);
-    let (mut state, _) = replay.finish(options, now_ms, nobody, &log, &vault, metrics, false);
+    let (mut state, _) = replay.finish(options, now_ms, NOBODY, &log, &vault, metrics, false);
     let all: BTreeSet<Arc<str>> =
         state.streams.iter().map(|(_, stream)| Arc::clone(&stream.info.id.agent)).collect();
     let mut named = all.into_iter().filter(|name| !name.is_empty());
@@ -174,7 +183,10 @@ impl Replay {
             streams: Streams::default(),
             layouts: Layouts::default(),
             segments: Segments::new(),
-            in_head: Vec::new(),
+            head: Head::new(&options.dir, now_ms, options.waiting_bytes_max),
+            next: HashMap::new(),
+            later: Vec::new(),
+            applied: Applied::default(),
             deferred: Vec::new(),
             adopted: Vec::new(),
             last: HashMap::new(),
@@ -199,6 +211,7 @@ impl Replay {
             None => {}
         }
         for window in vault.windows() {
+            self.head.seal(window.start);
             for (id, frames) in &window.frames {
                 if let Some(no) = self.streams.find(id) {
                     self.streams.get_mut(no).received.union(frames);
@@ -285,15 +298,41 @@ impl Replay {
         self.find_hole(no, seq, range, at.segment);
         let stream = self.streams.get_mut(no);
         self.said.take(frame, &stream.info, stream.own);
+        let follows = seq == 1 || stream.received.contains(seq - 1);
         stream.received.insert(seq);
         stream.newest = stream.newest.max(range.end);
         if range.end >= self.head_from
             && let MapEntry::Vacant(entry) = stream.recent.entry(seq)
         {
             entry.insert(Entry { place: Place::Log(at), prev: frame.prev(), hash: frame.hash(), range });
-            self.in_head.push((no, frame.clone()));
+            let next = self.next.entry(no).or_insert(if follows { seq } else { 0 });
+            if *next == seq {
+                *next += 1;
+                self.fill(no, frame);
+            } else {
+                self.later.push((no, frame.clone()));
+            }
         }
         true
+    }
+
+    /// Puts a frame into the head.
+    fn fill(&mut self, no: StreamNo, frame: &Frame) {
+        let layouts: Option<Vec<_>> =
+            frame.layouts().iter().map(|id| self.layouts.get(*id).cloned()).collect();
+        let Some(layouts) = layouts else { return };
+        let applied = self.head.apply(&self.streams, &self.layouts, no, frame, &layouts);
+        self.applied.bad_rows += applied.bad_rows;
+        self.applied.adopted += applied.adopted;
+    }
+
+    /// Puts those into the head that came out of order.
+    fn fill_later(&mut self, metrics: &Metrics) {
+        let mut later = std::mem::take(&mut self.later);
+        later.sort_by_key(|(no, frame)| (*no, frame.key().seq));
+        later.iter().for_each(|(no, frame)| self.fill(*no, frame));
+        metrics.rows_corrupt.inc_by(self.applied.bad_rows);
+        metrics.rows_adopted.inc_by(self.applied.adopted as u64);
     }
 
     /// The state, and how many records could not be used. `is_damaged`: the log is known to have lost some.
@@ -322,9 +361,12 @@ impl Replay {
         for stream in self.streams.iter_mut() {
             stream.durable = stream.received.clone();
         }
-        let mut head = Head::new(&options.dir, now_ms, options.waiting_bytes_max);
-        vault.windows().iter().for_each(|window| head.seal(window.start));
-        let mut head = self.fill_head(head, metrics);
+        self.fill_later(metrics);
+        // Who only reads leaves the files of others alone.
+        if epoch != NOBODY {
+            self.head.end_adopting();
+        }
+        let mut head = self.head;
         let (ahead, epoch) = self.streams.before(epoch, now_ms);
         let id = StreamId { agent: Arc::clone(&options.node_name), epoch };
         let minted_ms = self.streams.next_minted(now_ms);
@@ -367,18 +409,6 @@ impl Replay {
         let frames = lost::Frames { segments: &self.segments, sealed: &vault.windows(), adopted: &adopted };
         let lost = frames.forget_lost(&mut self.streams, self.held.as_ref(), is_damaged);
         metrics.frames_lost.inc_by(lost);
-    }
-
-    fn fill_head(&mut self, mut head: Head, metrics: &Metrics) -> Head {
-        self.in_head.sort_by_key(|(no, frame)| (*no, frame.key().seq));
-        for (no, frame) in std::mem::take(&mut self.in_head) {
-            let layouts: Option<Vec<_>> =
-                frame.layouts().iter().map(|id| self.layouts.get(*id).cloned()).collect();
-            let Some(layouts) = layouts else { continue };
-            let applied = head.apply(&self.streams, &self.layouts, no, &frame, &layouts);
-            metrics.rows_corrupt.inc_by(applied.bad_rows);
-        }
-        head
     }
 
     /// Frames of the own node that should be in the log and are not: damage, and a gap to show.

@@ -298,9 +298,12 @@ impl State {
         let rows = match &group.rows {
             Some((start, rows)) if *start == window => Arc::clone(rows),
             // Nobody reads what is outside of the head there: the frame is what counts.
-            _ => head.rows(window, own.stream, &layout).unwrap_or_else(|| {
-                Arc::new(parking_lot::Mutex::new(Rows::bounded(layout.slots().len(), None)))
-            }),
+            _ => {
+                let id = &self.streams.get(own.stream).info.id;
+                head.rows(window, own.stream, id, &layout).unwrap_or_else(|| {
+                    Arc::new(parking_lot::Mutex::new(Rows::bounded(layout.slots().len(), None)))
+                })
+            }
         };
         let turned = group.rows.as_ref().is_none_or(|(start, _)| *start != window);
         if let Some((_, before)) = group.rows.as_ref().filter(|_| turned) {

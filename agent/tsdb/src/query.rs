@@ -221,7 +221,7 @@ impl Inner {
                     entry.insert(None);
                     continue;
                 }
-                let rows = window.rows(stream, layout);
+                let rows = window.rows(stream, &frame.key().stream, layout);
                 if let (Some(store), Some(sealed)) = (&store, sealed) {
                     rows.lock().seed(store.tails(sealed, &group)?);
                 }

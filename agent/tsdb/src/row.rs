@@ -150,6 +150,11 @@ impl RowState {
         changes
     }
 
+    /// How many slots are not absent.
+    pub(crate) fn present(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.kind != Kind::Absent).count()
+    }
+
     /// Goes back to what a keyframe builds on.
     pub(crate) fn reset(&mut self) {
         self.slots.fill(Slot::default());
@@ -305,10 +310,15 @@ fn walk(
         escapes.push((at, escape(&mut reader)?));
     }
     let mut escapes = escapes.into_iter().peekable();
-    for at in (0..slots).filter(|&at| is_changed(at)) {
-        match escapes.next_if(|&(escaped, _)| escaped == at) {
-            Some((_, token)) => visit(at, token)?,
-            None => visit(at, Token::Delta(reader.zigzag()?))?,
+    for (first, byte) in (0..).step_by(8).zip(changed) {
+        let mut left = *byte;
+        while left != 0 {
+            let at = first + left.trailing_zeros() as usize;
+            left &= left - 1;
+            match escapes.next_if(|&(escaped, _)| escaped == at) {
+                Some((_, token)) => visit(at, token)?,
+                None => visit(at, Token::Delta(reader.zigzag()?))?,
+            }
         }
     }
     if reader.is_empty() { Ok(()) } else { Err(Malformed("bytes after the last cell")) }

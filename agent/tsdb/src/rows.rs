@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use storage::{Cell, TimeRange};
 
+use crate::adopt::{Adopting, Whole};
 use crate::codec::CodecError;
+use crate::kept::Drawer;
 use crate::memory::{RowBytes, allocated, shared};
 use crate::row::{self, RawRow, RowState};
 use crate::run::{At, OpenRow, Run};
-use crate::spill::{Sealed, SpillFile};
+use crate::spill::Sealed;
 use crate::tiling::Work;
 use crate::view::View;
 use crate::window::Origin;
@@ -28,7 +30,7 @@ const WAITING_BYTES: usize = 128;
 pub(crate) struct Rows {
     slots: usize,
     /// Where tiles go.
-    file: Option<Arc<SpillFile>>,
+    drawer: Option<Drawer>,
     /// Nobody asks for more than it holds of them, and it must hold no more than so much.
     bounded: bool,
     /// Rows that no other row builds on yet; nearly always one.
@@ -39,6 +41,8 @@ pub(crate) struct Rows {
     waiting: BTreeMap<u64, Waiting>,
     /// By nothing in particular; nearly always one.
     runs: Vec<Run>,
+    /// While the log is replayed: tiles that its rows may be.
+    adopting: Option<Box<Adopting>>,
 }
 
 /// A row that others may build on, and its place in its stream.
@@ -84,6 +88,8 @@ pub(crate) struct Appended {
 pub(crate) struct Applied {
     /// Samples in, those that lose a conflict among them.
     pub(crate) samples: usize,
+    /// Rows that are part of a tile that was there.
+    pub(crate) adopted: usize,
     /// Rows that contradict their frame or the row they build on.
     pub(crate) bad_rows: u64,
     /// Rows that were dropped for want of memory: what the log has is the truth.
@@ -97,23 +103,52 @@ impl Rows {
     pub(crate) fn new(slots: usize) -> Self {
         Self {
             slots,
-            file: None,
+            drawer: None,
             bounded: false,
             tails: Vec::new(),
             keyframes: BTreeSet::new(),
             waiting: BTreeMap::new(),
             runs: Vec::new(),
+            adopting: None,
         }
     }
 
     /// The same for the head; without a file all tiles stay in memory.
-    pub(crate) fn bounded(slots: usize, file: Option<Arc<SpillFile>>) -> Self {
-        Self { file, bounded: true, ..Self::new(slots) }
+    pub(crate) fn bounded(slots: usize, drawer: Option<Drawer>) -> Self {
+        Self { drawer, bounded: true, ..Self::new(slots) }
     }
 
     /// The same for sealing: whatever comes is kept, in the file where there is one.
-    pub(crate) fn unbounded(slots: usize, file: Option<Arc<SpillFile>>) -> Self {
-        Self { file, ..Self::new(slots) }
+    pub(crate) fn unbounded(slots: usize, drawer: Option<Drawer>) -> Self {
+        Self { drawer, ..Self::new(slots) }
+    }
+
+    /// The first rows that come may be those of tiles that are there already.
+    pub(crate) fn begin_adopting(&mut self, adopting: Adopting) {
+        self.adopting = Some(Box::new(adopting));
+    }
+
+    pub(crate) fn adopting(&mut self) -> Option<&mut Adopting> {
+        self.adopting.as_deref_mut()
+    }
+
+    pub(crate) fn stop_adopting(&mut self) -> Option<Box<Adopting>> {
+        self.adopting.take()
+    }
+
+    /// Takes over a tile whose rows are the next ones; nothing but tiles is here.
+    pub(crate) fn take_whole(&mut self, whole: Whole) {
+        if self.runs.is_empty() {
+            self.runs.push(Run::default());
+        }
+        let Some(sequence) = whole.rows.last().map(|at| at.sequence) else { return };
+        self.runs[0].adopt(&whole.rows, whole.tile.sealed);
+        self.keyframes.extend(whole.keyframes);
+        self.tails = vec![Tail { row: whole.row, sequence }];
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.slots
     }
 
     /// Turns all rows into tiles: none is added afterwards.
@@ -209,7 +244,7 @@ impl Rows {
                 applied.bad_rows += 1;
                 return;
             };
-            let samples = row.slots.iter().filter(|slot| slot.cell() != Cell::Absent).count();
+            let samples = row.present();
             match self.keep(&row, base, next.cells, next.origin) {
                 Some(closed) => {
                     (applied.samples, applied.closed) = (applied.samples + samples, applied.closed | closed)
@@ -329,13 +364,14 @@ impl Rows {
                 OpenRow { reset: true, changes: remembered.into(), more: Some(said.into()) }
             }
         };
-        Some(run.push(at, open, self.slots, self.file.as_ref(), self.bounded))
+        Some(run.push(at, open, self.slots, self.drawer.as_ref(), self.bounded))
     }
 
     /// The next tile to make of closed rows: without holding these rows, which readers see meanwhile. The head's
     /// are not made by whoever appends.
     pub(crate) fn work(&self, join_at: usize) -> Option<(usize, Work)> {
-        let work = |(at, run): (usize, &Run)| Some((at, run.work(self.slots, self.file.as_ref(), join_at)?));
+        let work =
+            |(at, run): (usize, &Run)| Some((at, run.work(self.slots, self.drawer.as_ref(), join_at)?));
         self.runs.iter().enumerate().find_map(work)
     }
 

@@ -7,9 +7,10 @@ use storage::{Cell, TimeRange};
 
 use crate::codec::CodecError;
 use crate::columns::OpenColumns;
+use crate::kept::Drawer;
 use crate::memory::{RowBytes, allocated};
 use crate::places::Places;
-use crate::spill::{Sealed, SpillFile};
+use crate::spill::Sealed;
 use crate::tiling::{self, Closed, Work};
 use crate::view::{OpenView, TileView, View};
 use crate::window::cell_bits;
@@ -75,7 +76,7 @@ impl Run {
         at: At,
         row: OpenRow,
         width: usize,
-        file: Option<&Arc<SpillFile>>,
+        drawer: Option<&Drawer>,
         later: bool,
     ) -> bool {
         self.open.push(row);
@@ -84,7 +85,7 @@ impl Run {
             return false;
         }
         while self.closed.len() > if later { CLOSED_MAX } else { 0 } {
-            let Some(work) = self.work(width, file, tiling::TILE_ROWS) else { break };
+            let Some(work) = self.work(width, drawer, tiling::TILE_ROWS) else { break };
             let made = work.tiles();
             self.put(&work, made);
         }
@@ -103,21 +104,27 @@ impl Run {
     }
 
     /// The next tile to make, and small ones that it may be joined with once they have `join_at` rows together.
-    pub(crate) fn work(&self, width: usize, file: Option<&Arc<SpillFile>>, join_at: usize) -> Option<Work> {
+    pub(crate) fn work(&self, width: usize, drawer: Option<&Drawer>, join_at: usize) -> Option<Work> {
         let closed = self.closed.first().filter(|closed| !closed.has_failed())?;
         let small = |tile: &&Arc<Sealed>| tile.rows() < tiling::TILE_ROWS && tile.in_memory().is_some();
         let first = self.tiles.len() - self.tiles.iter().rev().take_while(small).count();
         let start: usize = self.tiles[..first].iter().map(|tile| tile.rows()).sum();
-        let rows: usize = self.tiles[first..].iter().map(|tile| tile.rows()).sum();
+        let rows = self.tiles[first..].iter().map(|tile| tile.rows()).sum::<usize>() + closed.rows().len();
         Some(Work {
             width,
-            file: file.cloned(),
+            drawer: drawer.cloned(),
             join_at,
             before: first,
             small: self.tiles[first..].to_vec(),
-            small_times: self.rows.range(start..start + rows).map(|at| at.timestamp).collect(),
             closed: Arc::clone(closed),
+            rows: self.rows.range(start..start + rows).collect(),
         })
+    }
+
+    /// Takes over a tile: its rows come after all that are here, which are tiles, too.
+    pub(crate) fn adopt(&mut self, rows: &[At], tile: Arc<Sealed>) {
+        rows.iter().for_each(|at| self.rows.push(*at));
+        self.tiles.push(tile);
     }
 
     /// Puts what was made in the place of the rows that it was made of, if they are still there.

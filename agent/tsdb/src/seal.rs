@@ -284,7 +284,7 @@ impl State {
             let Some(shape) = self.layouts.shape(layout) else { return Ok(()) };
             let known = self.streams.get(stream);
             let group = Arc::new(Group::new(stream, known, Arc::clone(layout), Arc::clone(shape)));
-            let rows = gathered.window.rows(stream, layout);
+            let rows = gathered.window.rows(stream, &known.info.id, layout);
             if let Some(sealed) = sealed {
                 rows.lock().seed(store.tails(sealed, &group)?);
             }

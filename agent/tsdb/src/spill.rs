@@ -1,6 +1,6 @@
-//! Where sealed tiles of the head go: a file of the window without a name, of which memory keeps only where
-//! each column is. The log has the same rows, so nothing is lost with the file, and nothing of it outlives
-//! the process. Where the disk takes no tile, it stays in memory.
+//! Where sealed tiles of the head go: a file of the window, of which memory keeps only where each column is. The
+//! log has the same rows, so nothing is lost with the file; the next start takes over what it finds there (see
+//! `kept.rs`). Where the disk takes no tile, it stays in memory.
 
 use std::fs::File;
 use std::io;
@@ -14,12 +14,15 @@ use storage::Cell;
 use crate::bytes::Malformed;
 use crate::codec::{Part, Tile};
 use crate::columns::Held;
+use crate::kept::{self, Description, Drawer};
 use crate::memory::{allocated, shared};
 
 /// A window's file.
 #[derive(Debug)]
 pub(crate) struct SpillFile {
     file: File,
+    /// It is found again at the next start.
+    named: bool,
     end: AtomicU64,
     failed: AtomicBool,
 }
@@ -27,11 +30,30 @@ pub(crate) struct SpillFile {
 impl SpillFile {
     /// A file in `dir` that goes with its last user.
     pub(crate) fn new(dir: &Path) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            file: tempfile::tempfile_in(dir)?,
-            end: AtomicU64::new(0),
-            failed: AtomicBool::new(false),
-        }))
+        let file = tempfile::tempfile_in(dir)?;
+        Ok(Arc::new(Self { file, named: false, end: AtomicU64::new(0), failed: AtomicBool::new(false) }))
+    }
+
+    /// A new file at `path`, in the place of one that is there.
+    pub(crate) fn named(path: &Path) -> io::Result<Arc<Self>> {
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        Ok(Arc::new(Self::of(file)))
+    }
+
+    /// One that has a name and is empty.
+    pub(crate) fn of(file: File) -> Self {
+        Self { file, named: true, end: AtomicU64::new(0), failed: AtomicBool::new(false) }
+    }
+
+    /// Tiles are added from there on; what comes after it goes.
+    pub(crate) fn goes_on_at(&self, end: u64) -> io::Result<()> {
+        self.end.store(end, Ordering::Relaxed);
+        self.file.set_len(end)
     }
 
     /// Bytes written.
@@ -39,23 +61,57 @@ impl SpillFile {
         self.end.load(Ordering::Relaxed)
     }
 
+    fn write(&self, bytes: &[u8]) -> io::Result<u64> {
+        let offset = self.end.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.file.write_all_at(bytes, offset)?;
+        Ok(offset)
+    }
+
     /// Takes a tile's columns.
     fn put(self: &Arc<Self>, tile: &Tile) -> io::Result<Spilled> {
-        let payload = tile.payload();
-        let offset = self.end.fetch_add(payload.len() as u64, Ordering::Relaxed);
-        self.file.write_all_at(payload, offset)?;
-        let mut start = 0;
+        let offset = self.write(tile.payload())?;
+        Ok(self.at(tile, offset))
+    }
+
+    /// A tile whose columns begin at `offset`.
+    fn at(self: &Arc<Self>, tile: &Tile, offset: u64) -> Spilled {
+        let (payload, mut start) = (tile.payload(), 0);
         let columns = tile.ends().map(|end| {
             let bytes = payload.get(start..end).unwrap_or_default();
             start = end;
             Entry { end: end as u32, check: check(bytes) }
         });
-        Ok(Spilled {
-            file: Arc::clone(self),
-            offset,
-            rows: tile.rows(),
-            columns: Entries::new(columns.collect()),
-        })
+        let columns = Entries::new(columns.collect());
+        Spilled { file: Arc::clone(self), offset, rows: tile.rows(), columns }
+    }
+}
+
+impl Drawer {
+    /// Whether tiles are described there.
+    pub(crate) fn is_named(&self) -> bool {
+        self.file.named
+    }
+
+    /// A tile, in the file where that takes it; without a description the next start does not know it.
+    pub(crate) fn take(&self, tile: Tile, said: Option<&Description<'_>>) -> Sealed {
+        let file = &self.file;
+        let put = match said {
+            None => file.put(&tile),
+            Some(said) => {
+                let (bytes, at) = kept::encode(&self.owner, said, &tile);
+                let columns = (at + tile.payload_start()) as u64;
+                file.write(&bytes).map(|offset| file.at(&tile, offset + columns))
+            }
+        };
+        match put {
+            Ok(spilled) => Sealed::File(spilled),
+            Err(error) => {
+                if !file.failed.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "tiles of the head stay in memory: their file takes none");
+                }
+                Sealed::Memory(tile)
+            }
+        }
     }
 }
 
@@ -147,18 +203,9 @@ impl Sealed {
         shared(size_of::<Self>()) + held
     }
 
-    /// A tile, in the file where that takes it.
-    pub(crate) fn new(tile: Tile, file: Option<&Arc<SpillFile>>) -> Self {
-        let Some(file) = file else { return Self::Memory(tile) };
-        match file.put(&tile) {
-            Ok(spilled) => Self::File(spilled),
-            Err(error) => {
-                if !file.failed.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "tiles of the head stay in memory: their file takes none");
-                }
-                Self::Memory(tile)
-            }
-        }
+    /// A tile that begins at `place` of a file.
+    pub(crate) fn found(tile: &Tile, file: &Arc<SpillFile>, place: u64) -> Self {
+        Self::File(file.at(tile, place + tile.payload_start() as u64))
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -309,8 +356,8 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0, "it has no name");
         for columns in [1, 30, 900] {
             let (whole, expected) = tile(columns);
-            let kept = Sealed::new(whole.clone(), None);
-            let spilled = Sealed::new(whole, Some(&file));
+            let kept = Sealed::Memory(whole.clone());
+            let spilled = Sealed::File(file.put(&whole).expect("takes it"));
             assert!(matches!((&kept, &spilled), (Sealed::Memory(_), Sealed::File(_))));
             let all: Vec<u32> = (0..columns as u32).collect();
             for slots in [all.clone(), vec![columns as u32 - 1], all.iter().copied().step_by(7).collect()] {
@@ -332,7 +379,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let file = SpillFile::new(dir.path()).expect("made");
         let (whole, expected) = tile(20);
-        let spilled = Sealed::new(whole, Some(&file));
+        let spilled = Sealed::File(file.put(&whole).expect("takes it"));
         let Sealed::File(tile) = &spilled else { panic!("in the file") };
         let (start, ..) = tile.columns.part(7).expect("there");
         let mut byte = [0];

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use storage::Cell;
 
 use crate::codec::{CodecError, Tile, TileBuilder};
+use crate::kept::{Description, Drawer};
 use crate::memory::{allocated, shared};
 use crate::row::RowState;
-use crate::run::OpenRow;
-use crate::spill::{Sealed, SpillFile};
+use crate::run::{At, OpenRow};
+use crate::spill::Sealed;
 use crate::store::Inner;
 use crate::window::SharedRows;
 
@@ -34,15 +35,16 @@ pub(crate) struct Closed {
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) width: usize,
-    pub(crate) file: Option<Arc<SpillFile>>,
+    pub(crate) drawer: Option<Drawer>,
     /// Tiles are joined, and go into the file, that have so many rows together.
     pub(crate) join_at: usize,
     /// Tiles that stay.
     pub(crate) before: usize,
-    /// Those behind them, in memory, and the times of their rows.
+    /// Those behind them, in memory.
     pub(crate) small: Vec<Arc<Sealed>>,
-    pub(crate) small_times: Vec<i64>,
     pub(crate) closed: Arc<Closed>,
+    /// The rows of all those, in order of time.
+    pub(crate) rows: Vec<At>,
 }
 
 impl Closed {
@@ -67,6 +69,18 @@ impl Closed {
 
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// The last row, without its number and time.
+    fn last(&self, width: usize) -> Option<RowState> {
+        let (mut row, count) = (None, self.rows.len());
+        replay(&self.rows, width, |position, at| {
+            if position + 1 == count {
+                row = Some(at.clone());
+            }
+            true
+        });
+        row
     }
 
     /// The rows as a tile.
@@ -124,22 +138,31 @@ impl Work {
         if rows < self.join_at {
             return Ok(tiles);
         }
-        let times: Vec<i64> = self.small_times.iter().chain(&self.closed.times).copied().collect();
+        let times: Vec<i64> = self.rows.iter().map(|at| at.timestamp).collect();
         let mut builder = TileBuilder::default();
         builder.begin(&times)?;
-        let mut column = Vec::with_capacity(rows);
+        let (mut column, mut samples) = (Vec::with_capacity(rows), 0);
         // Those that are small have not been put into the file.
         let small: Vec<&Tile> = tiles.iter().filter_map(|tile| tile.in_memory()).collect();
         for slot in 0..self.width {
             if let Some(cell) = constant(&small, slot)? {
                 builder.constant(cell)?;
+                samples += if cell == Cell::Absent { 0 } else { rows };
                 continue;
             }
             column.clear();
             small.iter().try_for_each(|tile| tile.cells(slot, &mut column))?;
             builder.column(&column)?;
+            samples += column.iter().filter(|cell| **cell != Cell::Absent).count();
         }
-        Ok(vec![Arc::new(Sealed::new(builder.finish()?, self.file.as_ref()))])
+        Ok(vec![Arc::new(self.put_away(builder.finish()?, samples as u64))])
+    }
+
+    fn put_away(&self, tile: Tile, samples: u64) -> Sealed {
+        let Some(drawer) = &self.drawer else { return Sealed::Memory(tile) };
+        let last = if drawer.is_named() { self.closed.last(self.width) } else { None };
+        let said = last.as_ref().map(|last| Description { rows: &self.rows, samples, last });
+        drawer.take(tile, said.as_ref())
     }
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use model::STALE_NAN_BITS;
 use parking_lot::Mutex;
-use storage::{Cell, Frame, IntervalSet, Layout, LayoutId};
+use storage::{Cell, Frame, IntervalSet, Layout, LayoutId, StreamId};
 
+use crate::adopt::Adopting;
 use crate::group::GroupKey;
+use crate::kept::{self, Drawer, KeptTiles};
 use crate::row::{self, RowState};
 use crate::rows::{Applied, Rows};
 use crate::spill::SpillFile;
@@ -55,22 +57,57 @@ pub(crate) struct Window {
     pub(crate) incomplete: bool,
     /// Rows of which tiles are to be made.
     pub(crate) closed: Vec<SharedRows>,
+    /// While the log is replayed: tiles that were found.
+    kept: KeptTiles,
 }
 
 impl Window {
-    /// A window of the head, whose tiles go to a file in `dir`.
-    pub(crate) fn of_head(dir: &Path) -> Self {
-        Self { head: Some(spill_file(dir)), ..Self::default() }
+    /// A window of the head, whose tiles go to a new file in `dir`.
+    pub(crate) fn of_head(dir: &Path, start: i64) -> Self {
+        Self { head: Some(usable(SpillFile::named(&kept::path(dir, start)), dir)), ..Self::default() }
+    }
+
+    /// The same at a start, which goes on with the tiles that are there; none where there are none.
+    pub(crate) fn found(dir: &Path, start: i64) -> Option<Self> {
+        let path = kept::path(dir, start);
+        match kept::reopen(&path) {
+            Ok((file, kept)) => Some(Self { head: Some(Some(file)), kept, ..Self::default() }),
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    tracing::warn!(%error, file = %path.display(), "tiles are made anew: their file cannot be read");
+                }
+                None
+            }
+        }
+    }
+
+    /// The log was replayed: tiles that were not taken over by now are not.
+    pub(crate) fn end_adopting(&mut self, waiting_left: &mut usize) {
+        self.kept = KeptTiles::new();
+        let mut applied = Applied::default();
+        for rows in self.groups.values() {
+            rows.lock().end_adopting(waiting_left, &mut applied);
+            if std::mem::take(&mut applied.closed) {
+                self.closed.push(Arc::clone(rows));
+            }
+        }
+        self.samples += applied.samples;
+        self.incomplete |= applied.dropped_rows > 0;
     }
 
     /// A window that is put together to be sealed: it takes every row.
     pub(crate) fn for_sealing(dir: &Path) -> Self {
-        Self { file: spill_file(dir), ..Self::default() }
+        Self { file: usable(SpillFile::new(dir), dir), ..Self::default() }
     }
 
     /// It has every row of a frame.
     pub(crate) fn took(&mut self, stream: StreamNo, seq: u64) {
         self.frames.entry(stream).or_default().insert(seq);
+    }
+
+    /// Whether it has neither rows nor frames.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.frames.is_empty()
     }
 
     /// Bytes of tiles that are in its file.
@@ -79,11 +116,18 @@ impl Window {
     }
 
     /// The rows of a group.
-    pub(crate) fn rows(&mut self, stream: StreamNo, layout: &Layout) -> SharedRows {
+    pub(crate) fn rows(&mut self, stream: StreamNo, id: &StreamId, layout: &Layout) -> SharedRows {
         let rows = self.groups.entry((stream, layout.id())).or_insert_with(|| {
             let slots = layout.slots().len();
-            let rows = self.head.as_ref().map(|file| Rows::bounded(slots, file.clone()));
-            Arc::new(Mutex::new(rows.unwrap_or_else(|| Rows::unbounded(slots, self.file.clone()))))
+            let owner = (id.clone(), layout.id());
+            let found = self.kept.remove(&owner);
+            let drawer = |file: &Arc<SpillFile>| Drawer { file: Arc::clone(file), owner };
+            let mut rows = match &self.head {
+                Some(file) => Rows::bounded(slots, file.as_ref().map(drawer)),
+                None => Rows::unbounded(slots, self.file.as_ref().map(drawer)),
+            };
+            found.into_iter().for_each(|tiles| rows.begin_adopting(Adopting::new(tiles)));
+            Arc::new(Mutex::new(rows))
         });
         Arc::clone(rows)
     }
@@ -113,9 +157,14 @@ impl Window {
             if !wanted(layout) {
                 continue;
             }
-            let rows = groups[raw.layout].get_or_insert_with(|| self.rows(stream, layout));
+            let rows =
+                groups[raw.layout].get_or_insert_with(|| self.rows(stream, &frame.key().stream, layout));
             let origin = Origin { seq: frame.key().seq, row: position };
-            rows.lock().apply(&raw, frame.range(), origin, waiting_left, &mut applied);
+            let mut held = rows.lock();
+            if !held.adopt(&raw, frame, origin, waiting_left, &mut applied) {
+                held.apply(&raw, frame.range(), origin, waiting_left, &mut applied);
+            }
+            drop(held);
             if std::mem::take(&mut applied.closed) {
                 self.closed.push(Arc::clone(rows));
             }
@@ -137,9 +186,8 @@ impl Window {
     }
 }
 
-/// A file for tiles in `dir`; without one they stay in memory.
-fn spill_file(dir: &Path) -> Option<Arc<SpillFile>> {
-    let file = SpillFile::new(dir);
+/// A file for tiles; without one they stay in memory.
+fn usable(file: std::io::Result<Arc<SpillFile>>, dir: &Path) -> Option<Arc<SpillFile>> {
     if let Err(error) = &file {
         tracing::warn!(%error, dir = %dir.display(), "tiles stay in memory: no file can be made for them");
     }

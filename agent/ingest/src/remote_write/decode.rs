@@ -4,10 +4,11 @@
 //! names a series is a hash of their bytes (version 1) or of the hashes of the texts (version 2, where
 //! positions differ from request to request).
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::histogram::{BUCKETS_MAX, histogram};
 use super::message::{DecodeError, Decoded, Exemplar, Family, Head, Said, Sample, Span, Symbol, Version};
+use super::plain;
 use super::protobuf::{Content, Field, Fields, Malformed};
 
 /// Samples that one request may have; a list of them stays below 32 MiB.
@@ -24,6 +25,9 @@ pub(crate) const FAMILIES_MAX: usize = 1 << 17;
 pub(crate) const SYMBOLS_MAX: usize = 1 << 20;
 /// References to texts that the labels of one request may have.
 pub(crate) const REFS_MAX: usize = 1 << 23;
+
+/// Odd, and otherwise without pattern.
+const JOINT: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 impl Decoded {
     /// Reads [`Decoded::body`]. `seed` makes series' keys this process's own.
@@ -67,7 +71,39 @@ impl Decoded {
         Ok(())
     }
 
+    /// A series that is labels and then samples, all of them in the usual form.
+    fn plain_1(&mut self, body: &[u8], (start, end): (usize, usize), seed: u64) -> Option<Head> {
+        let series = body.get(start..end)?;
+        let (mut at, before) = (0, self.samples.len());
+        while let Some(length) = plain::label(&series[at..]) {
+            at += length;
+        }
+        let labels = at;
+        while at < series.len() {
+            let sample = plain::sample(&series[at..]).filter(|_| self.samples.len() < SAMPLES_MAX);
+            let Some((sample, length)) = sample else {
+                self.samples.truncate(before);
+                return None;
+            };
+            self.samples.push(sample);
+            at += length;
+        }
+        let none = (0, 0);
+        Some(Head {
+            key: xxh3_128_with_seed(&series[..labels], seed),
+            labels: span(start, start + labels),
+            scattered: false,
+            samples: span(before, self.samples.len()),
+            histograms: none,
+            exemplars: none,
+            said: Said::default(),
+        })
+    }
+
     fn series_1(&mut self, body: &[u8], range: (usize, usize), seed: u64) -> Result<(), DecodeError> {
+        if let Some(head) = self.plain_1(body, range, seed) {
+            return self.push(head);
+        }
         let mut fields = Fields::new(body, range);
         let before = self.samples.len();
         let (mut labels, mut parts) = (range.0..range.0, 0);
@@ -148,14 +184,15 @@ impl Decoded {
                 _ => {}
             }
         }
-        let mut hasher = Xxh3::with_seed(seed);
+        let mut key = u128::from(seed);
         for &text in &self.refs[refs..] {
             // A position without a text is found out when the labels are read.
             let hash = self.symbols.get(text as usize).map_or(u128::from(text), |symbol| symbol.hash);
-            hasher.update(&hash.to_le_bytes());
+            // The texts' hashes are as good as drawn: joining them takes no more than their order.
+            key = (key ^ hash).wrapping_mul(JOINT);
         }
         let head = Head {
-            key: hasher.digest128(),
+            key,
             labels: span(refs, self.refs.len()),
             scattered: false,
             samples: span(before, self.samples.len()),

@@ -4,6 +4,7 @@ mod decode;
 mod histogram;
 mod message;
 mod negotiate;
+mod plain;
 mod protobuf;
 mod receiver;
 mod route;

@@ -141,6 +141,11 @@ impl Tile {
         self.part(at).and_then(|part| part.last()).map_err(CodecError::in_column("a tile", at))
     }
 
+    /// Where the columns begin in [`Tile::bytes`].
+    pub(crate) fn payload_start(&self) -> usize {
+        self.payload
+    }
+
     /// The bytes of all columns, one after the other.
     pub(crate) fn payload(&self) -> &[u8] {
         &self.bytes[self.payload..self.bytes.len() - CHECK]

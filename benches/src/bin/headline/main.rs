@@ -10,6 +10,7 @@ mod disk;
 mod idle;
 mod push;
 mod recovery;
+mod remote_write;
 mod restart;
 mod scraped;
 mod systems;
@@ -55,6 +56,8 @@ enum Suite {
     Recovery,
     /// The same, ours alone, on a store that was written on a simulated clock.
     Restart,
+    /// Processor time of taking remote write, a sample.
+    RemoteWrite,
     /// An agent on one host.
     Idle,
 }
@@ -79,6 +82,8 @@ impl Suite {
             (Self::Recovery, true) => (1_700, 15, 9_000),
             (Self::Restart, false) => (100, 15, 9_000),
             (Self::Restart, true) => (1_700, 15, 9_000),
+            (Self::RemoteWrite, false) => (100, 15, 1_200),
+            (Self::RemoteWrite, true) => (500, 15, 3_600),
             (Self::Idle, false) => (1, 15, 300),
             (Self::Idle, true) => (1, 15, 3_600),
         };
@@ -145,6 +150,10 @@ async fn measure(
         Suite::Restart => {
             let slots = ending_now(cli, &mut plan, time);
             restart::restart(systems, &plan, slots).await
+        }
+        Suite::RemoteWrite => {
+            let slots = ending_now(cli, &mut plan, time);
+            remote_write::remote_write(systems, &plan, slots).await
         }
         Suite::Idle => idle::idle(systems, time).await,
     }

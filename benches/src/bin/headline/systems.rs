@@ -87,11 +87,10 @@ impl System {
         ];
         match self {
             Self::Vedette => {
-                ["run".to_owned(), format!("--node-name={NODE}")].into_iter().chain(prometheus).collect()
+                let own = ["run".to_owned(), format!("--node-name={NODE}"), RECEIVER.to_owned()];
+                own.into_iter().chain(prometheus).collect()
             }
-            Self::Prometheus => {
-                prometheus.into_iter().chain(["--web.enable-remote-write-receiver".to_owned()]).collect()
-            }
+            Self::Prometheus => prometheus.into_iter().chain([RECEIVER.to_owned()]).collect(),
             Self::Victoria => vec![
                 format!("-promscrape.config={config}"),
                 format!("-storageDataPath={data}"),
@@ -100,6 +99,9 @@ impl System {
         }
     }
 }
+
+/// VictoriaMetrics takes remote write anyway.
+const RECEIVER: &str = "--web.enable-remote-write-receiver";
 
 /// Our agent's name.
 pub(crate) const NODE: &str = "bench";
