@@ -16,11 +16,12 @@ pub struct Process {
     retention: String,
     reload: Arc<ReloadState>,
     safe_mode: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    corruptions: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Process {
     /// A process that starts now, with these flags. `safe_mode` says why the
-    /// process runs with the minimum, while it does.
+    /// process runs with the minimum, while it does; `corruptions` how many damages of its log were met.
     #[must_use]
     pub fn new(
         clock: SharedClock,
@@ -28,9 +29,11 @@ impl Process {
         retention: String,
         reload: Arc<ReloadState>,
         safe_mode: impl Fn() -> Option<String> + Send + Sync + 'static,
+        corruptions: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Arc<Self> {
         let start_ms = clock.now_ms();
-        Arc::new(Self { clock, start_ms, flags, retention, reload, safe_mode: Box::new(safe_mode) })
+        let (safe_mode, corruptions) = (Box::new(safe_mode), Box::new(corruptions));
+        Arc::new(Self { clock, start_ms, flags, retention, reload, safe_mode, corruptions })
     }
 }
 
@@ -57,7 +60,7 @@ impl ProcessStatus for Process {
             server_time: self.clock.now_ms(),
             reload_config_success: success,
             last_config_time: at_ms,
-            corruption_count: 0,
+            corruption_count: (self.corruptions)(),
             goroutine_count: 0,
             gomaxprocs: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
             gomemlimit: 0,

@@ -126,10 +126,15 @@ impl Agent {
             notifier.clone(),
             shipping,
         );
-        let safe_mode = self.safe_mode.clone();
-        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), move || {
-            safe_mode.why()
-        });
+        let (safe_mode, damaged) = (self.safe_mode.clone(), store.clone());
+        let process = Process::new(
+            self.clock.clone(),
+            shown,
+            self.retention(),
+            reload.clone(),
+            move || safe_mode.why(),
+            move || damaged.log_corruptions(),
+        );
         let router =
             self.router(&store, queries, process, life.clone(), &reloader, &scrape, &rules, &notifier)?;
         // The listener is bound before anything is scraped: a port that is taken stops the start here.

@@ -138,7 +138,15 @@ impl Node {
             _ => None,
         };
         let reloader = Reloader::new(loaded, alertmanager.clone(), rules.clone(), external_url, config_hash);
-        let process = Process::new(self.clock.clone(), shown, self.retention(), reload.clone(), || None);
+        let damaged = replica.as_ref().map(|replica| replica.store.clone());
+        let process = Process::new(
+            self.clock.clone(),
+            shown,
+            self.retention(),
+            reload.clone(),
+            || None,
+            move || damaged.as_ref().map_or(0, |store| store.log_corruptions()),
+        );
         let router = self.router(
             &raft,
             replica.as_ref(),

@@ -53,6 +53,8 @@ pub enum Found {
         bytes: u64,
         /// No intact record follows.
         at_end: bool,
+        /// They are the beginning of a record that ends behind the file's end: as a write that was cut off leaves it.
+        cut_off: bool,
     },
 }
 
@@ -131,8 +133,8 @@ impl SegmentReader {
 
 fn survey(file: impl Read, segment: u64, visit: &mut dyn FnMut(Found)) -> io::Result<()> {
     let mut window = Window { file, bytes: Vec::new(), start: 0, offset: 0 };
-    // Damaged bytes since the last intact record.
-    let mut bad = 0;
+    // Damaged bytes since the last intact record, and whether a record that was cut off is all of them.
+    let (mut bad, mut cut_off) = (0, false);
     if window.fill(SEGMENT_HEAD)? && window.bytes()[..SEGMENT_HEAD] == segment_head(segment)[..] {
         window.skip(SEGMENT_HEAD);
     }
@@ -140,20 +142,31 @@ fn survey(file: impl Read, segment: u64, visit: &mut dyn FnMut(Found)) -> io::Re
         match next(&mut window, segment)? {
             Step::Record(record, length) => {
                 if bad > 0 {
-                    visit(Found::Damaged { offset: window.offset - bad, bytes: bad, at_end: false });
+                    visit(Found::Damaged {
+                        offset: window.offset - bad,
+                        bytes: bad,
+                        at_end: false,
+                        cut_off: false,
+                    });
                 }
                 bad = 0;
                 visit(Found::Record(record));
                 window.skip(length);
             }
             Step::Damaged(length) => {
+                cut_off = false;
+                bad += length as u64;
+                window.skip(length);
+            }
+            Step::CutOff(length) => {
+                cut_off = bad == 0;
                 bad += length as u64;
                 window.skip(length);
             }
         }
     }
     if bad > 0 {
-        visit(Found::Damaged { offset: window.offset - bad, bytes: bad, at_end: true });
+        visit(Found::Damaged { offset: window.offset - bad, bytes: bad, at_end: true, cut_off });
     }
     Ok(())
 }
@@ -161,6 +174,8 @@ fn survey(file: impl Read, segment: u64, visit: &mut dyn FnMut(Found)) -> io::Re
 enum Step {
     Record(Record, usize),
     Damaged(usize),
+    /// The rest of the file is the beginning of a record.
+    CutOff(usize),
 }
 
 /// What starts at the window's first byte.
@@ -171,7 +186,7 @@ fn next<R: Read>(window: &mut Window<R>, segment: u64) -> io::Result<Step> {
         let whole = HEAD + head.length;
         if !window.fill(whole)? {
             // Cut off; whatever else is there would lie inside this record's payload.
-            return Ok(Step::Damaged(window.bytes().len()));
+            return Ok(Step::CutOff(window.bytes().len()));
         }
         let at = Location { segment, offset: window.offset };
         return Ok(match decode_payload(&head, &window.bytes()[HEAD..whole]) {
@@ -179,7 +194,11 @@ fn next<R: Read>(window: &mut Window<R>, segment: u64) -> io::Result<Step> {
             Err(_) => Step::Damaged(whole),
         });
     }
-    let rest = &window.bytes()[1..];
+    let left = window.bytes();
+    if left.len() < HEAD && left.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic) {
+        return Ok(Step::CutOff(left.len()));
+    }
+    let rest = &left[1..];
     // Where no magic follows, its first bytes may still lie at the end of what was read.
     let skipped =
         memchr::memmem::find(rest, &MAGIC).unwrap_or_else(|| rest.len().saturating_sub(MAGIC.len() - 1));

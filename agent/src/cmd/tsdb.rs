@@ -161,6 +161,12 @@ fn verify(dir: &Path) -> anyhow::Result<()> {
             found.torn_bytes
         );
     }
+    if found.cut_off > 0 {
+        println!(
+            "{} earlier segments end in a write that was cut off, as a process leaves it that is killed: no damage",
+            found.cut_off
+        );
+    }
     match found.faults {
         0 => {
             println!("no damage");

@@ -48,7 +48,8 @@ pub(crate) enum Fate {
 
 impl Bounds {
     /// Judges a row's time; the head begins at `takes_from`, and `newest` is the time of the store's newest row.
-    pub(crate) fn judge(&self, timestamp: i64, takes_from: i64, newest: i64) -> Judged {
+    /// `comes_again`: the clock shows that time for the second time.
+    pub(crate) fn judge(&self, timestamp: i64, takes_from: i64, newest: i64, comes_again: bool) -> Judged {
         let newest = if newest == i64::MIN { self.now } else { newest };
         let late_from = newest.saturating_sub(self.late).max(self.floor);
         let is_new = timestamp > self.newest;
@@ -56,8 +57,8 @@ impl Bounds {
             timestamp,
             is_new,
             in_head: !is_new && timestamp >= takes_from,
-            takes_late: self.late > 0,
-            too_old: timestamp < late_from,
+            takes_late: self.late > 0 || comes_again,
+            too_old: timestamp < late_from && !comes_again,
         }
     }
 }

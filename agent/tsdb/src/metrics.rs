@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     pub(crate) bytes: Gauge,
     pub(crate) segments: Gauge,
     pub(crate) records_corrupt: Counter,
+    /// Those, and segments that are gone.
+    pub(crate) log_corruptions: Counter,
     pub(crate) bytes_corrupt: Counter,
     pub(crate) rows_corrupt: Counter,
     pub(crate) rows_adopted: Counter,
@@ -176,6 +178,7 @@ impl Metrics {
                 &new.clock_steps,
             ),
             ("vedette_tsdb_duplicate_samples", "Own samples with a second value.", &new.duplicates),
+            ("prometheus_tsdb_wal_corruptions", "Damages of the log.", &new.log_corruptions),
             ("vedette_log_corrupt_records", "Damaged stretches and records.", &new.records_corrupt),
             ("vedette_log_corrupt_bytes", "Damaged bytes.", &new.bytes_corrupt),
             ("vedette_log_corrupt_rows", "Rows that contradict their frame.", &new.rows_corrupt),
@@ -206,6 +209,12 @@ impl Metrics {
         new.disk.register(registry);
         new.memory.register(registry);
         new
+    }
+
+    /// So many stretches or records of the log are damaged.
+    pub(crate) fn found_corrupt(&self, records: u64) {
+        self.records_corrupt.inc_by(records);
+        self.log_corruptions.inc_by(records);
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn open(
     if let Some(loss) = loss {
         state.take_loss(loss, options, now_ms);
     }
-    metrics.records_corrupt.inc_by(recovery.corrupt_regions + unusable);
+    metrics.found_corrupt(recovery.corrupt_regions + unusable);
     metrics.bytes_corrupt.inc_by(recovery.corrupt_bytes);
     metrics.bytes_torn.inc_by(recovery.torn_bytes);
     tracing::info!(
@@ -405,6 +405,7 @@ impl Replay {
         }
         let missing = self.missing_segments(log);
         metrics.segments_missing.inc_by(missing);
+        metrics.log_corruptions.inc_by(missing);
         let is_damaged = self.bad_records + missing > 0 || is_damaged;
         let frames = lost::Frames { segments: &self.segments, sealed: &vault.windows(), adopted: &adopted };
         let lost = frames.forget_lost(&mut self.streams, self.held.as_ref(), is_damaged);

@@ -226,7 +226,8 @@ impl State {
     /// The same for a row that some of its series may not take: each is looked at.
     fn own_append_checked(&mut self, token: u64, known: &HeadGroup, row: Row<'_>, bounds: Bounds) -> Verdict {
         let takes_from = self.head.takes_from();
-        let time = bounds.judge(row.timestamp, takes_from, self.own.newest);
+        let comes_again = self.head.steps.comes_again(row.timestamp);
+        let time = bounds.judge(row.timestamp, takes_from, self.own.newest, comes_again);
         let (newest, there) =
             if time.in_head { self.head.newest_since(known, row.timestamp) } else { Default::default() };
         let newest_bits = |slot: u32| newest.get(&slot).map(|newest| newest.bits);

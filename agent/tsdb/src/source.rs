@@ -43,7 +43,7 @@ impl FrameSource for Store {
         let wanted = held.ranges().filter(|range| *range.end() >= from);
         for seq in wanted.flat_map(|range| (*range.start()).max(from)..=*range.end()) {
             let Some(frame) = inner.frame(no, stream, seq, &mut reader)? else {
-                inner.metrics.records_corrupt.inc();
+                inner.metrics.found_corrupt(1);
                 continue;
             };
             bytes += frame.body().len();

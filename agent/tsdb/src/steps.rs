@@ -1,7 +1,8 @@
 //! Steps of the clock. What was written by a clock that was ahead stays, and holds nothing up once the clock is set
 //! back: those rows do not count when the order of new ones is checked, until time has come to them. Where both
 //! have a sample of one series and time, the later one is shown: it is of another epoch, and that is drawn below
-//! the earlier ones.
+//! the earlier ones. Where it is set back by less than a second rows go on in the same stream: those of the time that
+//! comes again are taken as late ones are.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,8 +14,11 @@ use crate::state::State;
 use crate::store::Inner;
 use crate::streams::StreamNo;
 
-/// A clock that is set back by less holds up only series with a newer sample, and for no longer.
+/// A clock that is set back by less holds up only series with a newer sample, and for no longer: rows that come late
+/// are enough.
 const STEP_MS: i64 = 1_000;
+/// Less than that may be how two clocks are read.
+const SMALL_STEP_MS: i64 = 10;
 /// Rows may be so much older than the time at which they come.
 const LATE_MS: i64 = 10 * 60 * 1000;
 /// Steps that are remembered one by one, at most.
@@ -55,6 +59,8 @@ pub(crate) struct Steps {
     /// The latest time that the clock has shown since it was set back last.
     high: AtomicI64,
     barriers: Vec<Barrier>,
+    /// Times that come again after a small step.
+    again: Option<SetBack>,
 }
 
 /// Rows that do not count.
@@ -97,7 +103,13 @@ impl Steps {
             monotonic: AtomicI64::new(i64::MAX),
             high: AtomicI64::new(now_ms),
             barriers: Vec::new(),
+            again: None,
         }
+    }
+
+    /// Whether rows of a time are taken although their series have newer ones.
+    pub(crate) fn comes_again(&self, timestamp: i64) -> bool {
+        self.again.is_some_and(|again| (again.to..=again.from).contains(&timestamp))
     }
 
     /// Takes note of a look at the clock, unless it shows something that must be dealt with.
@@ -110,7 +122,12 @@ impl Steps {
     }
 
     fn is_back(&self, now: Now) -> bool {
-        now.offset().saturating_add(STEP_MS) <= self.offset.load(Ordering::Relaxed)
+        self.back_by(now) >= SMALL_STEP_MS
+    }
+
+    /// By how much the clock was set back since the last look.
+    fn back_by(&self, now: Now) -> i64 {
+        self.offset.load(Ordering::Relaxed).saturating_sub(now.offset())
     }
 
     pub(crate) fn note(&self, now: Now) {
@@ -119,7 +136,7 @@ impl Steps {
         self.high.fetch_max(now.wall, Ordering::Relaxed);
     }
 
-    /// Looks at the clock while nobody else does; tells whether it was set back since the last look.
+    /// Looks at the clock while nobody else does; tells whether it was set back by far since the last look.
     pub(crate) fn look(&mut self, clock: &dyn Clock) -> (Now, Option<SetBack>) {
         let now = Now::carefully(clock);
         if !self.is_back(now) {
@@ -127,10 +144,24 @@ impl Steps {
             return (now, None);
         }
         let since = now.monotonic.saturating_sub(*self.monotonic.get_mut()).max(0);
+        let by = self.back_by(now);
         let set_back = SetBack { to: now.wall.saturating_sub(since), from: *self.high.get_mut() };
         *self.high.get_mut() = now.wall;
         self.note(now);
-        (now, Some(set_back))
+        if by >= STEP_MS {
+            return (now, Some(set_back));
+        }
+        // Whoever looked at the clock before it was set back may append yet.
+        self.come_again(SetBack { from: set_back.from.max(now.wall.saturating_add(by)), ..set_back });
+        (now, None)
+    }
+
+    /// Takes note of a small step; of several near each other as one.
+    fn come_again(&mut self, step: SetBack) {
+        let known = self.again.filter(|known| step.to <= known.from && known.to <= step.from);
+        let (to, from) =
+            known.map_or((step.to, step.from), |known| (known.to.min(step.to), known.from.max(step.from)));
+        self.again = Some(SetBack { to, from });
     }
 
     /// Rows after a time do not count for now, of streams below a number.

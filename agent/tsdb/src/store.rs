@@ -159,6 +159,13 @@ impl Store {
         self.inner.disk_level()
     }
 
+    /// Damages of the log that were met since the store was opened: stretches and records that cannot be used, and
+    /// segments that are gone. What a kill leaves at a log's end is none.
+    #[must_use]
+    pub fn log_corruptions(&self) -> u64 {
+        self.inner.metrics.log_corruptions.get()
+    }
+
     /// Writes and syncs everything that was appended so far.
     ///
     /// # Errors

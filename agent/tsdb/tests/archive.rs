@@ -219,6 +219,54 @@ fn damage_of_the_log_is_told_with_its_place() {
     assert!(checked.torn_bytes > 0);
 }
 
+/// The end that a kill leaves is none either once another run has begun: nothing is missing that counted. A file that
+/// was cut later is damage, and so is a last record that is whole and wrong.
+#[test]
+fn what_a_killed_run_left_is_no_damage_in_the_next() {
+    let (dir, clock) = (common::folder(), SimulatedClock::at(T0));
+    let mut kept = Vec::new();
+    for run in 1..4i64 {
+        let store = open(dir.path(), "n", &clock, run as u64);
+        let page = store.layout(layout("a", 3)).expect("layout");
+        for row in 0..9 {
+            clock.advance(std::time::Duration::from_secs(60));
+            append(&store, &page, T0 + (run * 9 + row) * 60_000, &[value((run + row) as f64); 3]);
+            store.flush().expect("flushes");
+        }
+        store.close().expect("closes");
+        drop(store);
+        let last = segments(dir.path()).pop().expect("a segment");
+        kept.push((std::fs::read(&last).expect("reads"), last));
+    }
+    let first = &kept[0];
+    for cut in [3, 20, 40] {
+        std::fs::write(&first.1, &first.0[..first.0.len() - cut]).expect("writes");
+        let checked = verify(dir.path(), &mut |fault| panic!("{cut}: {fault}")).expect("reads");
+        assert_eq!((checked.cut_off, checked.torn_bytes), (1, 0), "{cut}");
+    }
+    let mut bytes = first.0.clone();
+    *bytes.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&first.1, &bytes).expect("writes");
+    assert_eq!(faults(dir.path()).len(), 1, "a whole record that is wrong");
+}
+
+/// One run over several segments, the first of which is cut in the middle of a record.
+#[test]
+fn a_segment_that_was_cut_is_damage_where_its_run_went_on() {
+    let dir = common::folder();
+    self::folder(dir.path(), 150);
+    let all = segments(dir.path());
+    let mut found = 0;
+    for segment in &all[..all.len() - 1] {
+        let bytes = std::fs::read(segment).expect("reads");
+        std::fs::write(segment, &bytes[..bytes.len() * 2 / 3]).expect("writes");
+        found += usize::from(!faults(dir.path()).is_empty());
+        std::fs::write(segment, &bytes).expect("writes");
+    }
+    // But for the one that the first run ended with.
+    assert!(found >= all.len() - 2, "{found} of {}", all.len());
+}
+
 #[test]
 fn damage_of_sealed_windows_is_told_with_its_place() {
     let whole = common::folder();

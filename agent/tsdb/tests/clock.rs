@@ -250,8 +250,51 @@ fn a_layout_of_before_is_asked_for_again() {
     let now = store.own_stream();
     assert!(now.id < own.id, "of two samples of one time its one counts");
     assert!(now.minted_ms > own.minted_ms, "and it is the newer one all the same");
-    // Less than a second holds up nobody.
+    // For less than a second there is no other stream.
     clock.step(-999);
     store.maintain();
     assert_eq!(store.own_stream(), now);
+}
+
+/// Series with several samples a second: a clock that is set back a little, however often, costs none of them, and
+/// what was refused before is refused still.
+#[test]
+fn a_small_step_back_costs_no_sample() {
+    let (dir, clock) = (folder(), SimulatedClock::at(T0));
+    let mut store = open(dir.path(), "n", &clock, 1);
+    let page = store.layout(layout("a", 2)).expect("layout");
+    let append = |store: &Store, page: &LayoutRef, timestamp: i64, number: f64| {
+        let row = Row { layout: page, timestamp, cells: &[value(number), value(7.0)] };
+        Appender::append(store, row).expect("appends")
+    };
+    let (mut all, own) = (BTreeMap::new(), store.own_stream());
+    for row in 0..400i64 {
+        let step = [(3, -999), (5, -13), (6, -700), (14, -57)].iter().find(|(at, _)| row % 40 == *at);
+        let step = step.map_or(0, |(_, by)| *by);
+        clock.advance(Duration::from_millis(97));
+        let before = clock.now_ms();
+        clock.step(step);
+        // A scrape may have begun before.
+        let now = if row % 2 == 0 { before } else { clock.now_ms() };
+        let taken = append(&store, &page, now, row as f64);
+        assert_eq!(
+            (taken.appended, taken.out_of_order),
+            (if all.contains_key(&now) { 0 } else { 2 }, 0),
+            "{row}"
+        );
+        all.entry(now).or_insert(row as f64);
+        if row % 50 == 0 {
+            store.flush().expect("flushes");
+        }
+    }
+    assert_eq!(store.own_stream(), own);
+    let expected: Vec<(i64, u64)> = all.iter().map(|(time, number)| (*time, number.to_bits())).collect();
+    let first = |store: &Store| everything(store).into_iter().next().expect("a series").1;
+    assert_eq!(first(&store), expected);
+    let old = append(&store, &page, T0 - 5_000, 1.0);
+    assert_eq!((old.appended, old.out_of_order), (0, 2), "that time does not come again");
+    store.close().expect("closes");
+    drop(store);
+    store = open(dir.path(), "n", &clock, 2);
+    assert_eq!(first(&store), expected);
 }

@@ -1,6 +1,6 @@
 //! What a replica holds, in a form that two can compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,9 +17,13 @@ pub(crate) struct StreamDigest {
     pub(crate) received: IntervalSet,
     /// Frames that are kept.
     pub(crate) held: IntervalSet,
-    /// The hash of the last kept frame: tells copies of one machine apart.
-    pub(crate) last_hash: FrameHash,
+    /// The last frame of each kept range and its hash, newest first, at most [`ENDS_MAX`]: they tell copies of one
+    /// machine apart. A frame that cannot be read has none.
+    pub(crate) ends: Vec<(u64, FrameHash)>,
 }
+
+/// Ranges of a stream whose ends are compared, the newest ones.
+pub(crate) const ENDS_MAX: usize = 32;
 
 /// All that one replica tells the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,34 +46,53 @@ pub(crate) struct Digest {
     pub(crate) deletions_version: u64,
 }
 
-/// The hash of each stream's last kept frame, read once for each new last frame.
+/// Hashes of frames that were compared, each read once.
 #[derive(Debug, Default)]
-pub(crate) struct LastHashes(Mutex<BTreeMap<StreamId, (u64, FrameHash)>>);
+pub(crate) struct EndHashes(Mutex<BTreeMap<StreamId, BTreeMap<u64, FrameHash>>>);
 
-impl LastHashes {
+impl EndHashes {
     /// The digest of a store's streams.
     pub(crate) fn streams<S: FrameSource + storage::FrameSink + ?Sized>(
         &self,
         store: &S,
     ) -> Vec<StreamDigest> {
-        let mut known = self.0.lock();
-        let mut out = Vec::new();
-        for info in store.streams() {
+        let digest = |info: StreamInfo| {
             let (received, held) = (store.received(&info.id), store.held(&info.id));
-            let last = held.last().unwrap_or(0);
-            let cached = known.get(&info.id).filter(|(seq, _)| *seq == last).map(|(_, hash)| *hash);
-            let last_hash = cached.unwrap_or_else(|| read_hash(store, &info.id, last));
-            known.insert(info.id.clone(), (last, last_hash));
-            out.push(StreamDigest { info, received, held, last_hash });
-        }
-        known.retain(|stream, _| out.iter().any(|digest| digest.info.id == *stream));
-        out
+            let lasts = held.ranges().rev().map(|range| *range.end()).take(ENDS_MAX);
+            let ends = lasts.filter_map(|seq| Some((seq, self.of(store, &info.id, seq)?))).collect();
+            StreamDigest { info, received, held, ends }
+        };
+        store.streams().into_iter().map(digest).collect()
     }
-}
 
-fn read_hash<S: FrameSource + ?Sized>(store: &S, stream: &StreamId, seq: u64) -> FrameHash {
-    let frames = store.frames(stream, seq, 1).unwrap_or_default();
-    frames.first().filter(|frame| frame.key().seq == seq).map_or(FrameHash::ROOT, storage::Frame::hash)
+    /// A kept frame's hash, where it can be read.
+    pub(crate) fn of<S: FrameSource + ?Sized>(
+        &self,
+        store: &S,
+        stream: &StreamId,
+        seq: u64,
+    ) -> Option<FrameHash> {
+        let known = self.0.lock().get(stream).and_then(|known| known.get(&seq).copied());
+        known.or_else(|| {
+            let frames = store.frames(stream, seq, 1).unwrap_or_default();
+            let hash = frames.first().filter(|frame| frame.key().seq == seq).map(storage::Frame::hash)?;
+            self.0.lock().entry(stream.clone()).or_default().insert(seq, hash);
+            Some(hash)
+        })
+    }
+
+    /// Forgets all but what was compared now.
+    pub(crate) fn retain(&self, ours: &[StreamDigest], theirs: &[StreamDigest]) {
+        let mut compared: BTreeMap<&StreamId, BTreeSet<u64>> = BTreeMap::new();
+        for digest in ours.iter().chain(theirs) {
+            compared.entry(&digest.info.id).or_default().extend(digest.ends.iter().map(|(seq, _)| *seq));
+        }
+        let mut known = self.0.lock();
+        known.retain(|stream, _| compared.contains_key(stream));
+        for (stream, hashes) in known.iter_mut() {
+            hashes.retain(|seq, _| compared.get(stream).is_some_and(|seqs| seqs.contains(seq)));
+        }
+    }
 }
 
 /// What `theirs` keeps and `ours` never received, newest stream first: alerts need the newest data.
@@ -87,12 +110,23 @@ pub(crate) fn missing(ours: &[StreamDigest], theirs: &[StreamDigest]) -> Vec<(St
     out
 }
 
-/// Streams whose last frame is the same on both sides by name and not by content.
-pub(crate) fn diverged<'a>(ours: &'a [StreamDigest], theirs: &[StreamDigest]) -> Vec<&'a StreamId> {
+/// Streams of which both keep a frame that is the same by name and not by content: the last one of a range of the
+/// twin, which has the hash of all before it in its own. `hash` reads that of a frame kept here.
+pub(crate) fn diverged<'a>(
+    ours: &'a [StreamDigest],
+    theirs: &[StreamDigest],
+    hash: impl Fn(&StreamId, u64) -> Option<FrameHash>,
+) -> Vec<&'a StreamId> {
     let differs = |own: &StreamDigest, twin: &StreamDigest| {
-        own.info.id == twin.info.id && own.held.last() == twin.held.last() && own.last_hash != twin.last_hash
+        let stream = &own.info.id;
+        let mut both = twin.ends.iter().filter(|(seq, _)| own.held.contains(*seq));
+        both.any(|(seq, theirs)| hash(stream, *seq).is_some_and(|own| own != *theirs))
     };
-    ours.iter().filter(|own| theirs.iter().any(|twin| differs(own, twin))).map(|own| &own.info.id).collect()
+    let twin_of = |own: &StreamDigest| theirs.iter().find(|twin| twin.info.id == own.info.id);
+    ours.iter()
+        .filter(|own| twin_of(own).is_some_and(|twin| differs(own, twin)))
+        .map(|own| &own.info.id)
+        .collect()
 }
 
 /// Silence that crossed the wire, in whole milliseconds.
@@ -112,7 +146,10 @@ mod tests {
             |ranges: &[(u64, u64)]| ranges.iter().map(|&(first, last)| first..=last).collect::<IntervalSet>();
         let id = StreamId { agent: "a".into(), epoch: Epoch(minted_ms.unsigned_abs().into()) };
         let info = StreamInfo { id, minted_ms, external: Labels::empty() };
-        StreamDigest { info, received: set(received), held: set(held), last_hash: FrameHash(hash) }
+        let held = set(held);
+        let lasts = held.ranges().rev().map(|range| *range.end());
+        let ends = lasts.map(|last| (last, FrameHash(hash + u128::from(last)))).collect();
+        StreamDigest { info, received: set(received), held, ends }
     }
 
     #[test]
@@ -125,10 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn a_copied_machine_shows_in_the_last_hash() {
-        let (ours, theirs) = ([digest(1, &[(1, 4)], &[(1, 4)], 7)], [digest(1, &[(1, 4)], &[(1, 4)], 8)]);
-        assert_eq!(diverged(&ours, &theirs).len(), 1);
-        assert!(diverged(&ours, &ours).is_empty());
-        assert!(diverged(&ours, &[digest(1, &[(1, 5)], &[(1, 5)], 8)]).is_empty());
+    fn a_copied_machine_shows_wherever_both_have_the_end_of_a_range() {
+        // Each frame's hash is its number and what the machine adds.
+        let at = |machine: u128| move |_: &StreamId, seq: u64| Some(FrameHash(machine + u128::from(seq)));
+        let ours = [digest(1, &[(1, 20)], &[(1, 4), (7, 20)], 7)];
+        let theirs = |held: &[(u64, u64)], machine| [digest(1, &[(1, 30)], held, machine)];
+        for held in [&[(1, 20)][..], &[(2, 3)], &[(1, 12), (15, 30)]] {
+            assert_eq!(diverged(&ours, &theirs(held, 8), at(7)).len(), 1, "{held:?}");
+            assert!(diverged(&ours, &theirs(held, 7), at(7)).is_empty(), "{held:?}");
+            assert!(diverged(&ours, &theirs(held, 8), |_, _| None).is_empty(), "it cannot be read here");
+        }
+        assert!(
+            diverged(&ours, &theirs(&[(1, 5), (15, 30)], 8), at(7)).is_empty(),
+            "no frame that both keep"
+        );
+        let other = [digest(2, &[(1, 20)], &[(1, 20)], 8)];
+        assert!(diverged(&ours, &other, at(7)).is_empty());
     }
 }

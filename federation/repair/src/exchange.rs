@@ -59,7 +59,10 @@ impl Pair {
         let answer = timeout(ANSWER_TIMEOUT, twin.digest(&ours)).await;
         let theirs = answer.map_err(|_| "no answer in time".to_owned())??;
         self.heard(&theirs)?;
-        let forked: BTreeSet<&StreamId> = diverged(&ours.streams, &theirs.streams).into_iter().collect();
+        let hash = |stream: &StreamId, seq| self.hashes.of(&*self.store, stream, seq);
+        let forked: BTreeSet<&StreamId> =
+            diverged(&ours.streams, &theirs.streams, hash).into_iter().collect();
+        self.hashes.retain(&ours.streams, &theirs.streams);
         for stream in &forked {
             tracing::error!(%stream, "the twin holds other frames under the same names: two machines continue one stream");
         }

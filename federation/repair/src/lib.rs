@@ -64,7 +64,7 @@ pub struct Pair {
     view: PairView,
     clock: SharedClock,
     tasks: Tasks,
-    hashes: digest::LastHashes,
+    hashes: digest::EndHashes,
     metrics: Metrics,
 }
 
@@ -88,7 +88,7 @@ impl Pair {
             view,
             clock,
             tasks: tasks.clone(),
-            hashes: digest::LastHashes::default(),
+            hashes: digest::EndHashes::default(),
             metrics,
         });
         let (running, stop) = (Arc::clone(&pair), tasks.clone());

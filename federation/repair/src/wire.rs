@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uplink::TlsFiles;
 use uplink::wire as up;
 
-use crate::digest::{Digest, StreamDigest, silence_ms};
+use crate::digest::{Digest, ENDS_MAX, StreamDigest, silence_ms};
 use crate::view::AgentHeard;
 use crate::windows::wire::{send_copy, send_windows};
 use crate::{Pair, Store};
@@ -232,18 +232,44 @@ fn stream_out(stream: &StreamDigest) -> v1::StreamDigest {
         info: Some(up::info_out(&stream.info)),
         received: Some(up::ranges_out(&stream.received)),
         held: Some(up::ranges_out(&stream.held)),
-        last_hash: stream.last_hash.0.to_be_bytes().to_vec().into(),
+        last_hash: hash_out(last_hash(stream)),
+        ends: stream
+            .ends
+            .iter()
+            .map(|(seq, hash)| v1::RangeEnd { seq: *seq, hash: hash_out(*hash) })
+            .collect(),
     }
+}
+
+/// What a twin of before compares.
+fn last_hash(stream: &StreamDigest) -> FrameHash {
+    let last = stream.ends.first().filter(|(seq, _)| Some(*seq) == stream.held.last());
+    last.map_or(FrameHash::ROOT, |(_, hash)| *hash)
+}
+
+fn hash_out<B: From<Vec<u8>>>(hash: FrameHash) -> B {
+    hash.0.to_be_bytes().to_vec().into()
+}
+
+/// The ends that are told; a twin of before tells the last one alone.
+fn ends_in(
+    ends: Vec<v1::RangeEnd>,
+    last: &[u8],
+    held: &IntervalSet,
+) -> Result<Vec<(u64, FrameHash)>, String> {
+    let end = |mark: v1::RangeEnd| Ok::<_, String>((mark.seq, FrameHash(u128_in(&mark.hash)?)));
+    if !ends.is_empty() {
+        return ends.into_iter().take(ENDS_MAX).map(end).collect();
+    }
+    let last = FrameHash(u128_in(last)?);
+    Ok(held.last().filter(|_| last != FrameHash::ROOT).map(|seq| (seq, last)).into_iter().collect())
 }
 
 fn stream_in(stream: v1::StreamDigest) -> Result<StreamDigest, String> {
     let info = up::info_in(stream.info.unwrap_or_default()).map_err(|error| error.to_string())?;
-    Ok(StreamDigest {
-        info,
-        received: up::ranges_in(stream.received.unwrap_or_default()),
-        held: up::ranges_in(stream.held.unwrap_or_default()),
-        last_hash: FrameHash(u128_in(&stream.last_hash)?),
-    })
+    let held = up::ranges_in(stream.held.unwrap_or_default());
+    let ends = ends_in(stream.ends, &stream.last_hash, &held)?;
+    Ok(StreamDigest { info, received: up::ranges_in(stream.received.unwrap_or_default()), held, ends })
 }
 
 fn agent_out(agent: &AgentHeard) -> v1::AgentHeard {

@@ -27,6 +27,22 @@ struct LogCheck {
     /// Frames of a stream or layout that no record before them told of.
     pending: Vec<(Location, FrameKey, Vec<LayoutId>)>,
     kept: Option<(u64, Kept)>,
+    /// Frames that count as received, and those of them that nobody has.
+    received: HashMap<StreamId, IntervalSet>,
+    adopted: HashMap<StreamId, IntervalSet>,
+    /// The last frame of each stream in the segment that is read.
+    lasts: HashMap<StreamId, u64>,
+    /// Segments that end in a write that was cut off, others being begun since.
+    cut_off: Vec<CutOff>,
+}
+
+/// A write that was cut off: most often a process was killed then, and nothing is missing that counted.
+struct CutOff {
+    segment: u64,
+    offset: u64,
+    bytes: u64,
+    /// The last frame of each stream before it.
+    lasts: HashMap<StreamId, u64>,
 }
 
 /// Reads the log in `dir`; gives the sealed windows that it says there are, each with its newest generation.
@@ -44,6 +60,7 @@ pub(crate) fn check(dir: &Path, report: &mut Report<'_>) -> Vec<(i64, u64)> {
     for segment in segments.iter().map(|stat| stat.index) {
         there.insert(segment);
         report.checked.segments += 1;
+        check.lasts.clear();
         let read = log::survey_segment(dir, segment, &mut |found| match found {
             Found::Record(record) => {
                 report.checked.records += 1;
@@ -51,6 +68,10 @@ pub(crate) fn check(dir: &Path, report: &mut Report<'_>) -> Vec<(i64, u64)> {
             }
             Found::Damaged { bytes, at_end: true, .. } if Some(segment) == last => {
                 report.checked.torn_bytes = bytes;
+            }
+            Found::Damaged { offset, bytes, cut_off: true, .. } => {
+                let lasts = std::mem::take(&mut check.lasts);
+                check.cut_off.push(CutOff { segment, offset, bytes, lasts });
             }
             Found::Damaged { offset, bytes, .. } => {
                 report.fault(Place::Bytes { segment, offset }, format!("{bytes} bytes are no intact record"));
@@ -61,6 +82,7 @@ pub(crate) fn check(dir: &Path, report: &mut Report<'_>) -> Vec<(i64, u64)> {
         }
     }
     check.finish(report);
+    check.judge_ends(&there, report);
     for missing in missing_segments(check.kept.as_ref(), &there).ranges() {
         let (first, last) = (missing.start(), missing.end());
         let what = format!("{} segments are missing, to {last:08}.seg", last - first + 1);
@@ -88,9 +110,15 @@ impl LogCheck {
             }
             record::FRAME => self.take_frame(found.at, &record::frame(found.payload)?, report)?,
             record::CHECKPOINT => {
-                self.streams.extend(record::checkpoint(payload)?.into_iter().map(|mark| mark.info.id));
+                for mark in record::checkpoint(payload)? {
+                    self.received.entry(mark.info.id.clone()).or_default().union(&mark.received);
+                    self.streams.insert(mark.info.id);
+                }
             }
-            record::ADOPT => drop(record::adopt(payload)?),
+            record::ADOPT => {
+                let (stream, gone) = record::adopt(payload)?;
+                self.adopted.entry(stream).or_default().union(&gone);
+            }
             record::HELD => drop(record::held(payload)?),
             record::GAP => drop(record::gap(payload)?),
             record::EXEMPLARS => drop(record::exemplars(payload)?),
@@ -115,6 +143,7 @@ impl LogCheck {
                 return Err(Malformed("a row of a layout that the frame does not name"));
             }
         }
+        self.lasts.insert(key.stream.clone(), key.seq);
         if !self.chains.entry(key.stream.clone()).or_default().take(key.seq, frame.prev(), frame.hash()) {
             let what = format!("frame {} of {} does not follow on its neighbour", key.seq, key.stream);
             report.fault(place(at), what);
@@ -136,6 +165,31 @@ impl LogCheck {
         for pending in std::mem::take(&mut self.pending) {
             self.judge(&pending, report);
         }
+    }
+
+    /// Tells of writes that were cut off where a frame is missing right after that was there: the file was cut. What a
+    /// kill cut off is never gone on with, and does not count as received, unless it came again. Where segments were
+    /// dropped since, it may have been in those.
+    fn judge_ends(&mut self, there: &IntervalSet, report: &mut Report<'_>) {
+        for end in std::mem::take(&mut self.cut_off) {
+            let later = IntervalSet::from_iter([end.segment..=there.last().unwrap_or(end.segment)]);
+            let is_lost = |(stream, last): (&StreamId, &u64)| self.was_there(stream, last.saturating_add(1));
+            if later.difference(there).is_empty() && end.lasts.iter().any(is_lost) {
+                let place = Place::Bytes { segment: end.segment, offset: end.offset };
+                report.fault(place, format!("{} bytes are no intact record", end.bytes));
+            } else {
+                report.checked.cut_off += 1;
+            }
+        }
+    }
+
+    /// Whether a frame is not there although it was: later ones are, or it counts as received.
+    fn was_there(&self, stream: &StreamId, seq: u64) -> bool {
+        let has =
+            |sets: &HashMap<StreamId, IntervalSet>| sets.get(stream).is_some_and(|set| set.contains(seq));
+        let Some(seen) = self.chains.get(stream).map(|chain| &chain.seen) else { return false };
+        let is_received = has(&self.received) && !has(&self.adopted);
+        !seen.contains(seq) && (is_received || seen.last() > Some(seq))
     }
 
     /// Tells of a frame that cannot be used.

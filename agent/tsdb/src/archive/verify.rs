@@ -97,6 +97,8 @@ pub struct Checked {
     /// Bytes at the last segment's end that are no whole record: as a process leaves them that is killed while it
     /// writes. They are no damage.
     pub torn_bytes: u64,
+    /// Segments before the last that end so, and after which nothing is missing: no damage either.
+    pub cut_off: u64,
     /// Sealed windows.
     pub windows: u64,
     /// Values of their blocks, damaged ones among them.
