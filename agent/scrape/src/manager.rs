@@ -17,6 +17,7 @@ use crate::config::ScrapeConfig;
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
+use crate::schedule::Alarm;
 use crate::scrape_loop::Job;
 use crate::sink::Sink;
 use crate::status::{DroppedTarget, TargetMetadata, TargetsSnapshot};
@@ -54,6 +55,7 @@ pub struct ScrapeManager {
     clock: SharedClock,
     tasks: Tasks,
     identity: ScrapeIdentity,
+    alarm: Arc<Alarm>,
     discovery_metrics: DiscoveryMetrics,
 }
 
@@ -83,6 +85,7 @@ impl ScrapeManager {
             clock,
             tasks,
             identity,
+            alarm: Arc::default(),
             discovery_metrics: DiscoveryMetrics::new(registry),
         }
     }
@@ -129,6 +132,7 @@ impl ScrapeManager {
                 tasks: self.tasks.clone(),
                 forced_error: Mutex::new(None),
                 offset_seed: self.identity.offset_seed,
+                alarm: Arc::clone(&self.alarm),
                 buffers: IdleBuffers::default(),
                 texts: Texts::default(),
             });

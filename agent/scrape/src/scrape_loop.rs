@@ -15,7 +15,7 @@ use crate::config::ScrapeConfig;
 use crate::fetch::{FetchError, Fetcher, Page};
 use crate::labels::Found;
 use crate::page::PageError;
-use crate::schedule::Schedule;
+use crate::schedule::{Alarm, Schedule};
 use crate::series::{Counts, Origin, SeriesState, WriteError};
 use crate::sink::{Losses, Sink};
 use crate::status::Families;
@@ -32,6 +32,7 @@ pub(crate) struct Job {
     /// Set when all scrapes of the job fail, with the reason.
     pub(crate) forced_error: Mutex<Option<Arc<str>>>,
     pub(crate) offset_seed: u64,
+    pub(crate) alarm: Arc<Alarm>,
     pub(crate) buffers: IdleBuffers,
     pub(crate) texts: Texts,
 }
@@ -97,12 +98,12 @@ async fn run(job: &Job, target: &Target, mut state: SeriesState, stop: &Cancella
     let mut session = job.fetcher.session(found.interval);
     loop {
         // Short naps, so that a clock that was set is noticed within one interval.
-        let wait = Duration::from_millis((moment - job.clock.now_ms()).clamp(0, i64::MAX).unsigned_abs());
+        let wake = job.alarm.at(moment, job.clock.now_ms(), tokio::time::Instant::now(), found.interval);
         tokio::select! {
             biased;
             () = stop.cancelled() => return state,
             () = job.tasks.stopping() => return state,
-            () = tokio::time::sleep(wait.min(found.interval)) => {}
+            () = tokio::time::sleep_until(wake) => {}
         }
         let now = job.clock.now_ms();
         if now < moment {

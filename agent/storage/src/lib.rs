@@ -25,7 +25,9 @@ mod stream;
 mod summary;
 mod window;
 
-pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef, Row, commit_channel};
+pub use append::{
+    AppendOutcome, Appender, Cell, Changes, Commit, CommitSender, LayoutRef, Row, RowMark, commit_channel,
+};
 pub use batch::{Batch, ColumnSource, FloatColumn, Floats, Histograms, Present, SeriesGroup, Times};
 pub use batches::Collected;
 pub use budget::{Budget, Charge};

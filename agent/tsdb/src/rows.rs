@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use storage::{Cell, TimeRange};
+use storage::{Cell, Changes, TimeRange};
 
 use crate::adopt::{Adopting, Whole};
 use crate::codec::CodecError;
@@ -71,6 +71,8 @@ pub(crate) struct NextRow<'a> {
     pub(crate) timestamp: i64,
     /// One a slot.
     pub(crate) cells: &'a [Cell],
+    /// Where they may differ from the row before.
+    pub(crate) changed: Option<Changes<'a>>,
 }
 
 /// What became of a row of the own node.
@@ -196,7 +198,8 @@ impl Rows {
         let base = base.map(|tail| tail.sequence);
         let mut row = known.map_or_else(|| RowState::empty(self.slots), |tail| tail.row);
         row.number = before;
-        let changes = row.encode_next(base.is_none(), next.layout, next.timestamp, next.cells, body);
+        let NextRow { layout, timestamp, cells, changed, .. } = next;
+        let changes = row.encode_next(base.is_none(), layout, timestamp, cells, changed, body);
         let (kept, closed) = match self.keep(&row, base, changes.into(), origin) {
             Some(closed) => (true, closed),
             None => (false, false),
