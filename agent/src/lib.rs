@@ -4,6 +4,7 @@
 pub mod check;
 pub mod cli;
 pub mod flags;
+pub mod heap;
 pub mod lifecycle;
 mod maintain;
 pub mod process;

@@ -211,7 +211,7 @@ impl Rows {
         let known = *self.table.get(id);
         let Some(group) = self.groups.get(known.layout) else { return };
         let labels = group.labels(known.slot);
-        let metadata = group.slots().get(usize::from(known.slot)).map(|slot| slot.metadata.clone());
+        let metadata = group.slots().get(usize::from(known.slot)).map(|slot| Metadata::clone(&slot.metadata));
         self.moved += 1;
         self.place(id, &labels, metadata.unwrap_or_default());
         if self.groups.get(self.table.get(id).layout).is_some_and(|group| group.newest == i64::MIN) {

@@ -75,13 +75,7 @@ pub(crate) struct RowBytes {
     pub(crate) tiles: u64,
 }
 
-/// What the allocator takes for so many bytes.
-pub(crate) fn allocated(bytes: usize) -> u64 {
-    match bytes {
-        0 => 0,
-        bytes => ((bytes + 8).next_multiple_of(16)).max(32) as u64,
-    }
-}
+pub(crate) use env::allocated;
 
 /// What a shared slice of so many bytes takes up.
 pub(crate) fn shared(bytes: usize) -> u64 {
@@ -183,7 +177,11 @@ impl Inner {
         let log = self.writer.lock().log.waiting_bytes() as u64;
         let (identity, frames, waiting) = {
             let state = self.state.read();
-            (state.layouts.bytes() + state.head.bytes(), state.frame_bytes(), state.waiting() as u64)
+            (
+                state.layouts.bytes() + state.head.bytes() + state.own.bytes(),
+                state.frame_bytes(),
+                state.waiting() as u64,
+            )
         };
         let mut parts = vec![
             ("rows", rows.rows),
