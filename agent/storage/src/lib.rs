@@ -7,6 +7,7 @@
 //! - [`Querier`] gives series, as batches or plain, and with them says how complete they are ([`Coverage`]);
 //!   [`ExemplarQuerier`] gives exemplars.
 
+mod admit;
 mod append;
 mod batch;
 mod batches;
@@ -24,6 +25,7 @@ mod query;
 mod stream;
 mod window;
 
+pub use admit::{Admitted, admit};
 pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef, Row, commit_channel};
 pub use batch::{Batch, ColumnSource, FloatColumn, Floats, Histograms, Present, SeriesGroup, Summary, Times};
 pub use batches::Collected;
