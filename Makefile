@@ -7,6 +7,10 @@ export VEDETTE_CACHE ?= $(HOME)/.cache/vedette
 export CARGO_TARGET_DIR ?= $(VEDETTE_CACHE)/target
 export PATH := $(HOME)/.cargo/bin:$(VEDETTE_CACHE)/tools/node/bin:$(PATH)
 export ROCKSDB_STATIC := 1
+ifeq ($(shell uname -m),aarch64)
+# Pages of 64 KiB at most: an allocator that was built for those of 4 KiB aborts where they are larger.
+export JEMALLOC_SYS_WITH_LG_PAGE := 16
+endif
 
 # Every cargo call links the RocksDB that was compiled once.
 CARGO := ROCKSDB_LIB_DIR="$$(.ci/rocksdb.sh)" cargo

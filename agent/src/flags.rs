@@ -106,7 +106,7 @@ pub struct StorageFlags {
     /// disk and at most 10GB where absent; 0: none of it.
     #[arg(long = "storage.disk-reserve", value_name = "SIZE", value_parser = bytes)]
     pub disk_reserve: Option<u64>,
-    /// Bytes of memory, as far as they are counted by part, at which no new series is begun; before that caches become
+    /// Bytes of memory, with all that the process has, at which no new series is begun; before that caches become
     /// small and rows of the head go to the disk early. Three fifths of what the control group or the machine has
     /// where absent; 0: no limit.
     #[arg(long = "storage.memory-limit", value_name = "SIZE", value_parser = bytes)]

@@ -5,6 +5,7 @@ pub mod check;
 pub mod cli;
 pub mod flags;
 pub mod go_text;
+pub mod heap;
 pub mod lifecycle;
 mod maintain;
 pub mod process;

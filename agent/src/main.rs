@@ -9,7 +9,11 @@ mod run;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vedette_agent::cli;
+use vedette_agent::{cli, heap};
+
+/// One that says what it holds.
+#[global_allocator]
+static ALLOCATOR: heap::Allocator = heap::Allocator;
 
 /// Vedette's agent: one host's metrics, rules and alerts, with Prometheus's files, flags and API.
 #[derive(Parser, Debug)]

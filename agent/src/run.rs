@@ -28,7 +28,7 @@ use vedette_agent::rules_status::{ShownRules, ToNotifier, rule_options};
 use vedette_agent::safe_mode::{Guard, SafeMode, limited};
 use vedette_agent::store_status::ShownStore;
 use vedette_agent::targets::ShownTargets;
-use vedette_agent::{compact, maintain, signals};
+use vedette_agent::{compact, heap, maintain, signals};
 use web::{UiInfo, WebOptions, WebServer};
 
 use crate::cmd::run::RunFlags;
@@ -115,7 +115,9 @@ impl Agent {
         let scrape = Arc::new(self.scrape_manager(&loaded, &store));
         let counted = Arc::downgrade(&scrape);
         store.count_memory("scrape", move || counted.upgrade().map_or(0, |scrape| scrape.memory()));
-        store.count_memory("program", || env::resident().map_or(0, |resident| resident.mapped));
+        let counted = Arc::downgrade(&scrape);
+        store.count_memory("buffers", move || counted.upgrade().map_or(0, |scrape| scrape.idle_buffers()));
+        heap::count(&store);
         let shipping = Shipping::new(&self, store.clone());
         let reload = ReloadState::new(&self.clock, &self.registry);
         let reloader = Reloader::new(

@@ -59,7 +59,7 @@ impl Scrapes {
     pub fn layout(instance: &str) -> Layout {
         let slot = |(name, metric_type, label, at): (&'static str, MetricType, &'static str, usize)| Slot {
             labels: Labels::from_pairs([(METRIC_NAME, name.to_owned()), (label, format!("{label}-{at}"))]),
-            metadata: Metadata { metric_type, ..Metadata::default() },
+            metadata: Metadata { metric_type, ..Metadata::default() }.into(),
             part: None,
         };
         let target = Labels::from_pairs([("instance", instance), ("job", "node")]);

@@ -19,8 +19,12 @@ mod watchers;
 
 use std::process::ExitCode;
 
-use agent::cli;
+use agent::{cli, heap};
 use clap::{Parser, Subcommand};
+
+/// One that says what it holds.
+#[global_allocator]
+static ALLOCATOR: heap::Allocator = heap::Allocator;
 
 /// Vedette's federation: replica pairs, global alerts.
 #[derive(Parser, Debug)]

@@ -201,7 +201,7 @@ impl Node {
             ..StoreOptions::new(dir, &self.members.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
-        store.count_memory("program", || env::resident().map_or(0, |resident| resident.mapped));
+        agent::heap::count(&store);
         let agents = Arc::new(Agents::load(
             &self.flags.common.storage.path,
             ReceiveOptions::HEARTBEAT,

@@ -12,6 +12,6 @@ mod tasks;
 
 pub use clock::{Clock, SharedClock, SimulatedClock, SystemClock};
 pub use disk::{DiskSpace, Space, SystemDisk};
-pub use memory::{Resident, memory_max, resident};
+pub use memory::{Resident, allocated, memory_max, resident};
 pub use random::{Random, SeededRandom, SharedRandom, SystemRandom};
 pub use tasks::{Tasks, TasksStillRunning};

@@ -12,6 +12,19 @@ pub struct Resident {
     pub mapped: u64,
 }
 
+/// What the allocator takes for so many bytes: it has four sizes for each doubling, and beneath 128 bytes every
+/// sixteenth.
+#[must_use]
+pub fn allocated(bytes: usize) -> u64 {
+    let step = match bytes {
+        0 => return 0,
+        ..=8 => 8,
+        ..=128 => 16,
+        _ => (1 << (bytes - 1).ilog2()) / 4,
+    };
+    bytes.next_multiple_of(step) as u64
+}
+
 /// Bytes that this process may use: the least that its control groups and the machine allow. None where nobody
 /// says so.
 #[must_use]
@@ -113,6 +126,25 @@ mod tests {
             (vec![ram, two, own("no number")], Some(1_000 * MIB)),
         ] {
             assert_eq!(limit(&files), expected, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn pieces_have_the_allocators_sizes() {
+        let sizes = [
+            (0, 0),
+            (1, 8),
+            (9, 16),
+            (48, 48),
+            (100, 112),
+            (128, 128),
+            (129, 160),
+            (14_400, 16_384),
+            (9_600, 10_240),
+            (16_385, 20_480),
+        ];
+        for (asked, given) in sizes {
+            assert_eq!(allocated(asked), given, "{asked}");
         }
     }
 

@@ -94,9 +94,10 @@ impl Host {
         } else if let Some(old) = self.layout.take() {
             self.end_series(&old, &slots, now_ms)?;
         }
-        let layout = self.appender.layout(Layout::new(self.target(), slots)?)?;
-        self.appender.append(Row { layout: &layout, timestamp: now_ms, cells: &cells })?;
-        self.layout = Some(layout);
+        let admitted = storage::admit(&*self.appender, Layout::new(self.target(), slots)?)?;
+        let cells = admitted.cells(&cells);
+        self.appender.append(Row { layout: &admitted.layout, timestamp: now_ms, cells: &cells })?;
+        self.layout = Some(admitted.layout);
         Ok(())
     }
 

@@ -285,7 +285,7 @@ impl Group {
             let mut slots = layout.slots().to_vec();
             for (slot, metadata) in self.changes.drain(..) {
                 if let Some(slot) = slots.get_mut(usize::from(slot)) {
-                    slot.metadata = metadata;
+                    slot.metadata = metadata.into();
                 }
             }
             return new(layout.target(), &slots);
@@ -308,12 +308,12 @@ impl Group {
         match &mut self.content {
             Content::Draft { slots, .. } => {
                 if let Some(slot) = slots.get_mut(usize::from(slot)) {
-                    slot.metadata = metadata;
+                    slot.metadata = metadata.into();
                 }
             }
             Content::Registered(reference) => {
                 let old = reference.layout().slots().get(usize::from(slot));
-                if old.is_some_and(|old| old.metadata != metadata) {
+                if old.is_some_and(|old| *old.metadata != metadata) {
                     self.changes.push((slot, metadata));
                 }
             }
@@ -332,12 +332,12 @@ impl Group {
 
 /// The layout with the families' present metadata; none where that changes nothing.
 fn described(layout: &Layout, families: &Families) -> Result<Option<Layout>, AppendError> {
-    let said = |slot: &Slot| families.of(slot.labels.metric_name()).filter(|said| **said != slot.metadata);
+    let said = |slot: &Slot| families.of(slot.labels.metric_name()).filter(|said| **said != *slot.metadata);
     if layout.slots().iter().all(|slot| said(slot).is_none()) {
         return Ok(None);
     }
     let slots = layout.slots().iter().map(|slot| {
-        let metadata = said(slot).unwrap_or(&slot.metadata).clone();
+        let metadata = said(slot).map_or_else(|| Arc::clone(&slot.metadata), |said| Arc::new(said.clone()));
         Slot { metadata, ..slot.clone() }
     });
     Layout::new(layout.target().clone(), slots.collect()).map(Some)

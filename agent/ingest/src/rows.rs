@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use model::{Labels, Metadata};
-use storage::{AppendError, Appender, Cell, Commit, Row};
+use storage::{AppendError, Appender, Cell, Commit, Layout, Row};
 
 use crate::families::Families;
 use crate::histograms::Histograms;
@@ -211,7 +211,7 @@ impl Rows {
         let known = *self.table.get(id);
         let Some(group) = self.groups.get(known.layout) else { return };
         let labels = group.labels(known.slot);
-        let metadata = group.slots().get(usize::from(known.slot)).map(|slot| slot.metadata.clone());
+        let metadata = group.slots().get(usize::from(known.slot)).map(|slot| Metadata::clone(&slot.metadata));
         self.moved += 1;
         self.place(id, &labels, metadata.unwrap_or_default());
         if self.groups.get(self.table.get(id).layout).is_some_and(|group| group.newest == i64::MIN) {
@@ -232,12 +232,17 @@ impl Rows {
         self.groups.close_drafts();
         self.staged = 0;
         let mut failed = Ok(());
-        for at in std::mem::take(&mut self.touched) {
+        let (mut due, mut next) = (std::mem::take(&mut self.touched), 0);
+        while let Some(&at) = due.get(next) {
+            next += 1;
             let mut refused = None;
             if failed.is_ok() {
                 match self.append(at, outcome) {
-                    // New series: those of other layouts go on.
-                    Err(error @ AppendError::Memory { .. }) => refused = Some(error.to_string()),
+                    // New series: those that the store has go on.
+                    Err(error @ AppendError::Memory { .. }) => {
+                        refused = Some(error.to_string());
+                        due.extend(self.part_known(at));
+                    }
                     done => failed = done,
                 }
             }
@@ -254,6 +259,44 @@ impl Rows {
             self.reuse(left);
         }
         failed
+    }
+
+    /// Moves series that the store has out of a layout that it refuses because of others, into one of their own,
+    /// with what is staged of them; none where there are no such series, or no others.
+    fn part_known(&mut self, at: u32) -> Option<u32> {
+        let group = self.groups.get(at)?;
+        let layout = Layout::new(group.target().clone(), group.slots().to_vec()).ok()?;
+        let known = self.appender.known(&layout);
+        let here = |id, slot: u16| {
+            let series = self.table.get(id);
+            (series.layout, series.slot) == (at, slot)
+        };
+        let is_known = |slot: u16| known.get(usize::from(slot)).copied().unwrap_or_default();
+        let (moved, stay): (Vec<_>, Vec<_>) =
+            group.members.iter().filter(|&&(id, slot)| here(id, slot)).partition(|(_, slot)| is_known(*slot));
+        if moved.is_empty() || stay.is_empty() {
+            return None;
+        }
+        let mut staged = std::mem::take(&mut self.groups.get_mut(at)?.staged);
+        let mut to = None;
+        for (id, slot) in moved {
+            let (labels, said) = (layout.series(usize::from(slot)), layout.slots().get(usize::from(slot))?);
+            self.place(id, &labels, Metadata::clone(&said.metadata));
+            let known = self.table.get(id);
+            to = Some(known.layout);
+            let group = self.groups.get_mut(known.layout)?;
+            for row in &mut staged {
+                let cell = std::mem::replace(row.cells.get_mut(usize::from(slot))?, Cell::Absent);
+                if cell != Cell::Absent
+                    && let (Some(own), _) = group.cell(row.timestamp, known.slot, &mut self.spare)
+                {
+                    *own = cell;
+                }
+            }
+        }
+        self.groups.close_drafts();
+        self.groups.get_mut(at)?.staged = staged;
+        to
     }
 
     fn reuse(&mut self, rows: Vec<crate::layouts::Staged>) {

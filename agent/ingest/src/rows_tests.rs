@@ -61,11 +61,16 @@ impl Store {
 impl Appender for Store {
     fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
         assert!(layout.slots().len() <= SLOTS);
-        if *self.full.lock() {
+        if *self.full.lock() && self.known(&layout).contains(&false) {
             return Err(AppendError::Memory { new: layout.slots().len(), used: 20, max: 10 });
         }
         self.newest.lock().remove(&layout.id());
         Ok(LayoutRef::new(Arc::new(layout), *self.appends.lock() / self.life))
+    }
+
+    fn known(&self, layout: &Layout) -> Vec<bool> {
+        let samples = self.samples.lock();
+        (0..layout.slots().len()).map(|at| samples.contains_key(&layout.series(at).to_string())).collect()
     }
 
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
@@ -327,6 +332,28 @@ fn series_that_are_known_go_on_when_new_ones_are_refused() {
     let samples = store.samples.lock();
     let times = |key| samples[&labels(key, false).to_string()].iter().map(|(at, _)| *at).collect::<Vec<_>>();
     assert_eq!((times(1), times(3), times(2)), (vec![5, 6, 7, 8], vec![5, 6, 7], vec![8]));
+}
+
+/// Of another process, which knows nothing of what the store has: one layout is to take what is there and what is new.
+#[test]
+fn after_a_start_series_go_on_beside_new_ones_that_are_refused() {
+    let store = Store::new(u64::MAX);
+    push(&mut Rows::new(store.clone(), 1 << 30), &vec![(1, 5, 1), (3, 5, 1)], 0, false).expect("taken");
+    *store.full.lock() = true;
+    let mut rows = Rows::new(store.clone(), 1 << 30);
+    for time in [6, 8] {
+        let request = vec![(1, time, 2), (2, time, 2), (3, time, 2), (3, time + 1, 4), (4, time, 2)];
+        let outcome = push(&mut rows, &request, 0, false).expect("the store takes rows");
+        assert_eq!((outcome.written, outcome.no_room), (3, 2), "at {time}: {:?}", outcome.explained);
+    }
+    assert_eq!(rows.groups.len(), 2, "one of what is known, one of what is not");
+    *store.full.lock() = false;
+    let outcome = push(&mut rows, &vec![(1, 10, 3), (2, 10, 3), (4, 10, 3)], 0, false).expect("taken");
+    assert_eq!((outcome.written, outcome.no_room), (3, 0));
+    let samples = store.samples.lock();
+    let times = |key| samples[&labels(key, false).to_string()].iter().map(|(at, _)| *at).collect::<Vec<_>>();
+    assert_eq!((times(1), times(2), times(4)), (vec![5, 6, 8, 10], vec![10], vec![10]));
+    assert_eq!(times(3), [5, 6, 7, 8, 9]);
 }
 
 #[test]

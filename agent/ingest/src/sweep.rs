@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use model::Labels;
+use model::{Labels, Metadata};
 
 use crate::layouts::SLOTS;
 use crate::rows::Rows;
@@ -82,7 +82,7 @@ impl Rows {
     fn dissolve(&mut self, at: u32) {
         let Some(group) = self.groups.remove(at) else { return };
         for &(id, slot) in &group.members {
-            let metadata = group.slots().get(usize::from(slot)).map(|slot| slot.metadata.clone());
+            let metadata = group.slots().get(usize::from(slot)).map(|slot| Metadata::clone(&slot.metadata));
             self.place(id, &group.labels(slot), metadata.unwrap_or_default());
         }
     }

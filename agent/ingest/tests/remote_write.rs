@@ -250,7 +250,7 @@ async fn version_2_says_what_it_wrote_and_keeps_metadata() {
         let (store, stream) = (&scene.store, scene.store.own_stream().id);
         let frames = store.frames(&stream, 1, 1 << 20).expect("frames");
         let layout = store.find_layout(frames.last().expect("a frame").layouts()[0]).expect("known");
-        layout.slots()[0].metadata.clone()
+        layout.slots()[0].metadata.as_ref().clone()
     };
     let found = metadata(&scene);
     assert_eq!(

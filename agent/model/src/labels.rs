@@ -127,6 +127,12 @@ impl Labels {
         Self(self.0.iter().filter(|label| keep(&label.name)).cloned().collect())
     }
 
+    /// Whether nobody else has this list: for those who keep equal ones once.
+    #[must_use]
+    pub fn is_unshared(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// The same set without the metric name.
     #[must_use]
     pub fn without_name(&self) -> Self {

@@ -170,9 +170,11 @@ impl StorePublisher {
     fn columns(&self, samples: &[(Labels, Cell)]) -> Result<Columns, AppendError> {
         let slots =
             samples.iter().map(|(labels, _)| Slot::new(labels.clone(), Metadata::default())).collect();
-        let layout = self.appender.layout(Layout::new(Labels::empty(), slots)?)?;
-        let places = samples.iter().enumerate().map(|(at, (labels, _))| (labels.clone(), at)).collect();
-        Ok(Columns { layout, places })
+        // Series that are refused for want of memory have no place: they are asked for again each time.
+        let admitted = storage::admit(&*self.appender, Layout::new(Labels::empty(), slots)?)?;
+        let places = admitted.slots().enumerate();
+        let places = places.map(|(at, slot)| (samples[slot as usize].0.clone(), at)).collect();
+        Ok(Columns { layout: admitted.layout, places })
     }
 
     fn append_row(

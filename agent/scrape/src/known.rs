@@ -58,16 +58,15 @@ impl Known {
                     let layout = Layout::new(draft.target.clone(), draft.slots.clone())?;
                     Ok((sink.appender.layout(layout)?, draft.tracked))
                 };
-                match (drafts.iter().map(known).collect(), earlier.filter(|_| !timed)) {
-                    (Err(AppendError::Memory { .. }), Some(earlier)) => {
-                        // Those that are known go on, in the layouts that they are in.
-                        let moves = part_moves(&drafts, &earlier.layouts);
+                match drafts.iter().map(known).collect() {
+                    Err(AppendError::Memory { .. }) => {
+                        let (layouts, moves) = without_new(&drafts, earlier.filter(|_| !timed), sink)?;
                         let gone = moves.iter().flatten().filter(|place| **place == Place::Dropped);
                         refused = gone.count();
                         move_to(&mut places, &moves);
-                        earlier.layouts.clone()
+                        layouts
                     }
-                    (layouts, _) => layouts?,
+                    layouts => layouts?,
                 }
             }
         };
@@ -84,6 +83,52 @@ fn move_to(places: &mut [Place], moves: &[Vec<Place>]) {
             *place = moves[layout as usize][slot as usize];
         }
     }
+}
+
+/// Layouts without the series that the store does not begin, and where the others of the drafts' slots are in them:
+/// those of the earlier page, where these have all that are known, so that none is made anew.
+fn without_new(
+    drafts: &[Draft],
+    earlier: Option<&Known>,
+    sink: &Sink,
+) -> Result<(Vec<(LayoutRef, bool)>, Vec<Vec<Place>>), AppendError> {
+    if let Some(earlier) = earlier {
+        let moves = part_moves(drafts, &earlier.layouts);
+        if keeps_all(drafts, &moves, sink)? {
+            return Ok((earlier.layouts.clone(), moves));
+        }
+    }
+    let (mut layouts, mut moves, mut refusal) = (Vec::new(), Vec::new(), None);
+    for (draft, at) in drafts.iter().zip(0..) {
+        let mut places = vec![Place::Dropped; draft.slots.len()];
+        match storage::admit(&*sink.appender, Layout::new(draft.target.clone(), draft.slots.clone())?) {
+            Ok(admitted) => {
+                let number = u32::try_from(layouts.len()).unwrap_or(at);
+                for (slot, place) in admitted.slots().zip(0..) {
+                    places[slot as usize] = Place::At(number, place);
+                }
+                layouts.push((admitted.layout, draft.tracked));
+            }
+            Err(error @ AppendError::Memory { .. }) => refusal = Some(error),
+            Err(error) => return Err(error),
+        }
+        moves.push(places);
+    }
+    match refusal.filter(|_| layouts.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok((layouts, moves)),
+    }
+}
+
+/// Whether all series that the store has have a place.
+fn keeps_all(drafts: &[Draft], moves: &[Vec<Place>], sink: &Sink) -> Result<bool, AppendError> {
+    for (draft, places) in drafts.iter().zip(moves) {
+        let known = sink.appender.known(&Layout::new(draft.target.clone(), draft.slots.clone())?);
+        if known.iter().zip(places).any(|(known, place)| *known && *place == Place::Dropped) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Where those of the drafts' slots are that layouts have; the others are dropped. Series that vanish meanwhile get

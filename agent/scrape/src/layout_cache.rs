@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use env::allocated;
 use exposition::{Format, parse_after_value};
 use storage::{Cell, Changes, Number, RowMark};
 use telemetry::Gauge;
@@ -124,16 +125,21 @@ impl LayoutCache {
     /// Counts what it takes up now in a gauge, until it goes.
     pub(crate) fn count(&mut self, all: &Gauge) {
         let Lines { known, cells, changed, origins, times, places, .. } = &self.lines;
-        let lists = size_of_val(&known[..])
-            + size_of_val(&cells[..])
-            + size_of_val(&changed[..])
-            + size_of_val(&origins[..])
-            + size_of_val(&times[..])
-            + places.bytes()
-            + self.blocks.capacity() * size_of::<Block>();
+        let lists = [
+            size_of_val(&known[..]),
+            size_of_val(&cells[..]),
+            size_of_val(&changed[..]),
+            size_of_val(&origins[..]),
+            size_of_val(&times[..]),
+            // What the page means has them too.
+            2 * places.bytes(),
+            self.blocks.capacity() * size_of::<Block>(),
+        ];
         // Texts that several have are counted once, about.
-        let texts = self.blocks.iter().map(|block| block.text.len() / Arc::strong_count(&block.text));
-        let bytes = i64::try_from(lists + texts.sum::<usize>()).unwrap_or(i64::MAX);
+        let shared = |block: &Block| allocated(block.text.len() + 16) / Arc::strong_count(&block.text) as u64;
+        let texts: u64 = self.blocks.iter().map(shared).sum();
+        let bytes = lists.into_iter().map(allocated).sum::<u64>() + texts;
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         all.inc_by(bytes);
         self.counted = Some(Counted(all.clone(), bytes));
     }

@@ -25,6 +25,8 @@ use crate::texts::Texts;
 
 /// Commits that may wait for the log at once.
 const COMMITS_MAX: usize = 1024;
+/// About what a target takes up besides what is remembered of its pages: its task, its connection, its labels.
+const TARGET_BYTES: usize = 4 << 10;
 
 /// What a process knows about itself that its scrapes depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,10 +92,19 @@ impl ScrapeManager {
         }
     }
 
-    /// About how many bytes are remembered of targets' pages.
+    /// About how many bytes are remembered of targets and their pages.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.sink.metrics.cache_bytes.get().unsigned_abs()
+        let pools = self.pools.lock();
+        let targets = |pool: &Pool| pool.shown.lock().active.len() * TARGET_BYTES;
+        let bytes = pools.values().map(|pool| targets(pool) + pool.job.texts.bytes());
+        self.sink.metrics.cache_bytes.get().unsigned_abs() + bytes.sum::<usize>() as u64
+    }
+
+    /// Bytes that wait for the next pages.
+    #[must_use]
+    pub fn idle_buffers(&self) -> u64 {
+        self.pools.lock().values().map(|pool| pool.job.buffers.bytes() as u64).sum()
     }
 
     /// Makes these the jobs. Jobs that stay as they are go on undisturbed; of a changed job those

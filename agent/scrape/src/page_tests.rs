@@ -18,7 +18,7 @@ fn series_that_override_target_labels_have_layouts_of_their_own() {
     assert_eq!(meaning.drafts[1].target, Labels::from_pairs([("instance", "i")]));
     assert_eq!(meaning.drafts[1].slots[0].labels, Labels::from_pairs([("__name__", "b"), ("job", "x")]));
     assert_eq!(&*meaning.drafts[0].slots[0].metadata.help, "Help.");
-    assert_eq!(meaning.drafts[0].slots[1].metadata, Metadata::default());
+    assert_eq!(*meaning.drafts[0].slots[1].metadata, Metadata::default());
     assert_eq!(meaning.drafts.iter().map(|draft| draft.tracked).collect::<Vec<_>>(), [true, true, false]);
     for draft in meaning.drafts {
         Layout::new(draft.target, draft.slots).expect("a valid layout");

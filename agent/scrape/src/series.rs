@@ -166,6 +166,9 @@ impl SeriesState {
         let lines = page::read(page, reading.format, config.honor_timestamps).map_err(PageError::from)?;
         counts.scraped = lines.samples.len();
         self.know(&lines, || page::understand(page, reading.format, config, target), sink, counts)?;
+        if let Some(known) = self.known.first_mut() {
+            known.families = texts.families(Arc::clone(&known.families));
+        }
         let places = self.known.first().map(|known| known.places.clone());
         self.cache = places.map(|places| LayoutCache::new(page, reading, lines, places, texts));
         if let Some(cache) = self.cache.as_mut().filter(|_| config.classic_to_nhcb) {
@@ -385,10 +388,9 @@ fn report_layout(
     target: &Labels,
     values: &[(&'static str, &'static str, Option<f64>)],
 ) -> Result<Layout, AppendError> {
-    let slot = |(name, help, _): &(&'static str, &'static str, Option<f64>)| Slot {
-        labels: Labels::from_pairs([(METRIC_NAME, *name)]),
-        metadata: Metadata { metric_type: MetricType::Gauge, help: (*help).into(), ..Metadata::default() },
-        part: None,
+    let slot = |(name, help, _): &(&'static str, &'static str, Option<f64>)| {
+        let said = Metadata { metric_type: MetricType::Gauge, help: (*help).into(), ..Metadata::default() };
+        Slot::new(Labels::from_pairs([(METRIC_NAME, *name)]), said)
     };
     Layout::new(target.clone(), values.iter().map(slot).collect())
 }

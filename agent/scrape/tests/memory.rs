@@ -35,6 +35,11 @@ impl Appender for Full {
         Ok(LayoutRef::new(Arc::new(layout), 1))
     }
 
+    fn known(&self, layout: &Layout) -> Vec<bool> {
+        let state = self.0.lock();
+        (0..layout.slots().len()).map(|at| state.known.contains(&layout.series(at).to_string())).collect()
+    }
+
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
         let mut state = self.0.lock();
         for (at, cell) in row.cells.iter().enumerate() {
@@ -93,7 +98,10 @@ fn known_series_go_on_and_new_ones_begin_when_there_is_room() {
     assert_eq!(store.values("new"), []);
 
     let error = scrape(&mut target("b"), "x 1\n").expect_err("all of it is new");
-    assert_eq!(error, "memory limit exceeded (1 new series refused, in use: 20 bytes, limit: 10 bytes)");
+    assert_eq!(
+        error,
+        "memory limit exceeded (1 new series refused, in use: 20 bytes, limit: 10 bytes, --storage.memory-limit)"
+    );
 
     store.0.lock().full = false;
     assert_eq!(scrape(&mut page, "y 9\nnew 10\n"), Ok(2));
@@ -101,4 +109,28 @@ fn known_series_go_on_and_new_ones_begin_when_there_is_room() {
     let asked = store.0.lock().asked;
     assert_eq!(scrape(&mut page, "y 11\nnew 12\n"), Ok(2));
     assert_eq!(store.0.lock().asked, asked, "what a page means is known again");
+}
+
+/// Another process scrapes the target: it knows nothing of what the store has.
+#[test]
+fn after_a_start_known_series_go_on_beside_new_ones() {
+    let store = Arc::new(Full(Mutex::default(), commit_channel()));
+    let config = ScrapeConfig::new("job");
+    let target = || PageAppender::new(config.clone(), Labels::from_pairs([("instance", "a")]), store.clone());
+    let mut page = target();
+    assert_eq!(page.append(b"x 1\ny 2\nz 3\n", Format::Text, 1), Ok(3));
+    store.0.lock().full = true;
+    let mut page = target();
+    for time in 2..5 {
+        assert_eq!(page.append(b"z 5\nnew 4\nx 6\n", Format::Text, time), Ok(3));
+    }
+    // One that the last page did not have is known to the store.
+    assert_eq!(page.append(b"x 7\ny 8\nnew 9\n", Format::Text, 5), Ok(3));
+    assert_eq!(store.values("x"), [1.0, 6.0, 6.0, 6.0, 7.0].map(Some));
+    assert_eq!(store.values("y"), [2.0, 8.0].map(Some));
+    assert_eq!(store.values("z"), [Some(3.0), Some(5.0), Some(5.0), Some(5.0), None], "it ended");
+    assert_eq!(store.values("new"), []);
+    store.0.lock().full = false;
+    assert_eq!(page.append(b"x 10\nnew 11\n", Format::Text, 6), Ok(2));
+    assert_eq!(store.values("new"), [Some(11.0)]);
 }

@@ -147,6 +147,11 @@ pub trait Appender: Send + Sync {
         Ok((self.append(row)?, None))
     }
 
+    /// For each slot of a layout whether its series is there already: it goes on where no new one is begun.
+    fn known(&self, layout: &Layout) -> Vec<bool> {
+        vec![false; layout.slots().len()]
+    }
+
     /// Whether samples are taken that are older than their series' newest, as far as they are not too old.
     fn takes_out_of_order(&self) -> bool {
         false

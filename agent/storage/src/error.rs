@@ -20,7 +20,10 @@ pub enum AppendError {
         slots: usize,
     },
     /// The memory that the store may have is used up: no new series is begun, those that are there go on.
-    #[error("memory limit exceeded ({new} new series refused, in use: {used} bytes, limit: {max} bytes)")]
+    #[error(
+        "memory limit exceeded ({new} new series refused, in use: {used} bytes, limit: {max} bytes, \
+         --storage.memory-limit)"
+    )]
     Memory {
         /// Series of the layout that the store does not have.
         new: usize,

@@ -34,8 +34,8 @@ pub struct ShapeId(pub u128);
 pub struct Slot {
     /// The metric part of the series: its name and own labels, none of which the target has too.
     pub labels: Labels,
-    /// What the page said of the family.
-    pub metadata: Metadata,
+    /// What the page said of the family; columns of one family share it.
+    pub metadata: Arc<Metadata>,
     /// What the column holds of a histogram; none where it holds numbers. A histogram's columns stand side by
     /// side, all with its labels and metadata, in the order of [`Part::code`].
     pub part: Option<Arc<Part>>,
@@ -44,8 +44,8 @@ pub struct Slot {
 impl Slot {
     /// A column of numbers.
     #[must_use]
-    pub fn new(labels: Labels, metadata: Metadata) -> Self {
-        Self { labels, metadata, part: None }
+    pub fn new(labels: Labels, metadata: impl Into<Arc<Metadata>>) -> Self {
+        Self { labels, metadata: metadata.into(), part: None }
     }
 
     /// Whether a series begins here: whether it is no further column of the histogram before.

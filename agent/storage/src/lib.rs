@@ -7,6 +7,7 @@
 //! - [`Querier`] gives series, as batches or plain, and with them says how complete they are ([`Coverage`]);
 //!   [`ExemplarQuerier`] gives exemplars.
 
+mod admit;
 mod append;
 mod batch;
 mod batches;
@@ -25,6 +26,7 @@ mod stream;
 mod summary;
 mod window;
 
+pub use admit::{Admitted, admit};
 pub use append::{
     AppendOutcome, Appender, Cell, Changes, Commit, CommitSender, LayoutRef, Row, RowMark, commit_channel,
 };

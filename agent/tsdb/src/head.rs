@@ -344,6 +344,7 @@ impl Head {
         let windows = self.windows.values().chain(leaving);
         let windows: usize = windows.map(|window| window.groups.capacity()).sum();
         self.groups.len() as u64 * group
+            + self.orders.bytes()
             + allocated(tables)
             + allocated(windows * (size_of::<(GroupKey, SharedRows)>() + 1))
     }

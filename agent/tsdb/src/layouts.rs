@@ -15,8 +15,12 @@ pub(crate) use crate::shape::Shape;
 pub(crate) struct Layouts {
     all: HashMap<LayoutId, Arc<Layout>>,
     shapes: HashMap<ShapeId, Arc<Shape>>,
+    /// What slots of several shapes have in common: most have nearly all of it.
+    lists: HashSet<Labels>,
+    families: HashSet<Arc<Metadata>>,
     texts: HashSet<Arc<str>>,
-    /// What these take up.
+    /// What lists and texts take up.
+    list_bytes: u64,
     text_bytes: u64,
 }
 
@@ -43,8 +47,12 @@ impl Layouts {
         let layout = |layout: &Arc<Layout>| target(layout.target()) + shared(size_of::<Layout>());
         let tables = self.all.capacity() * (size_of::<(LayoutId, Arc<Layout>)>() + 1)
             + self.shapes.capacity() * (size_of::<(ShapeId, Arc<Shape>)>() + 1)
+            + self.lists.capacity() * (size_of::<Labels>() + 1)
+            + self.families.capacity() * (size_of::<Arc<Metadata>>() + 1)
             + self.texts.capacity() * (size_of::<Arc<str>>() + 1);
-        self.all.values().map(layout).sum::<u64>() + shapes + self.text_bytes + allocated(tables)
+        let families = self.families.len() as u64 * shared(size_of::<Metadata>());
+        let common = self.list_bytes + families + self.text_bytes;
+        self.all.values().map(layout).sum::<u64>() + shapes + common + allocated(tables)
     }
 
     /// The shape of a layout that is known.
@@ -88,6 +96,9 @@ impl Layouts {
         }
         let shapes: HashSet<ShapeId> = self.all.values().map(|layout| layout.shape()).collect();
         self.shapes.retain(|id, _| shapes.contains(id));
+        self.lists.retain(|labels| !labels.is_unshared());
+        self.list_bytes = self.lists.iter().map(list).sum();
+        self.families.retain(|metadata| Arc::strong_count(metadata) > 1);
         self.texts.retain(|text| Arc::strong_count(text) > 1);
         self.text_bytes = self.texts.iter().map(|text| shared(text.len())).sum();
     }
@@ -98,11 +109,33 @@ impl Layouts {
     }
 
     fn interned(&mut self, slot: &Slot) -> Slot {
+        Slot {
+            labels: self.list(&slot.labels),
+            metadata: self.family(&slot.metadata),
+            part: slot.part.clone(),
+        }
+    }
+
+    fn list(&mut self, labels: &Labels) -> Labels {
+        if let Some(known) = self.lists.get(labels) {
+            return known.clone();
+        }
         let label = |label: &Label| Label { name: self.text(&label.name), value: self.text(&label.value) };
-        let labels: Labels = slot.labels.iter().map(label).collect();
-        let Metadata { metric_type, unit, help } = &slot.metadata;
-        let metadata = Metadata { metric_type: *metric_type, unit: self.text(unit), help: self.text(help) };
-        Slot { labels, metadata, part: slot.part.clone() }
+        let own: Labels = labels.iter().map(label).collect();
+        self.list_bytes += list(&own);
+        self.lists.insert(own.clone());
+        own
+    }
+
+    fn family(&mut self, metadata: &Arc<Metadata>) -> Arc<Metadata> {
+        if let Some(known) = self.families.get(metadata) {
+            return Arc::clone(known);
+        }
+        let Metadata { metric_type, unit, help } = &**metadata;
+        let own = Metadata { metric_type: *metric_type, unit: self.text(unit), help: self.text(help) };
+        let own = Arc::new(own);
+        self.families.insert(Arc::clone(&own));
+        own
     }
 
     fn text(&mut self, text: &Arc<str>) -> Arc<str> {
@@ -124,7 +157,7 @@ mod tests {
     fn layout(instance: &str, series: &[(&str, &str)]) -> Layout {
         let slot = |&(name, device): &(&str, &str)| Slot {
             labels: Labels::from_pairs([(METRIC_NAME, name), ("device", device)]),
-            metadata: Metadata::default(),
+            metadata: Arc::default(),
             part: None,
         };
         Layout::new(Labels::from_pairs([("instance", instance)]), series.iter().map(slot).collect())
@@ -140,7 +173,20 @@ mod tests {
         assert_ne!(one.id(), two.id());
         layouts.retain(&HashSet::from([two.id()]));
         assert!(!layouts.has(one.id()) && layouts.shape(&two).is_some());
+        // What another shape has too is one.
+        let other = layouts.add(layout("3", &[("b", "x"), ("c", "")]));
+        let first = |layout: &Layout, at: usize| {
+            std::ptr::from_ref(layout.slots()[at].labels.iter().next().expect("a label"))
+        };
+        assert_eq!(first(&two, 1), first(&other, 0));
+        assert!(Arc::ptr_eq(&two.slots()[1].metadata, &other.slots()[0].metadata));
+        drop((one, two));
+        layouts.retain(&HashSet::from([other.id()]));
+        assert_eq!((layouts.shapes.len(), layouts.lists.len(), layouts.families.len()), (1, 2, 1));
+        drop(other);
         layouts.retain(&HashSet::new());
-        assert!(layouts.shapes.is_empty());
+        assert!(layouts.shapes.is_empty() && layouts.lists.is_empty() && layouts.families.is_empty());
+        // The standard library has one empty text for all.
+        assert!(layouts.list_bytes == 0 && layouts.texts.iter().all(|text| text.is_empty()));
     }
 }

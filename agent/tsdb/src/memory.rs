@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::mem::size_of;
 use std::sync::Arc;
 
+use env::Resident;
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 use storage::{AppendError, Layout};
@@ -75,13 +76,7 @@ pub(crate) struct RowBytes {
     pub(crate) tiles: u64,
 }
 
-/// What the allocator takes for so many bytes.
-pub(crate) fn allocated(bytes: usize) -> u64 {
-    match bytes {
-        0 => 0,
-        bytes => ((bytes + 8).next_multiple_of(16)).max(32) as u64,
-    }
-}
+pub(crate) use env::allocated;
 
 /// What a shared slice of so many bytes takes up.
 pub(crate) fn shared(bytes: usize) -> u64 {
@@ -174,6 +169,14 @@ impl Inner {
         Ok(())
     }
 
+    /// Takes note of a layout of others' frames, which are never refused: their senders would keep what is
+    /// refused and send it again for ever.
+    pub(crate) fn note_received(&self, layout: &Layout) {
+        if self.memory.used.lock().level == MemoryLevel::Full {
+            self.metrics.memory.taken_over.inc_by(layout.series_count() as u64);
+        }
+    }
+
     fn memory_parts(&self) -> Vec<(&'static str, u64)> {
         let mut rows = RowBytes::default();
         for group in self.head_rows() {
@@ -183,7 +186,11 @@ impl Inner {
         let log = self.writer.lock().log.waiting_bytes() as u64;
         let (identity, frames, waiting) = {
             let state = self.state.read();
-            (state.layouts.bytes() + state.head.bytes(), state.frame_bytes(), state.waiting() as u64)
+            (
+                state.layouts.bytes() + state.head.bytes() + state.own.bytes(),
+                state.frame_bytes(),
+                state.waiting() as u64,
+            )
         };
         let mut parts = vec![
             ("rows", rows.rows),
@@ -204,13 +211,17 @@ impl Inner {
 impl crate::head::Head {
     /// How many of a layout's series no group of its target has.
     fn new_series(&self, layout: &Layout) -> usize {
+        let known = self.knows(layout);
+        layout.slots().iter().zip(known).filter(|(slot, known)| slot.begins_series() && !known).count()
+    }
+
+    /// For each slot of a layout whether an own group of its target has the series.
+    pub(crate) fn knows(&self, layout: &Layout) -> Vec<bool> {
         let target = layout.target();
         let groups = self.groups().filter(|group| group.is_own() && group.layout.target() == target);
-        let groups: Vec<_> = groups.collect();
         let known: HashSet<&Labels> =
-            groups.iter().flat_map(|group| group.layout.slots()).map(|slot| &slot.labels).collect();
-        let begins = layout.slots().iter().filter(|slot| slot.begins_series());
-        begins.filter(|slot| !known.contains(&slot.labels)).count()
+            groups.flat_map(|group| group.layout.slots()).map(|slot| &slot.labels).collect();
+        layout.slots().iter().map(|slot| known.contains(&slot.labels)).collect()
     }
 }
 
@@ -222,12 +233,13 @@ pub(crate) struct MemoryMetrics {
     level: Gauge,
     refused: Counter,
     tiled_early: Counter,
+    taken_over: Counter,
+    unaccounted: Gauge,
 }
 
 impl MemoryMetrics {
     pub(crate) fn register(&self, registry: &Registry) {
-        let parts =
-            "Bytes in memory by part, as far as they are known; what the process has beyond them is its own.";
+        let parts = "Bytes in memory by part; together they are what the process has, less vedette_memory_unaccounted_bytes.";
         registry.register("vedette_memory_part_bytes", parts, self.parts.clone());
         let max = "Bytes that all parts may have before no new series is begun; 0: no limit.";
         registry.register("vedette_memory_limit_bytes", max, self.max.clone());
@@ -239,12 +251,23 @@ impl MemoryMetrics {
         let tiled =
             "Times that rows of a target became tiles early because the memory budget was nearly used up.";
         registry.register("vedette_memory_early_tiles", tiled, self.tiled_early.clone());
+        let taken = "Series in layouts of frames that were taken although the memory budget was used up: frames are \
+                     never refused.";
+        registry.register("vedette_memory_received_series_over_limit", taken, self.taken_over.clone());
+        let unaccounted =
+            "Bytes that the kernel says are resident beyond all parts; below zero where parts overlap.";
+        registry.register("vedette_memory_unaccounted_bytes", unaccounted, self.unaccounted.clone());
     }
 
     fn show(&self, parts: &[(&'static str, u64)], max: u64, level: MemoryLevel) {
         for (part, bytes) in parts {
             let labels = vec![("part".to_owned(), (*part).to_owned())];
             self.parts.get_or_create(&labels).set(i64::try_from(*bytes).unwrap_or(i64::MAX));
+        }
+        if let Some(Resident { anonymous, mapped }) = env::resident() {
+            let all: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
+            let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.unaccounted.set(signed(anonymous + mapped) - signed(all));
         }
         self.max.set(i64::try_from(max).unwrap_or(i64::MAX));
         self.level.set(level as i64);

@@ -9,6 +9,7 @@ use model::{INSTANCE, Labels};
 use parking_lot::Mutex;
 
 use crate::group::Group;
+use crate::memory::allocated;
 
 /// An own group's place in the order.
 #[derive(Debug)]
@@ -105,6 +106,14 @@ impl Orders {
         groups.flatten().filter_map(Weak::upgrade).collect()
     }
 
+    /// What its tables take up.
+    pub(crate) fn bytes(&self) -> u64 {
+        let targets = self.targets.capacity() * (size_of::<(Labels, Vec<Weak<Order>>)>() + 1);
+        let instances = self.by_instance.capacity() * (size_of::<(Arc<str>, Vec<Labels>)>() + 1);
+        // Most lists have a group or two.
+        allocated(targets) + allocated(instances) + (self.targets.len() + self.by_instance.len()) as u64 * 64
+    }
+
     /// Forgets groups that nobody holds.
     pub(crate) fn tidy(&mut self) {
         self.targets.retain(|_, groups| {
@@ -124,7 +133,7 @@ impl Orders {
 
 #[cfg(test)]
 mod tests {
-    use model::{METRIC_NAME, Metadata};
+    use model::METRIC_NAME;
     use storage::{Epoch, Layout, Slot, StreamId, StreamInfo};
 
     use super::*;
@@ -135,7 +144,7 @@ mod tests {
     fn group(target: &[(&str, &str)], series: &[(&str, &str)]) -> Arc<Group> {
         let slot = |&(name, x): &(&str, &str)| Slot {
             labels: Labels::from_pairs([(METRIC_NAME, name), ("x", x)]),
-            metadata: Metadata::default(),
+            metadata: Arc::default(),
             part: None,
         };
         let target = Labels::from_pairs(target.iter().copied());

@@ -13,6 +13,7 @@ use storage::{
 use crate::group::GroupKey;
 use crate::head::{Head, HeadGroup};
 use crate::late::{Bounds, Fate};
+use crate::memory::allocated;
 use crate::rows::{Appended, NextRow, Rows};
 use crate::run::Point;
 use crate::state::{State, Ticket};
@@ -156,6 +157,13 @@ impl Own {
     /// Bytes of the open frame's rows.
     pub(crate) fn open_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.body.len())
+    }
+
+    /// What its tables take up.
+    pub(crate) fn bytes(&self) -> u64 {
+        let groups = self.groups.capacity() * (size_of::<(u64, Group)>() + 1);
+        let tokens = self.tokens.capacity() * (size_of::<(LayoutId, u64)>() + 1);
+        allocated(groups) + allocated(tokens)
     }
 
     /// The position of the newest row.

@@ -92,7 +92,7 @@ fn slot(reader: &mut Reader<'_>, before: Option<&Slot>) -> Result<Slot, Malforme
     let metric_type = *known.ok_or(Malformed("an unknown metric type"))?;
     let (unit, help) = (reader.text()?.into(), reader.text()?.into());
     let part = if kind & HAS_PART == 0 { None } else { Some(Arc::new(shape(reader)?)) };
-    Ok(Slot { labels, metadata: Metadata { metric_type, unit, help }, part })
+    Ok(Slot { labels, metadata: Arc::new(Metadata { metric_type, unit, help }), part })
 }
 
 fn further_part(reader: &mut Reader<'_>) -> Result<Part, Malformed> {

@@ -4,14 +4,14 @@ use storage::{Cell, Changes, Number};
 
 use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
-/// One slot of a row, with what the next row's delta starts from.
+/// One slot of a row, with what the next row's delta starts from. Ten bytes and not sixteen: every series has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slot {
     kind: Kind,
     /// Of the last decimal.
     exponent: u8,
     /// The last decimal's mantissa; for [`Kind::Raw`] the bits.
-    value: i64,
+    value: [u8; 8],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,19 +24,27 @@ enum Kind {
 }
 
 impl Slot {
+    fn new(kind: Kind, exponent: u8, value: i64) -> Self {
+        Self { kind, exponent, value: value.to_ne_bytes() }
+    }
+
+    fn value(&self) -> i64 {
+        i64::from_ne_bytes(self.value)
+    }
+
     /// What the slot says.
     pub(crate) fn cell(&self) -> Cell {
         match self.kind {
             Kind::Absent => Cell::Absent,
             Kind::Stale => Cell::Stale,
-            Kind::Raw => Cell::Value(Number::Raw(self.value as u64)),
-            Kind::Decimal => Cell::Value(Number::Decimal { mantissa: self.value, exponent: self.exponent }),
+            Kind::Raw => Cell::Value(Number::Raw(self.value() as u64)),
+            Kind::Decimal => Cell::Value(Number::Decimal { mantissa: self.value(), exponent: self.exponent }),
         }
     }
 
     /// The mantissa and exponent that a delta is added to.
     fn decimal(&self) -> (i64, u8) {
-        if self.kind == Kind::Raw { (0, 0) } else { (self.value, self.exponent) }
+        if self.kind == Kind::Raw { (0, 0) } else { (self.value(), self.exponent) }
     }
 
     /// The decimal that a delta is added to, as a cell that leads to remembering it.
@@ -52,9 +60,9 @@ impl Slot {
         match cell {
             Cell::Absent => self.kind == Kind::Absent,
             Cell::Stale => self.kind == Kind::Stale,
-            Cell::Value(Number::Raw(bits)) => self.kind == Kind::Raw && self.value == bits as i64,
+            Cell::Value(Number::Raw(bits)) => self.kind == Kind::Raw && self.value() == bits as i64,
             Cell::Value(Number::Decimal { mantissa, exponent }) => {
-                self.kind == Kind::Decimal && self.value == mantissa && self.exponent == exponent
+                self.kind == Kind::Decimal && self.value() == mantissa && self.exponent == exponent
             }
         }
     }
@@ -63,13 +71,13 @@ impl Slot {
         let (mantissa, exponent) = self.decimal();
         let decimal = |mantissa: i64, exponent| {
             Number::decimal(mantissa, exponent)
-                .map(|_| Self { kind: Kind::Decimal, exponent, value: mantissa })
+                .map(|_| Self::new(Kind::Decimal, exponent, mantissa))
                 .ok_or(Malformed("a decimal out of range"))
         };
         match token {
-            Token::Absent => Ok(Self { kind: Kind::Absent, exponent, value: mantissa }),
-            Token::Stale => Ok(Self { kind: Kind::Stale, exponent, value: mantissa }),
-            Token::Raw(bits) => Ok(Self { kind: Kind::Raw, exponent: 0, value: bits as i64 }),
+            Token::Absent => Ok(Self::new(Kind::Absent, exponent, mantissa)),
+            Token::Stale => Ok(Self::new(Kind::Stale, exponent, mantissa)),
+            Token::Raw(bits) => Ok(Self::new(Kind::Raw, 0, bits as i64)),
             Token::Decimal(mantissa, exponent) => decimal(mantissa, exponent),
             Token::Delta(delta) => {
                 decimal(mantissa.checked_add(delta).ok_or(Malformed("a decimal out of range"))?, exponent)

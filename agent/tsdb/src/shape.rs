@@ -1,14 +1,14 @@
 //! Shapes: slots that equal exporters have in common, and which of them have which label. Matchers look at each
 //! value of a label once, whatever the number of slots and of targets.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use model::{METRIC_NAME, MatchOp, Matcher};
 use parking_lot::Mutex;
 use storage::Slot;
 
-use crate::memory::{allocated, list, shared};
+use crate::memory::{allocated, shared};
 
 /// Slots of a metric that are looked at one by one: of so few that takes less than sets do.
 const FEW: usize = 16;
@@ -17,11 +17,10 @@ const FEW: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Shape {
     slots: Arc<[Slot]>,
-    by_name: HashMap<Arc<str>, Box<[u32]>>,
+    /// Slots by the name of their metric, those of one in order: four bytes a series.
+    by_name: Box<[u32]>,
     /// Names of labels that some slot has.
     names: BTreeSet<Arc<str>>,
-    /// What all but the postings takes up, without texts.
-    bytes: u64,
     /// By label name, made when the first question comes for it.
     postings: Mutex<HashMap<Arc<str>, Arc<Postings>>>,
 }
@@ -84,24 +83,18 @@ impl Slots {
 
 impl Shape {
     pub(crate) fn new(slots: Arc<[Slot]>) -> Self {
-        let mut by_name: HashMap<Arc<str>, Vec<u32>> = HashMap::new();
-        let mut names: HashSet<&Arc<str>> = HashSet::new();
-        for (at, slot) in (0..).zip(slots.iter()) {
-            for label in slot.labels.iter() {
-                names.insert(&label.name);
-                if &*label.name == METRIC_NAME {
-                    by_name.entry(Arc::clone(&label.value)).or_default().push(at);
-                }
+        let mut names = BTreeSet::new();
+        for label in slots.iter().flat_map(|slot| slot.labels.iter()) {
+            if !names.contains(&label.name) {
+                names.insert(Arc::clone(&label.name));
             }
         }
-        let names = names.into_iter().cloned().collect();
-        let by_name: HashMap<_, Box<[u32]>> =
-            by_name.into_iter().map(|(name, slots)| (name, slots.into())).collect();
-        let lists: u64 = slots.iter().map(|slot| list(&slot.labels)).sum();
-        let named: u64 = by_name.values().map(|slots| allocated(size_of_val(&**slots))).sum();
-        let table = by_name.capacity() * (size_of::<(Arc<str>, Box<[u32]>)>() + 1);
-        let bytes = shared(size_of_val(&*slots)) + lists + named + allocated(table);
-        Self { slots, by_name, names, bytes, postings: Mutex::default() }
+        let name = |slot: &u32| slots[*slot as usize].labels.get(METRIC_NAME);
+        let mut by_name: Vec<u32> = (0..slots.len() as u32).filter(|slot| name(slot).is_some()).collect();
+        // Stable: the slots of one name stay in order.
+        by_name.sort_by_key(name);
+        let by_name = by_name.into();
+        Self { slots, by_name, names, postings: Mutex::default() }
     }
 
     /// All slots in order.
@@ -116,7 +109,10 @@ impl Shape {
 
     /// The slots of a metric, in order.
     pub(crate) fn named(&self, name: &str) -> &[u32] {
-        self.by_name.get(name).map_or(&[], |slots| slots)
+        let of = |slot: &u32| self.slots[*slot as usize].labels.metric_name();
+        let from = self.by_name.partition_point(|slot| of(slot) < name);
+        let count = self.by_name[from..].partition_point(|slot| of(slot) == name);
+        &self.by_name[from..from + count]
     }
 
     /// The slots that pass conditions, each with the value that a slot without the label counts as having;
@@ -204,18 +200,18 @@ impl Shape {
         Some(postings)
     }
 
-    /// What it takes up, without texts.
+    /// What it takes up, without what slots of several shapes share.
     pub(crate) fn bytes(&self) -> u64 {
         let postings: usize = self.postings.lock().values().map(|postings| postings.bytes()).sum();
-        self.bytes + postings as u64
+        // Nodes of a tree are two thirds full, about.
+        let names = self.names.len() * size_of::<Arc<str>>() * 3 / 2;
+        shared(size_of_val(&*self.slots)) + allocated(size_of_val(&*self.by_name)) + (names + postings) as u64
     }
 
     /// Bytes that the index over slots takes up.
     pub(crate) fn index_bytes(&self) -> usize {
-        let by_name =
-            self.by_name.values().map(|slots| size_of::<(Arc<str>, Box<[u32]>)>() + slots.len() * 4);
         let postings = self.postings.lock();
-        by_name.sum::<usize>() + postings.values().map(|postings| postings.bytes()).sum::<usize>()
+        size_of_val(&*self.by_name) + postings.values().map(|postings| postings.bytes()).sum::<usize>()
     }
 }
 

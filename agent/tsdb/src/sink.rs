@@ -26,6 +26,9 @@ impl FrameSink for Store {
     fn add_layout(&self, layout: Layout) -> Result<(), FrameError> {
         let mut state = self.inner.state.write();
         self.inner.check_open(&state).map_err(FrameError::Unavailable)?;
+        if !state.layouts.has(layout.id()) {
+            self.inner.note_received(&layout);
+        }
         state.layouts.add(layout);
         Ok(())
     }

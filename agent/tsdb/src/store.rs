@@ -107,6 +107,8 @@ impl Store {
         let opened = open::open(&options, now.wall, epoch, &metrics)?;
         opened.state.head.steps.note(now);
         let inner = Arc::new(Inner::new(options, clock, random, metrics, opened));
+        // What the log gave counts before anything new is taken.
+        inner.watch_memory();
         inner.update_metrics();
         let worker = Arc::clone(&inner);
         let thread = std::thread::Builder::new()
@@ -258,6 +260,10 @@ impl Appender for Store {
             commit: inner.announcer.own.commit(verdict.position),
         };
         Ok((outcome, mark))
+    }
+
+    fn known(&self, layout: &Layout) -> Vec<bool> {
+        self.inner.state.read().head.knows(layout)
     }
 
     fn takes_out_of_order(&self) -> bool {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::*;
 use env::{SeededRandom, SimulatedClock};
-use storage::{AppendError, Appender, Layout, LayoutRef};
+use storage::{AppendError, Appender, FrameSink, Layout, LayoutRef};
 use vedette_tsdb::{Store, StoreOptions};
 
 const MAX: u64 = 64 << 20;
@@ -18,18 +18,22 @@ struct Life {
     others: Arc<AtomicU64>,
     registry: telemetry::Registry,
     store: Arc<Store>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Life {
     fn new() -> Self {
-        let (dir, registry, others) = (folder(), telemetry::Registry::new(), Arc::new(AtomicU64::new(0)));
+        Self::on(folder())
+    }
+
+    fn on(dir: tempfile::TempDir) -> Self {
+        let (registry, others) = (telemetry::Registry::new(), Arc::new(AtomicU64::new(0)));
         let options = StoreOptions { memory_max: MAX, ..options(dir.path(), "n") };
         let clock = SimulatedClock::at(T0);
         let store = Store::open(options, clock, SeededRandom::shared(1), &registry).expect("opens");
         let told = Arc::clone(&others);
         store.count_memory("others", move || told.load(Ordering::SeqCst));
-        Self { others, registry, store, _dir: dir }
+        Self { others, registry, store, dir }
     }
 
     /// Others take up so much of the budget, in hundredths.
@@ -95,6 +99,45 @@ fn new_series_are_refused_and_those_that_are_there_go_on() {
     let new = life.page("b", 40);
     life.row(&new, 300);
     assert_eq!(everything(&life.store).len(), 100 + 5 + 40);
+}
+
+/// A layout that has both is refused, and what is known of it goes on in one of its own.
+#[test]
+fn after_a_start_known_series_go_on_beside_new_ones() {
+    let Life { store, dir, .. } = {
+        let life = Life::new();
+        let page = life.page("a", 100);
+        (0..50).for_each(|at| life.row(&page, at));
+        life
+    };
+    store.close().expect("closes");
+    drop(store);
+    let life = Life::on(dir);
+    life.others(101);
+    let whole = layout("a", 103);
+    let known = life.store.known(&whole);
+    assert_eq!(known.iter().filter(|known| **known).count(), 100);
+    let admitted = storage::admit(&*life.store, whole).expect("most are known");
+    assert_eq!((admitted.refused, admitted.layout.layout().slots().len()), (3, 100));
+    life.row(&admitted.layout, 50);
+    let all = everything(&life.store);
+    assert_eq!((all.len(), all.values().map(Vec::len).sum::<usize>()), (100, 51 * 100));
+    assert_eq!(life.store.known(&layout("b", 2)), [false, false]);
+}
+
+/// Frames of others are taken whatever memory there is, and counted.
+#[test]
+fn frames_are_taken_at_the_limit_and_counted() {
+    let life = Life::new();
+    life.others(101);
+    let count = || life.metric("vedette_memory_received_series_over_limit_total");
+    life.store.add_layout(layout("theirs", 40)).expect("taken");
+    assert_eq!(count(), 40.0);
+    life.store.add_layout(layout("theirs", 40)).expect("taken");
+    assert_eq!(count(), 40.0, "it is known");
+    life.others(0);
+    life.store.add_layout(layout("more", 40)).expect("taken");
+    assert_eq!(count(), 40.0);
 }
 
 /// What begins between two counts is counted too.

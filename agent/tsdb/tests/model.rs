@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::*;
 use env::SimulatedClock;
 use log::{Disk, SegmentFile, SystemDisk};
-use model::{Labels, Metadata};
+use model::Labels;
 use proptest::prelude::*;
 use storage::{AppendError, Appender, Cell, FrameSource, Layout, Number, Row, Slot};
 
@@ -54,7 +54,7 @@ impl Naive {
 fn page(target: usize) -> Layout {
     let slot = |pairs: &[(&str, &str)]| Slot {
         labels: Labels::from_pairs(pairs.iter().copied()),
-        metadata: Metadata::default(),
+        metadata: std::sync::Arc::default(),
         part: None,
     };
     let own = |name, instance| slot(&[("__name__", name), ("instance", instance), ("kind", "own")]);

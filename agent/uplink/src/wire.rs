@@ -442,11 +442,11 @@ pub fn layout_in(layout: v1::Layout) -> Result<Layout, WireError> {
             (Some(further), Some(before)) if !further.is_first() => Slot { part, ..before.clone() },
             _ => Slot {
                 labels: labels_in(slot.labels),
-                metadata: Metadata {
+                metadata: Arc::new(Metadata {
                     metric_type: metric_type_in(&slot.metric_type),
                     unit: slot.unit.into(),
                     help: slot.help.into(),
-                },
+                }),
                 part,
             },
         };
@@ -569,7 +569,11 @@ mod tests {
     fn layouts_and_streams_cross_the_wire_unchanged() {
         let slot = Slot {
             labels: Labels::from_pairs([("__name__", "a_total")]),
-            metadata: Metadata { metric_type: MetricType::Counter, unit: "".into(), help: "h".into() },
+            metadata: Arc::new(Metadata {
+                metric_type: MetricType::Counter,
+                unit: "".into(),
+                help: "h".into(),
+            }),
             part: None,
         };
         let shape = HistogramShape::from_numbers(false, -53, vec![-0.5, 2.0]).expect("valid");

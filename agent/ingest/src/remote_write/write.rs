@@ -152,7 +152,11 @@ fn refuse(written: &mut Written, refused: Refused, samples: u64) {
         }
         Refused::NoRoom => {
             written.outcome.no_room += samples;
-            written.outcome.explain(|| "too many series: no room for a new one".to_owned());
+            written.outcome.explain(|| {
+                "too many series were written remotely within the last hour: a new one is refused until others \
+                 have come no more for that long"
+                    .to_owned()
+            });
         }
     }
 }

@@ -68,7 +68,9 @@ impl Appender for Memory {
     fn layout(&self, layout: Layout) -> Result<LayoutRef, AppendError> {
         self.layouts.fetch_add(1, Ordering::SeqCst);
         for slot in layout.slots() {
-            self.metadata.lock().insert(slot.labels.metric_name().to_owned(), slot.metadata.clone());
+            self.metadata
+                .lock()
+                .insert(slot.labels.metric_name().to_owned(), Metadata::clone(&slot.metadata));
         }
         Ok(LayoutRef::new(Arc::new(layout), self.epoch.load(Ordering::SeqCst)))
     }

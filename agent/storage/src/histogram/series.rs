@@ -113,9 +113,10 @@ impl HistogramColumns {
     }
 
     fn slots(&self, parts: Vec<Part>) -> Vec<Slot> {
+        let metadata = Arc::new(self.metadata.clone());
         let slot = |part| Slot {
             labels: self.labels.clone(),
-            metadata: self.metadata.clone(),
+            metadata: Arc::clone(&metadata),
             part: Some(Arc::new(part)),
         };
         parts.into_iter().map(slot).collect()

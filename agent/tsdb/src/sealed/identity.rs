@@ -14,6 +14,7 @@ use super::keys::INDEX;
 use crate::bytes::{Malformed, put_varint};
 use crate::group::Group;
 use crate::layouts::Layouts;
+use crate::memory::{allocated, shared};
 use crate::record;
 use crate::record_layout;
 use crate::streams::Streams;
@@ -69,6 +70,13 @@ impl Identity {
     /// Bytes that the index over slots of groups that were asked for takes up.
     pub(crate) fn index_bytes(&self) -> usize {
         self.known.lock().layouts.index_bytes()
+    }
+
+    /// What groups that were asked for take up.
+    pub(crate) fn bytes(&self) -> u64 {
+        let known = self.known.lock();
+        let table = known.groups.capacity() * (size_of::<(u32, Arc<Group>)>() + 1);
+        known.layouts.bytes() + known.groups.len() as u64 * shared(size_of::<Group>()) + allocated(table)
     }
 
     /// All streams that have groups.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use storage::{IntervalSet, StreamId};
 
-use super::index::Index;
+use super::index::{Entry, Index};
 use super::keys::DAY;
 use crate::bytes::{Malformed, Reader, put_varint};
+use crate::memory::allocated;
 use crate::record;
 use crate::window::day_of;
 
@@ -38,6 +39,11 @@ pub(crate) struct SealedWindow {
 }
 
 impl Generation {
+    /// What its index takes up, while it is in memory.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.index.lock().as_ref().map_or(0, |index| allocated(index.0.capacity() * size_of::<Entry>()))
+    }
+
     /// Its place among all generations, windows' and days' alike.
     pub(crate) fn order(&self) -> u32 {
         self.number & !DAY

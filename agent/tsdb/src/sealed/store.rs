@@ -25,6 +25,8 @@ use crate::window::WINDOW_MS;
 /// Below this start windows are gone for good.
 const FLOOR: &[u8] = b"f";
 const WINDOW: u8 = b'w';
+/// RocksDB's property: bytes of open tables that are not in the cache.
+const READERS: &str = "rocksdb.estimate-table-readers-mem";
 
 /// Sealed data: opened when there is any.
 pub(crate) struct Vault {
@@ -134,9 +136,9 @@ impl Vault {
         self.get().map(|store| store.windows.read().values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Memory that caches and write buffers take up.
+    /// What caches, write buffers and table readers take up, and what is known of windows and groups.
     pub(crate) fn memory(&self) -> u64 {
-        self.get().map_or(0, |store| store.cache.get_usage() as u64)
+        self.get().map_or(0, |store| store.memory())
     }
 }
 
@@ -194,6 +196,16 @@ impl SealedStore {
             metrics,
             collects: AtomicBool::new(true),
         })
+    }
+
+    fn memory(&self) -> u64 {
+        let readers = [MANIFEST, db::IDENTITY, BLOCKS].into_iter().filter_map(|name| {
+            let family = self.db.cf_handle(name)?;
+            self.db.property_int_value_cf(&family, READERS).ok().flatten()
+        });
+        let windows = self.windows.read();
+        let indexes = windows.values().flat_map(|window| &window.generations).map(|one| one.index_bytes());
+        self.cache.get_usage() as u64 + readers.sum::<u64>() + indexes.sum::<u64>() + self.identity.bytes()
     }
 
     fn read_manifest(&self) -> Result<(), SealedError> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use env::{SeededRandom, SimulatedClock};
-use model::{Labels, Matcher, Metadata};
+use model::{Labels, Matcher};
 use storage::{
     AppendOutcome, Appender, Cell, Frame, FrameSink, FrameSource, LabelQuery, Layout, LayoutRef, Number,
     Querier, Receipt, Row, Select, Slot, StreamId, TimeRange,
@@ -71,7 +71,7 @@ pub(crate) fn open(dir: &Path, node: &str, clock: &Arc<SimulatedClock>, seed: u6
 pub(crate) fn layout(instance: &str, slots: usize) -> Layout {
     let slot = |at| Slot {
         labels: Labels::from_pairs([("__name__", format!("m{at}"))]),
-        metadata: Metadata::default(),
+        metadata: Arc::default(),
         part: None,
     };
     Layout::new(Labels::from_pairs([("instance", instance)]), (0..slots).map(slot).collect()).expect("valid")

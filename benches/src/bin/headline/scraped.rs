@@ -199,13 +199,17 @@ pub(crate) async fn scrape(
     Ok(table)
 }
 
+/// What the parts of a program say may be off what the kernel says by so much.
+const PARTS_OFF: f64 = 0.1;
+
 /// What the parts of a program say that they take up, beside what the kernel says of the whole.
 fn parts_note(name: &str, parts: &[(String, f64)], rss: f64, series: f64) -> String {
     let sum: f64 = parts.iter().map(|(_, bytes)| bytes).sum();
     let each: Vec<_> = parts.iter().map(|(part, bytes)| format!("{part} {:.0}", bytes / series)).collect();
     let (all, whole) = (sum / series, rss / series);
+    let judged = if (sum / rss - 1.0).abs() <= PARTS_OFF { "" } else { ": MORE THAN 10 % OFF" };
     format!(
-        "{name} says, in bytes a series: {}; in all {all:.0} of {whole:.0} ({:.0} %).",
+        "{name} says, in bytes a series: {}; in all {all:.0} of {whole:.0} ({:.0} %{judged}).",
         each.join(", "),
         sum / rss * 100.0
     )
