@@ -166,6 +166,12 @@ pub struct FeatureFlags {
 }
 
 impl FeatureFlags {
+    /// From the flag's text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self { features: text.split(',').map(str::to_owned).collect() }
+    }
+
     /// Whether a feature is among them.
     #[must_use]
     pub fn has(&self, feature: &str) -> bool {

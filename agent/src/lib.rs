@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod cli;
+mod features;
 pub mod flags;
 pub mod go_text;
 pub mod heap;

@@ -80,6 +80,6 @@ impl ProcessStatus for Process {
     }
 
     fn features(&self) -> BTreeMap<String, BTreeMap<String, bool>> {
-        BTreeMap::new()
+        crate::features::of(&self.flags)
     }
 }

@@ -203,7 +203,7 @@ fn what_is_not_there_says_so() {
         ("query analyze --server=x", "query analyze is not available"),
         ("tsdb create-blocks-from openmetrics x", "takes no Prometheus blocks"),
         ("tsdb bench write --out=x", "tsdb bench is not available"),
-        ("check service-discovery a.yml job", "check service-discovery is not available"),
+        ("check service-discovery a.yml job", "path 'a.yml' does not exist"),
         ("query instant http://127.0.0.1:1 up", "query error: "),
         (
             "query instant http://127.0.0.1:1 up --time=x",
@@ -247,4 +247,25 @@ fn prometheus_wants_its_file() {
     let (code, _, err) = output(Command::new(&program).arg("--bogus"), dir.path(), "");
     assert_eq!(code, Some(2));
     assert!(err.contains("--bogus"), "{err}");
+}
+
+#[test]
+fn a_jobs_targets_are_shown_as_relabelling_leaves_them() {
+    let tool = Tool::new();
+    tool.file("t.json", "[{\"targets\": [\"c:3\"], \"labels\": {\"x\": \"y\"}}]");
+    tool.file(
+        "a.yml",
+        "scrape_configs:\n- job_name: j\n  static_configs: [{targets: [\"a:1\", \"b:2\"]}]\n  file_sd_configs: [{files: [t.json]}]\n  \
+         relabel_configs: [{source_labels: [__address__], regex: \"b.*\", action: drop}]\n- job_name: other\n",
+    );
+    let (code, out, err) = tool.run("check service-discovery a.yml j", "");
+    assert_eq!(code, Some(0), "{err}");
+    let found: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let labels: Vec<String> =
+        found.as_array().expect("a list").iter().map(|one| one["labels"].to_string()).collect();
+    let wanted = [r#"{"instance":"a:1","job":"j"}"#, "{}", r#"{"instance":"c:3","job":"j","x":"y"}"#];
+    assert_eq!(labels, wanted);
+    assert_eq!(found[1]["discoveredLabels"]["__address__"], "b:2");
+    let (code, _, err) = tool.run("check service-discovery a.yml k", "");
+    assert_eq!((code, err.as_str()), (Some(1), "Job k not found. Select one of:\n\tj\n\tother\n"));
 }

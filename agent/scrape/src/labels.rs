@@ -48,6 +48,34 @@ pub(crate) fn populate<'a>(
     })
 }
 
+/// What becomes of a discovered target, for whoever wants to know without scraping it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// What discovery and the job say, before relabelling.
+    pub discovered: Labels,
+    /// The labels that its series would carry; none where relabelling drops it, or where it cannot be scraped.
+    pub labels: Labels,
+    /// Why it cannot be scraped.
+    pub error: Option<String>,
+}
+
+/// What becomes of each target of a group, in order.
+#[must_use]
+pub fn resolve(config: &ScrapeConfig, group: &TargetGroup) -> Vec<Resolved> {
+    let one = |own: &Labels| match target(config, own, &group.labels) {
+        Ok(Outcome::Scraped(found)) => {
+            Resolved { discovered: found.discovered, labels: found.labels, error: None }
+        }
+        Ok(Outcome::Dropped(discovered)) => Resolved { discovered, labels: Labels::empty(), error: None },
+        Err(what) => Resolved {
+            discovered: discovered(config, own, &group.labels),
+            labels: Labels::empty(),
+            error: Some(what),
+        },
+    };
+    group.targets.iter().map(one).collect()
+}
+
 fn target(config: &ScrapeConfig, own: &Labels, shared: &Labels) -> Result<Outcome, String> {
     let discovered = discovered(config, own, shared);
     let mut builder = discovered.to_builder();

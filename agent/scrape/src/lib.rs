@@ -33,6 +33,7 @@ mod target;
 mod texts;
 
 pub use config::{Scheme, ScrapeConfig, ScrapeProtocol};
+pub use labels::{Resolved, resolve};
 pub use manager::{ScrapeError, ScrapeIdentity, ScrapeManager};
 pub use page_appender::PageAppender;
 pub use status::{ActiveTarget, DroppedTarget, Families, Health, TargetMetadata, TargetsSnapshot};

@@ -15,7 +15,7 @@ use yaml::View;
 
 use super::http::Server;
 use super::lint::{Lint, LintFlags};
-use super::{HttpConfig, LINT, existing, failed, metrics};
+use super::{HttpConfig, LINT, discovered, existing, failed, metrics};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Check {
@@ -39,11 +39,14 @@ pub(super) enum Check {
     Healthy(ServerFlags),
     /// Check if the Prometheus server is ready.
     Ready(ServerFlags),
-    /// Not available: performing service discovery for a job. See /service-discovery of a running agent.
+    /// Perform service discovery for the given job name and report the results, including relabeling. Static
+    /// targets and files are read at once.
     ServiceDiscovery {
-        /// What promtool takes.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        all: Vec<String>,
+        /// The prometheus config file.
+        #[arg(value_parser = existing)]
+        config_file: PathBuf,
+        /// The job to run service discovery for.
+        job: String,
     },
 }
 
@@ -123,10 +126,7 @@ pub(super) fn run(check: &Check) -> Result<()> {
         Check::WebConfig { files } => web_configs(files),
         Check::Healthy(flags) => server(flags, "/-/healthy"),
         Check::Ready(flags) => server(flags, "/-/ready"),
-        Check::ServiceDiscovery { .. } => bail!(
-            "check service-discovery is not available in this version; a running agent shows what it discovers at \
-             /service-discovery"
-        ),
+        Check::ServiceDiscovery { config_file, job } => discovered::check(config_file, job),
     }
 }
 

@@ -86,8 +86,7 @@ pub(super) fn check(extended: bool) -> Result<()> {
 fn read(page: &[u8]) -> Result<BTreeMap<String, Family>, String> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
-    let mut parser = Parser::new(page, Format::Text);
-    while let Some(entry) = parser.next() {
+    for entry in Parser::new(page, Format::Text) {
         match entry.map_err(|error| error.to_string())? {
             Entry::Help { family, .. } => families.entry(family.into_owned()).or_default().has_help = true,
             Entry::Type { family, metric_type } => {

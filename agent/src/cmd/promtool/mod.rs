@@ -3,6 +3,7 @@
 
 mod check;
 mod debug;
+mod discovered;
 mod http;
 mod lint;
 mod metrics;

@@ -239,7 +239,7 @@ fn label_values(format: Format, answer: Result<Envelope>) -> Result<()> {
 fn shown(kind: &str, result: &Value) -> String {
     let items = || result.as_array().map_or(&[][..], Vec::as_slice).iter();
     match kind {
-        "scalar" => format!("scalar: {} @[{}]", text(&result[1]), &result[0]),
+        "scalar" => format!("scalar: {} @[{}]", number(&result[1]), &result[0]),
         "string" => text(&result[1]),
         "vector" => {
             let one = |item: &Value| {
@@ -263,8 +263,14 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// A value without an exponent, as the client library writes it.
+fn number(value: &Value) -> String {
+    let text = text(value);
+    text.parse().map_or(text, model::format_float)
+}
+
 fn pair(point: &Value) -> String {
-    let value = if point[1].is_object() { histogram(&point[1]) } else { text(&point[1]) };
+    let value = if point[1].is_object() { histogram(&point[1]) } else { number(&point[1]) };
     format!("{value} @[{}]", point[0])
 }
 
@@ -307,7 +313,7 @@ mod tests {
     #[test]
     fn values_are_printed_as_promtool_does() {
         for (kind, json, wanted) in [
-            ("scalar", r#"[1.5,"2"]"#, "scalar: 2 @[1.5]"),
+            ("scalar", r#"[1.5,"2e-07"]"#, "scalar: 0.0000002 @[1.5]"),
             ("string", r#"[1,"x"]"#, "x"),
             ("vector", "[]", ""),
             (
