@@ -97,7 +97,7 @@ impl Inner {
         let mut collected = Collected::new(samples_max);
         // As much as it reads ahead is little against the samples that it may hold.
         let budget = Budget::unlimited();
-        let mut scan = Scan::new(self, BatchSelect { matchers, range, budget })?;
+        let mut scan = Scan::new(self, BatchSelect { matchers, range, budget, newest: false })?;
         while let Some(batches) = scan.next(self)? {
             batches.iter().try_for_each(|batch| collected.add(batch))?;
         }

@@ -304,11 +304,20 @@ fn walk(
             .ok_or(Malformed("an escape for a slot that did not change"))?;
         escapes.push((at, escape(&mut reader)?));
     }
-    let mut escapes = escapes.into_iter().peekable();
-    for at in (0..slots).filter(|&at| is_changed(at)) {
-        match escapes.next_if(|&(escaped, _)| escaped == at) {
-            Some((_, token)) => visit(at, token)?,
-            None => visit(at, Token::Delta(reader.zigzag()?))?,
+    let mut escapes = escapes.as_slice();
+    for (byte, &bits) in changed.iter().enumerate() {
+        let mut left = bits;
+        // Only those that changed are looked at: most did not.
+        while left != 0 {
+            let at = byte * 8 + left.trailing_zeros() as usize;
+            left &= left - 1;
+            match escapes {
+                [(escaped, token), rest @ ..] if *escaped == at => {
+                    escapes = rest;
+                    visit(at, *token)?;
+                }
+                _ => visit(at, Token::Delta(reader.zigzag()?))?,
+            }
         }
     }
     if reader.is_empty() { Ok(()) } else { Err(Malformed("bytes after the last cell")) }

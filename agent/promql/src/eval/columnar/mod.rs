@@ -99,7 +99,8 @@ impl Evaluator<'_> {
             return Ok(None);
         }
         let budget = Budget::new(self.samples_max.saturating_sub(self.held).saturating_mul(BYTES_PER_SAMPLE));
-        let select = BatchSelect { matchers, range: asked.range, budget };
+        let newest = function == Function::Newest && grid.len() == 1;
+        let select = BatchSelect { matchers, range: asked.range, budget, newest };
         let querier = self.querier;
         let mut batches = querier.batches(select).await.map_err(failed)?;
         let mut notes = std::mem::take(&mut self.notes);
