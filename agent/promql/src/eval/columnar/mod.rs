@@ -107,6 +107,7 @@ impl Evaluator<'_> {
         let Asked { bounds, times, .. } = &asked;
         let context = Context { bounds, times, params: &params, pos, notes: &mut notes };
         let mut reader = Reader::new(function, context);
+        reader.keeps_zeros = fragment.stages.is_empty();
         let is_read = self.groups(batches.as_mut(), &mut reader).await;
         let Reader { mut dense, read, looked_at, .. } = reader;
         self.notes = notes;
