@@ -135,6 +135,11 @@ pub trait Querier: Send + Sync {
         })
     }
 
+    /// Whether batches hold many series each; else reading series one by one costs less.
+    fn has_groups(&self) -> bool {
+        false
+    }
+
     /// The label sets that pass, in order.
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>>;
 

@@ -49,6 +49,10 @@ impl Querier for Store {
         })
     }
 
+    fn has_groups(&self) -> bool {
+        true
+    }
+
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
         Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.label_sets(&query)?, &query))))
     }
