@@ -112,6 +112,7 @@ impl Prepared {
         answer
     }
 
+    #[expect(clippy::print_stdout, reason = "figures are for who runs it")]
     /// Prints the median of the process' own time: others may keep the machine busy.
     fn told(&self, query: &str, ask: impl Fn() -> Answer) {
         let mut times: Vec<Duration> = (0..9)
