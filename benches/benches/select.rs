@@ -124,7 +124,7 @@ fn each_batch(
     mut visit: impl FnMut(&Batch, &mut Floats),
 ) {
     runtime.block_on(async {
-        let asked = BatchSelect { matchers, range, budget: Budget::unlimited() };
+        let asked = BatchSelect { matchers, range, budget: Budget::unlimited(), newest: false };
         let mut batches = store.batches(asked).await.expect("an answer");
         let mut scratch = Floats::default();
         while let Some(batch) = batches.next().await.expect("a batch") {

@@ -36,8 +36,9 @@ pub struct EngineOptions {
     /// Whether series carry their type in the label `__type__`, as with Prometheus's flag
     /// `type-and-unit-labels`. Default false.
     pub type_and_unit_labels: bool,
-    /// Whether every operation is evaluated series by series, also where groups of series could be taken together:
-    /// slower, with the same results. What the other way is compared with in tests. Default false.
+    /// Whether every operation is evaluated series by series, also where groups of series could be taken together,
+    /// and every part as often as it is there: slower, with the same results. What the other way is compared with
+    /// in tests. Default false.
     pub series_by_series: bool,
 }
 

@@ -60,6 +60,9 @@ pub struct BatchSelect {
     pub range: TimeRange,
     /// What the batches that are held at a time may take up: reading fails with [`QueryError::Limit`] beyond it.
     pub budget: Budget,
+    /// Whether only the newest number of each series matters, stale markers among them: a source may leave out
+    /// older ones.
+    pub newest: bool,
 }
 
 /// Batches, one after the other: all of one group of series, then all of another; no series is in two groups.
@@ -125,11 +128,16 @@ pub trait Querier: Send + Sync {
     /// The samples that pass as batches. Where it is not said otherwise each series is a group of its own.
     fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
         Box::pin(async move {
-            let BatchSelect { matchers, range, budget } = select;
+            let BatchSelect { matchers, range, budget, .. } = select;
             let samples_max = budget.left() / size_of::<model::Sample>();
             let set = self.select(Select { matchers, range, samples_max }).await?;
             Ok(Box::new(SetBatches::new(set, budget)) as Box<dyn Batches>)
         })
+    }
+
+    /// Whether batches hold many series each; else reading series one by one costs less.
+    fn has_groups(&self) -> bool {
+        false
     }
 
     /// The label sets that pass, in order.

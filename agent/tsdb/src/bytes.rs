@@ -46,6 +46,11 @@ impl<'a> Reader<'a> {
 
     /// LEB128, at most 10 bytes, no bits beyond the 64th.
     pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        // Nearly all of them are of one byte.
+        if let [byte @ 0..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;

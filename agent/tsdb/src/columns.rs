@@ -197,6 +197,13 @@ impl ColumnSource for OpenColumns {
     }
 }
 
+/// What a thread keeps of a reader's memory between blocks, at most.
+const READER_BYTES_MAX: usize = 1 << 20;
+
+thread_local! {
+    static READER: std::cell::Cell<Option<BlockReader>> = const { std::cell::Cell::new(None) };
+}
+
 /// Columns of a sealed block whose checksum holds; decompressed once, when the first is asked for of which its
 /// header does not say enough.
 pub(crate) struct BlockColumns {
@@ -259,8 +266,20 @@ impl BlockColumns {
 
     fn decode(&self) -> Result<Vec<Decoded>, CodecError> {
         let block = Block::parse(&self.bytes)?;
-        let mut reader = BlockReader::new()?;
-        let mut columns = reader.open(&block)?;
+        // A decompressor takes up more than most blocks: a thread keeps one.
+        let mut reader = match READER.take() {
+            Some(reader) => reader,
+            None => BlockReader::new()?,
+        };
+        let decoded = self.decode_with(&block, &mut reader);
+        if reader.bytes() <= READER_BYTES_MAX {
+            READER.set(Some(reader));
+        }
+        decoded
+    }
+
+    fn decode_with(&self, block: &Block<'_>, reader: &mut BlockReader) -> Result<Vec<Decoded>, CodecError> {
+        let mut columns = reader.open(block)?;
         let mut decoded = Vec::with_capacity(self.columns.len());
         for (column, known) in &self.columns {
             if *known != Known::Nothing {

@@ -49,6 +49,10 @@ impl Querier for Store {
         })
     }
 
+    fn has_groups(&self) -> bool {
+        true
+    }
+
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
         Box::pin(self.run(query.range, move |inner| Ok(inner.limited(inner.label_sets(&query)?, &query))))
     }
@@ -97,7 +101,7 @@ impl Inner {
         let mut collected = Collected::new(samples_max);
         // As much as it reads ahead is little against the samples that it may hold.
         let budget = Budget::unlimited();
-        let mut scan = Scan::new(self, BatchSelect { matchers, range, budget })?;
+        let mut scan = Scan::new(self, BatchSelect { matchers, range, budget, newest: false })?;
         while let Some(batches) = scan.next(self)? {
             batches.iter().try_for_each(|batch| collected.add(batch))?;
         }

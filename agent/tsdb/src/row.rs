@@ -190,6 +190,17 @@ impl RowState {
         })
     }
 
+    /// The same of some slots, a bit each; what the others are then says nothing.
+    pub(crate) fn apply_to(&mut self, cells: &[u8], wanted: &[u8]) -> Result<(), Malformed> {
+        let slots = &mut self.slots;
+        walk(cells, slots.len(), |at, token| {
+            if wanted.get(at / 8).is_some_and(|bits| bits & 1 << (at % 8) != 0) {
+                slots[at] = slots[at].set(token)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Changes that lead from a reset row to this one, to be applied one after the other: the decimals that
     /// slots remember, then what they say.
     pub(crate) fn snapshot(&self) -> [Vec<u8>; 2] {

@@ -9,13 +9,14 @@ use storage::{Cell, Changes, TimeRange};
 
 use crate::adopt::{Adopting, Whole};
 use crate::codec::CodecError;
+use crate::columns::OpenColumns;
 use crate::kept::Drawer;
 use crate::memory::{RowBytes, allocated, shared};
 use crate::row::{self, RawRow, RowState};
 use crate::run::{At, OpenRow, Run};
 use crate::spill::Sealed;
 use crate::tiling::Work;
-use crate::view::View;
+use crate::view::{OpenView, View};
 use crate::window::Origin;
 
 /// Runs of the head's groups, at most: more rows out of order are left to the log.
@@ -303,6 +304,25 @@ impl Rows {
         let first = ends().map(|(first, _)| first.timestamp).min()?;
         let last = ends().map(|(_, last)| last.timestamp).max()?;
         Some((first, last))
+    }
+
+    /// The newest row alone, if it is in a range and has a sample of each of some slots; none where rows came out of
+    /// order.
+    pub(crate) fn newest(&self, slots: &[u32], range: TimeRange) -> Option<View> {
+        let ([run], [Tail { row, sequence }]) = (self.runs.as_slice(), self.tails.as_slice()) else {
+            return None;
+        };
+        let (_, last) = run.ends()?;
+        let is_last = last.timestamp == row.timestamp && last.sequence == *sequence;
+        let has = |slot: &u32| row.slots.get(*slot as usize).is_some_and(|slot| slot.cell() != Cell::Absent);
+        if !is_last || !range.contains(last.timestamp) || !slots.iter().all(has) {
+            return None;
+        }
+        let mut columns = OpenColumns::new(slots.iter().map(|_| false), 1);
+        columns.push(|column| row.slots[slots[column] as usize].cell());
+        let mut view = View::new(slots);
+        view.open.push(OpenView { rows: vec![last], columns });
+        Some(view)
     }
 
     /// What a reader needs of a range and of some slots, which are in order.

@@ -212,7 +212,12 @@ impl Run {
         let moving = tiling::moving(after_first, width);
         let moves = slots.iter().map(|&slot| moving[slot as usize / 8] & 1 << (slot % 8) != 0);
         let mut columns = OpenColumns::new(moves, found.len());
-        tiling::replay(part, width, |position, row| {
+        let wanted = (slots.len() < width).then(|| {
+            let mut wanted = vec![0_u8; width.div_ceil(8)];
+            slots.iter().for_each(|&slot| wanted[slot as usize / 8] |= 1 << (slot % 8));
+            wanted
+        });
+        tiling::replay(part, width, wanted.as_deref(), |position, row| {
             if at + position >= found.start {
                 columns.push(|column| row.slots[slots[column] as usize].cell());
             }

@@ -44,6 +44,8 @@ enum ReadError {
 pub(crate) struct Scan {
     select: Select,
     budget: Budget,
+    /// Whether only the newest numbers matter, and none is hidden by a deletion.
+    newest: bool,
     all: Vec<Picked>,
     /// Of each of them, by window.
     places: Vec<BTreeMap<i64, Vec<Place>>>,
@@ -71,9 +73,10 @@ struct Current {
 impl Scan {
     /// Finds out what is to be read.
     pub(crate) fn new(inner: &Inner, select: BatchSelect) -> Result<Self, QueryError> {
-        let BatchSelect { matchers, range, budget } = select;
+        let BatchSelect { matchers, range, budget, newest } = select;
         let deletions = inner.vault.deletions();
         let touching = deletions.iter().filter(|deletion| deletion.range.overlaps(&range)).cloned();
+        let deletions: Vec<Deletion> = touching.collect();
         let mut scan = Self {
             select: Select { matchers, range, samples_max: usize::MAX },
             _charge: budget.charge(0)?,
@@ -86,7 +89,8 @@ impl Scan {
             by_key: HashMap::new(),
             families: VecDeque::new(),
             current: None,
-            deletions: touching.collect(),
+            newest: newest && deletions.is_empty(),
+            deletions,
             coverage: inner.state.read().coverage(range),
         };
         for starts in inner.spans(range) {
@@ -204,10 +208,11 @@ impl Scan {
     fn read(&self, family: &Family, start: i64) -> Result<Vec<Owned>, ReadError> {
         let mut found = Vec::new();
         for (member, &FamilyMember { at, .. }) in family.members.iter().enumerate() {
-            let slots = &self.all[at].slots;
+            let Picked { group, slots } = &self.all[at];
+            let newest = self.newest && !group.layout.has_histograms();
             for place in self.places[at].get(&start).into_iter().flatten() {
                 let segments = match place {
-                    Place::Rows(rows) => Segment::of_rows(rows, slots, self.select.range)?,
+                    Place::Rows(rows) => Segment::of_rows(rows, slots, self.select.range, newest)?,
                     Place::Sealed(place) => place.segments(slots, self.select.range)?,
                 };
                 found.extend(segments.into_iter().map(|segment| Owned { member, segment }));

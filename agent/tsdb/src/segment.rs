@@ -32,13 +32,20 @@ pub(crate) struct ColumnBlock {
 }
 
 impl Segment {
-    /// The rows that some slots, which are in order, have in a range; what is in a file is read now.
+    /// The rows that some slots, which are in order, have in a range; what is in a file is read now. Where only
+    /// the `newest` numbers matter and a row has one of each slot, it is enough.
     pub(crate) fn of_rows(
         rows: &SharedRows,
         slots: &Arc<[u32]>,
         range: TimeRange,
+        newest: bool,
     ) -> Result<Vec<Self>, SpillError> {
-        let view = rows.lock().view(slots, range);
+        let rows = rows.lock();
+        let view = match newest.then(|| rows.newest(slots, range)).flatten() {
+            Some(view) => view,
+            None => rows.view(slots, range),
+        };
+        drop(rows);
         let mut segments = Vec::with_capacity(view.tiles.len() + view.open.len());
         for tile in view.tiles {
             let columns = TileColumns::new(tile.tile.columns(slots)?, tile.from, tile.rows.len());

@@ -96,7 +96,7 @@ impl Closed {
                 (from..to).filter(|slot| moving[slot / 8] & 1 << (slot % 8) != 0).collect();
             let mut columns = vec![Cell::Absent; here.len() * count];
             let mut put = Ok(());
-            let given = replay(&self.rows, width, |position, row| {
+            let given = replay(&self.rows, width, None, |position, row| {
                 for (column, &slot) in here.iter().enumerate() {
                     columns[column * count + position] = row.slots[slot].cell();
                 }
@@ -170,6 +170,7 @@ impl Work {
 pub(crate) fn replay(
     rows: &[OpenRow],
     width: usize,
+    wanted: Option<&[u8]>,
     mut visit: impl FnMut(usize, &RowState) -> bool,
 ) -> usize {
     let mut row = RowState::empty(width);
@@ -178,8 +179,12 @@ pub(crate) fn replay(
             row.reset();
         }
         // They were applied once already, when the row was taken.
+        let mut apply = |changes: &[u8]| match wanted {
+            Some(wanted) => row.apply_to(changes, wanted),
+            None => row.apply(changes),
+        };
         let more = open.more.as_deref();
-        let applied = row.apply(&open.changes).and_then(|()| more.map_or(Ok(()), |more| row.apply(more)));
+        let applied = apply(&open.changes).and_then(|()| more.map_or(Ok(()), apply));
         if applied.is_err() {
             return position;
         }

@@ -32,7 +32,7 @@ fn filled(store: &Store, clock: &SimulatedClock) {
 
 fn read(store: &Store, matchers: Vec<Matcher>, budget: &Budget) -> Result<Vec<Batch>, QueryError> {
     wait(async {
-        let asked = BatchSelect { matchers, range: TimeRange::ALL, budget: budget.clone() };
+        let asked = BatchSelect { matchers, range: TimeRange::ALL, budget: budget.clone(), newest: false };
         let mut batches = store.batches(asked).await?;
         let mut all = Vec::new();
         while let Some(batch) = batches.next().await? {

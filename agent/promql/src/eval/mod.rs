@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod aggregate_k;
+mod answer;
 mod binary;
 mod bucket;
 mod call;
@@ -33,8 +34,7 @@ mod window;
 
 use std::time::Duration;
 
-use model::{Sample, Series};
-use storage::{BoxFuture, Coverage, HistogramSeries, Querier};
+use storage::{BoxFuture, Coverage, Querier};
 
 pub(crate) use self::bucket::Fall;
 pub(crate) use self::cell::{Cell, histogram_sample};
@@ -47,7 +47,7 @@ use self::selector::{Resets, Wanted};
 use crate::annotation::Annotations;
 use crate::ast::{At, Expr, Unary, ValueType};
 use crate::duration::{self, DurationExpr};
-use crate::engine::{Answer, EngineOptions, EvalError, Outcome, QueryOptions, QueryStats, Value, value_of};
+use crate::engine::{EngineOptions, EvalError, Outcome, QueryOptions, QueryStats, value_of};
 
 /// Values handled between two moments in which other tasks may run.
 const WORK_MAX: usize = 100_000;
@@ -70,6 +70,8 @@ pub(crate) struct Evaluator<'q> {
     instant: bool,
     /// Whether nothing is evaluated group by group.
     series_by_series: bool,
+    /// Whether parts that are there several times are evaluated once.
+    evaluates_once: bool,
     repeats: Repeats,
     notes: Annotations,
     coverage: Coverage,
@@ -103,7 +105,8 @@ impl<'q> Evaluator<'q> {
             samples_max: engine.max_samples,
             query,
             instant: false,
-            series_by_series: engine.series_by_series,
+            series_by_series: engine.series_by_series || !querier.has_groups(),
+            evaluates_once: !engine.series_by_series,
             repeats: Repeats::default(),
             notes: Annotations::default(),
             coverage: Coverage::default(),
@@ -116,7 +119,7 @@ impl<'q> Evaluator<'q> {
     /// Evaluates a whole query; `instant` where it was asked for at one time.
     pub(crate) async fn top(&mut self, expr: &Expr, instant: bool) -> Result<Outcome, EvalError> {
         self.instant = instant;
-        if !self.series_by_series {
+        if self.evaluates_once {
             self.repeats = Repeats::of(expr);
         }
         let grid = self.query;
@@ -128,67 +131,6 @@ impl<'q> Evaluator<'q> {
             operand = Operand::Vector(self.finished(columns)?);
         }
         Ok(value_of(operand, grid, instant))
-    }
-
-    /// Names that were to be dropped at the end are; series that are the same now join.
-    fn finished(&self, mut columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
-        for column in &mut columns {
-            if column.drop_name {
-                column.labels = without_metadata(&column.labels);
-            }
-        }
-        merge_same_labels(columns)
-    }
-
-    /// A range selector or subquery as the whole query.
-    async fn matrix(&mut self, expr: &Expr, grid: Grid) -> Result<Outcome, EvalError> {
-        let ranges = self.ranges(expr, grid, false).await?;
-        let (start, end) = ranges.window(grid.start);
-        let mut found = Vec::new();
-        for one in &ranges.series {
-            let points = ranges.points(one, grid.start);
-            let points = extended::whole_range(points, start, end, ranges.border);
-            if !points.is_empty() {
-                let labels = if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
-                found.push((labels, points));
-            }
-        }
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        if found.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err(column::same_labelset());
-        }
-        let (mut series, mut histograms) = (Vec::new(), Vec::new());
-        for (labels, points) in found {
-            let number = |point: &points::Point| Some(Sample::new(point.timestamp, point.value.float()?));
-            let histogram =
-                |point: &points::Point| Some(histogram_sample(point.timestamp, point.value.histogram()?));
-            let numbers: Vec<Sample> = points.iter().filter_map(number).collect();
-            let others: Vec<model::HistogramSample> = points.iter().filter_map(histogram).collect();
-            if !others.is_empty() {
-                histograms.push(HistogramSeries { labels: labels.clone(), samples: others });
-            }
-            if !numbers.is_empty() {
-                series.push(Series { labels, samples: numbers });
-            }
-        }
-        Ok(Outcome { value: Value::Matrix(series), histograms })
-    }
-
-    /// The answer with everything that came up on the way.
-    pub(crate) fn answer(self, outcome: Outcome, limit: Option<usize>) -> Answer {
-        let Outcome { mut value, histograms } = outcome;
-        let (mut warnings, infos) = self.notes.into_texts();
-        if let Some(limit) = limit.filter(|limit| *limit > 0) {
-            let truncated = match &mut value {
-                Value::Vector(samples) => truncate(samples, limit),
-                Value::Matrix(series) => truncate(series, limit),
-                Value::Scalar(_) | Value::String(..) => false,
-            };
-            if truncated {
-                warnings.push("results truncated due to limit".to_owned());
-            }
-        }
-        Answer { value, histograms, warnings, infos, coverage: self.coverage, stats: self.stats }
     }
 
     /// Evaluates a node at the steps of `grid`; afterwards only its result counts as held.
@@ -361,10 +303,4 @@ fn negated(value: &Cell) -> Cell {
             histogram.into()
         }
     }
-}
-
-fn truncate<T>(items: &mut Vec<T>, limit: usize) -> bool {
-    let truncated = items.len() > limit;
-    items.truncate(limit);
-    truncated
 }

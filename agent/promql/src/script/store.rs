@@ -167,6 +167,11 @@ impl Querier for MemoryStore {
         Box::pin(std::future::ready(Ok(found)))
     }
 
+    /// It has none; but scripts are to test what most stores are asked in.
+    fn has_groups(&self) -> bool {
+        true
+    }
+
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
         let result = limited(self.matching(&query), query.limit);
         Box::pin(std::future::ready(Ok(result)))

@@ -336,6 +336,10 @@ impl Querier for Data {
         Box::pin(std::future::ready(Ok(Box::new(Left(found.into_iter())) as Box<dyn Batches>)))
     }
 
+    fn has_groups(&self) -> bool {
+        true
+    }
+
     fn series(&self, _: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
         Box::pin(std::future::ready(Ok((Vec::new(), coverage()))))
     }

@@ -221,6 +221,12 @@ impl BlockReader {
         Ok(Self { zstd, plain: Vec::new() })
     }
 
+    /// Bytes that it keeps for the next block.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.plain.capacity()
+    }
+
     /// Decompresses a block.
     ///
     /// # Errors

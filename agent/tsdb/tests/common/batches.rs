@@ -30,7 +30,7 @@ struct Read {
 /// All samples, numbers and histograms.
 pub(crate) async fn read(store: &Store, matchers: Vec<Matcher>, range: TimeRange) -> (Samples, Histograms) {
     let budget = Budget::unlimited();
-    let asked = BatchSelect { matchers: matchers.clone(), range, budget: budget.clone() };
+    let asked = BatchSelect { matchers: matchers.clone(), range, budget: budget.clone(), newest: false };
     let mut batches = store.batches(asked).await.expect("answers");
     let mut read = Read::default();
     let (mut group, mut seen) = (None, HashSet::new());
@@ -53,7 +53,24 @@ pub(crate) async fn read(store: &Store, matchers: Vec<Matcher>, range: TimeRange
     }
     drop(batches);
     assert_eq!(budget.used(), 0, "what is dropped is given back");
+    let newest = newest(store, BatchSelect { matchers, range, budget, newest: true }).await;
+    let last = read.numbers.iter().filter_map(|(labels, all)| Some((labels.clone(), *all.last()?)));
+    assert_eq!(newest, last.collect::<BTreeMap<_, _>>(), "where only the newest matter, these are there");
     (read.numbers, read.histograms)
+}
+
+/// The newest number of each series.
+async fn newest(store: &Store, asked: BatchSelect) -> BTreeMap<Labels, (i64, u64)> {
+    let mut batches = store.batches(asked).await.expect("answers");
+    let (mut found, mut scratch) = (BTreeMap::new(), Floats::default());
+    while let Some(batch) = batches.next().await.expect("a batch") {
+        for (column, &series) in batch.series.iter().enumerate().filter(|_| !batch.is_histograms) {
+            if let Some((row, value)) = batch.last(column, &mut scratch).expect("decodes") {
+                found.insert(batch.group.series(series as usize), (batch.times[row], value.to_bits()));
+            }
+        }
+    }
+    found
 }
 
 impl Read {

@@ -20,6 +20,8 @@ pub(super) struct Axis {
     pub(super) sides: Vec<Side>,
     /// Rows of all windows.
     pub(super) total: u64,
+    /// The first step, and how many, whose windows have two rows: where no other step's has.
+    pub(super) pairs: Option<(usize, usize)>,
 }
 
 /// How far a difference reaches beyond its samples.
@@ -84,6 +86,7 @@ impl Axis {
         self.sides.clear();
         self.total = 0;
         let (mut from, mut to) = (0, 0);
+        let (mut first, mut last, mut count) = (None, 0, 0);
         let times = &self.times;
         for &(start, end) in bounds {
             while times.get(from).is_some_and(|time| *time <= start) {
@@ -94,6 +97,10 @@ impl Axis {
                 to += 1;
             }
             self.total += (to - from) as u64;
+            if to - from >= 2 {
+                first = first.or(Some(self.windows.len()));
+                (last, count) = (self.windows.len(), count + 1);
+            }
             self.windows.push((from as u32, to as u32));
             if extrapolation != Extrapolation::None {
                 let per = if extrapolation == Extrapolation::PerSecond { seconds(end - start) } else { 1.0 };
@@ -101,6 +108,7 @@ impl Axis {
                 self.sides.push(side.unwrap_or_default());
             }
         }
+        self.pairs = first.map(|first| (first, count)).filter(|(first, count)| first + count == last + 1);
     }
 }
 

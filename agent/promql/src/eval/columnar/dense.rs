@@ -19,6 +19,8 @@ pub(super) struct Dense {
     pub(super) rows: Vec<Row>,
     /// Of each group's rows, one after the other.
     values: Vec<Vec<f64>>,
+    /// What those have that are zero everywhere.
+    zeros: Vec<f64>,
     /// Whether the metric names are gone.
     pub(super) is_unnamed: bool,
     /// Whether they go at the end of the query.
@@ -37,6 +39,8 @@ pub(super) struct Row {
     pub(super) len: u32,
     /// Where its numbers begin.
     start: usize,
+    /// Whether all of them are zero; then they are nowhere.
+    pub(super) is_zero: bool,
 }
 
 impl Dense {
@@ -62,13 +66,27 @@ impl Dense {
             first: first as u32,
             len: len as u32,
             start: values.len(),
+            is_zero: false,
         });
         values.extend_from_slice(&out[first..=last]);
         len
     }
 
+    /// Adds a series of the last group that is zero at so many steps.
+    pub(super) fn push_zeros(&mut self, series: usize, first: usize, len: usize) {
+        let (group, start) = (self.groups.len() as u32 - 1, 0);
+        let (first, steps) = (first as u32, len as u32);
+        self.rows.push(Row { group, series: series as u32, first, len: steps, start, is_zero: true });
+        if self.zeros.len() < len {
+            self.zeros.resize(len, 0.0);
+        }
+    }
+
     /// A series' numbers, from its first step on.
     pub(super) fn numbers(&self, row: &Row) -> &[f64] {
+        if row.is_zero {
+            return &self.zeros[..row.len as usize];
+        }
         &self.values[row.group as usize][row.start..][..row.len as usize]
     }
 
@@ -78,7 +96,7 @@ impl Dense {
         (!is_absent(value)).then_some(value)
     }
 
-    /// Puts something else in place of each number.
+    /// Puts something else in place of each number; no series may be one of zeros.
     pub(super) fn map(&mut self, mut change: impl FnMut(usize, f64) -> f64) {
         for row in &mut self.rows {
             let values = &mut self.values[row.group as usize][row.start..][..row.len as usize];

@@ -40,6 +40,8 @@ use crate::position::PosRange;
 
 /// Bytes that batches may hold for each sample that a query may hold.
 const BYTES_PER_SAMPLE: usize = 16;
+/// Bytes that they may hold in any case: a block is decoded whole, also for a few of its samples.
+const BYTES_MIN: usize = 64 << 20;
 
 /// What is asked of the store, and the windows of all steps.
 struct Asked {
@@ -98,14 +100,17 @@ impl Evaluator<'_> {
         if function.asks_for_starts() && self.has_starts(&matchers, asked.range).await? {
             return Ok(None);
         }
-        let budget = Budget::new(self.samples_max.saturating_sub(self.held).saturating_mul(BYTES_PER_SAMPLE));
-        let select = BatchSelect { matchers, range: asked.range, budget };
+        let bytes = self.samples_max.saturating_sub(self.held).saturating_mul(BYTES_PER_SAMPLE);
+        let budget = Budget::new(bytes.max(BYTES_MIN));
+        let newest = function == Function::Newest && grid.len() == 1;
+        let select = BatchSelect { matchers, range: asked.range, budget, newest };
         let querier = self.querier;
         let mut batches = querier.batches(select).await.map_err(failed)?;
         let mut notes = std::mem::take(&mut self.notes);
         let Asked { bounds, times, .. } = &asked;
         let context = Context { bounds, times, params: &params, pos, notes: &mut notes };
         let mut reader = Reader::new(function, context);
+        reader.keeps_zeros = fragment.stages.is_empty();
         let is_read = self.groups(batches.as_mut(), &mut reader).await;
         let Reader { mut dense, read, looked_at, .. } = reader;
         self.notes = notes;

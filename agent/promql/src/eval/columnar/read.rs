@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::is_stale;
 use storage::{Batch, FloatColumn, Floats, QueryError};
 
-use super::axis::{Axis, Bounds};
+use super::axis::{Axis, Bounds, Extrapolation};
 use super::dense::Dense;
 use super::kernel::{Context, Function, Room, absent, run, run_constant};
 use crate::engine::EvalError;
@@ -15,6 +15,8 @@ pub(super) struct Reader<'a> {
     pub(super) function: Function,
     pub(super) context: Context<'a>,
     pub(super) dense: Dense,
+    /// Whether series may be kept as zeros without numbers.
+    pub(super) keeps_zeros: bool,
     /// Samples that came from the store.
     pub(super) read: u64,
     /// Samples that windows held, once for every step.
@@ -161,6 +163,7 @@ impl<'a> Reader<'a> {
             function,
             context,
             dense: Dense::default(),
+            keeps_zeros: false,
             read: 0,
             looked_at: 0,
             axis: Axis::default(),
@@ -184,11 +187,13 @@ impl<'a> Reader<'a> {
             if places.is_empty() {
                 continue;
             }
-            self.out.fill(absent());
             if is_last_enough {
+                self.out.fill(absent());
                 self.newest(batches, places)?;
-            } else {
-                self.windows(batches, places)?;
+            } else if let Some((first, len)) = self.windows(batches, places)? {
+                self.dense.push_zeros(series, first, len);
+                cells += len;
+                continue;
             }
             cells += self.dense.push(series, &self.out);
         }
@@ -209,7 +214,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn windows(&mut self, batches: &[Batch], places: &[(u32, u32)]) -> Result<(), EvalError> {
+    /// Fills in what there is at each step; where that is zero everywhere, the steps alone are told.
+    fn windows(
+        &mut self,
+        batches: &[Batch],
+        places: &[(u32, u32)],
+    ) -> Result<Option<(usize, usize)>, EvalError> {
         let times = places.iter().map(|(number, _)| &batches[*number as usize].times);
         let (bounds, extrapolation): (&Bounds, _) = (self.context.bounds, self.function.extrapolation());
         self.axis.set(times, bounds, extrapolation);
@@ -221,8 +231,17 @@ impl<'a> Reader<'a> {
         if self.function != Function::Newest {
             kind = self.column.without_stale(kind, &self.axis);
         }
+        if self.keeps_zeros
+            && matches!(kind, Kind::Constant(value) if value.is_finite())
+            && extrapolation != Extrapolation::None
+            && self.axis.pairs.is_some()
+        {
+            self.looked_at += self.axis.total;
+            return Ok(self.axis.pairs);
+        }
+        self.out.fill(absent());
         let axis = match kind {
-            Kind::Nothing => return Ok(()),
+            Kind::Nothing => return Ok(None),
             Kind::Constant(_) | Kind::Whole => &self.axis,
             Kind::Some => {
                 self.own.set_own(&self.column.times, bounds, extrapolation);
@@ -246,6 +265,6 @@ impl<'a> Reader<'a> {
             Function::Newest => self.out.iter().filter(|value| !is_stale(**value)).count() as u64,
             _ => axis.total,
         };
-        Ok(())
+        Ok(None)
     }
 }

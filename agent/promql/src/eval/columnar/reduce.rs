@@ -5,7 +5,7 @@ use super::super::Evaluator;
 use super::super::aggregate::Accumulator;
 use super::super::cell::Cell;
 use super::super::column::{Column, Grid};
-use super::dense::Dense;
+use super::dense::{Dense, Row};
 use super::kernel::is_absent;
 use super::keys::Keys;
 use super::order::in_order;
@@ -58,6 +58,11 @@ impl Lanes {
             *best = if is_here && is_better { value } else { *best };
             *count += u32::from(is_here);
         }
+    }
+
+    fn count_all(&mut self, row: &Row) {
+        let steps = row.first as usize..(row.first + row.len) as usize;
+        self.counts[steps].iter_mut().for_each(|count| *count += 1);
     }
 
     fn count(&mut self, first: usize, values: &[f64]) {
@@ -127,7 +132,11 @@ impl Evaluator<'_> {
                 lanes.begin(node.op, grid.len());
                 for at in &members {
                     let row = &dense.rows[*at as usize];
-                    lanes.take(node.op, row.first as usize, dense.numbers(row));
+                    match node.op {
+                        // A zero changes no sum.
+                        AggregateOp::Sum | AggregateOp::Avg if row.is_zero => lanes.count_all(row),
+                        op => lanes.take(op, row.first as usize, dense.numbers(row)),
+                    }
                     self.tick(row.len as usize).await;
                 }
             }
