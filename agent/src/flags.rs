@@ -152,12 +152,19 @@ pub struct QueryFlags {
     #[arg(long = "query.max-samples", default_value_t = 50_000_000)]
     pub max_samples: usize,
     /// Experimental features, as Prometheus names them: promql-experimental-functions,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal.
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, st-storage,
+    /// use-start-timestamps.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
     pub features: Vec<String>,
 }
 
 impl QueryFlags {
+    /// Whether the starts of samples are kept.
+    #[must_use]
+    pub fn keeps_starts(&self) -> bool {
+        self.has("st-storage")
+    }
+
     fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|known| known == feature)
     }
@@ -178,11 +185,13 @@ impl QueryFlags {
 }
 
 /// What `--enable-feature` knows; the last ones are always on, as in Prometheus 3.14.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 9] = [
     "promql-experimental-functions",
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
+    "st-storage",
+    "use-start-timestamps",
     "promql-duration-expr",
     "native-histograms",
     "ooo-native-histograms",
@@ -276,6 +285,7 @@ impl CommonFlags {
             max_concurrent: self.query.max_concurrency,
             subquery_step: loaded.global.evaluation_interval,
             delayed_name_removal: self.query.has("promql-delayed-name-removal"),
+            use_start_timestamps: self.query.has("use-start-timestamps"),
             ..EngineOptions::default()
         }
     }

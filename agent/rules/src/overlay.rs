@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::{Labels, Sample, Series};
 use parking_lot::Mutex;
-use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet};
+use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet, StartSeries};
 
 use crate::alerting::Holder;
 
@@ -76,6 +76,10 @@ impl Querier for Overlay {
             }
             Ok(set)
         })
+    }
+
+    fn starts(&self, select: Select) -> BoxFuture<'_, Result<Vec<StartSeries>, QueryError>> {
+        self.below.starts(select)
     }
 
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {

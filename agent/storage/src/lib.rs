@@ -21,6 +21,7 @@ mod interval;
 mod layout;
 mod number;
 mod query;
+mod start_columns;
 mod stream;
 mod window;
 
@@ -41,5 +42,6 @@ pub use query::{
     BatchSelect, Batches, BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, StartSeries,
     TimeRange,
 };
+pub use start_columns::StartColumns;
 pub use stream::{Epoch, StreamId, StreamInfo};
 pub use window::{WindowCopy, WindowError, WindowGroup, WindowInfo, WindowSink, WindowSource, WindowValue};

@@ -209,7 +209,7 @@ impl crate::head::Head {
         let groups: Vec<_> = groups.collect();
         let known: HashSet<&Labels> =
             groups.iter().flat_map(|group| group.layout.slots()).map(|slot| &slot.labels).collect();
-        let begins = layout.slots().iter().filter(|slot| slot.begins_series());
+        let begins = layout.slots().iter().filter(|slot| slot.begins_series() && !slot.is_start());
         begins.filter(|slot| !known.contains(&slot.labels)).count()
     }
 }
