@@ -160,7 +160,8 @@ pub struct QueryFlags {
 #[derive(Args, Clone, Debug, Default)]
 pub struct FeatureFlags {
     /// Experimental features, as Prometheus names them: promql-experimental-functions,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal.
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, st-storage,
+    /// use-start-timestamps.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
     features: Vec<String>,
 }
@@ -198,11 +199,13 @@ impl FeatureFlags {
 }
 
 /// What `--enable-feature` knows; the last ones are always on, as in Prometheus 3.14.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 9] = [
     "promql-experimental-functions",
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
+    "st-storage",
+    "use-start-timestamps",
     "promql-duration-expr",
     "native-histograms",
     "ooo-native-histograms",
@@ -296,6 +299,7 @@ impl CommonFlags {
             max_concurrent: self.query.max_concurrency,
             subquery_step: loaded.global.evaluation_interval,
             delayed_name_removal: self.query.features.has("promql-delayed-name-removal"),
+            use_start_timestamps: self.query.features.has("use-start-timestamps"),
             ..EngineOptions::default()
         }
     }

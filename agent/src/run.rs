@@ -186,6 +186,9 @@ impl Agent {
             ..StoreOptions::new(&self.flags.common.storage.path, &self.name)
         };
         let store = Store::open(options, self.clock.clone(), self.random.clone(), &self.registry)?;
+        if self.flags.common.query.features.has("st-storage") {
+            store.keep_starts();
+        }
         let status = store.status();
         tracing::info!(
             series = status.series,

@@ -113,18 +113,30 @@ fn open(dir: &Path) -> Arc<Store> {
     Store::open(options, clock, SeededRandom::shared(3), &telemetry::Registry::new()).expect("opens")
 }
 
+/// Beyond the sixth slot they hold starts of the first ones.
 fn layout(instance: &str, slots: usize) -> Layout {
-    let slot = |at| Slot::new(Labels::from_pairs([("__name__", format!("m{at}"))]), Metadata::default());
+    let labels = |at| Labels::from_pairs([("__name__", format!("m{at}"))]);
+    let slot = |at| match at {
+        6.. => Slot::of_starts(labels(at - 6)),
+        _ => Slot::new(labels(at), Metadata::default()),
+    };
     Layout::new(Labels::from_pairs([("instance", instance)]), (0..slots).map(slot).collect()).expect("valid")
 }
 
 fn everything(store: &Store) -> Samples {
     let select = Select { matchers: Vec::new(), range: TimeRange::ALL, samples_max: usize::MAX };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let set = runtime.block_on(store.select(select)).expect("answers");
+    let set = runtime.block_on(store.select(select.clone())).expect("answers");
     let bits = |sample: &model::Sample| (sample.timestamp, sample.value.to_bits());
     let series = set.series.iter();
-    series.map(|series| (series.labels.clone(), series.samples.iter().map(bits).collect())).collect()
+    let samples = series.map(|series| (series.labels.clone(), series.samples.iter().map(bits).collect()));
+    let starts = runtime.block_on(store.starts(select)).expect("answers").into_iter().map(|series| {
+        let mut labels = series.labels.to_builder();
+        labels.set("what", "starts");
+        let starts = series.starts.into_iter().map(|(time, start)| (time, start.cast_unsigned()));
+        (labels.build(), starts.collect())
+    });
+    samples.chain(starts).collect()
 }
 
 /// A store that has written frames of two layouts, under two epochs.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use env::{SeededRandom, SimulatedClock, Tasks};
 use ingest::{Limits, RemoteWrite, Version};
 use storage::{
-    AppendError, AppendOutcome, Appender, Cell, CommitSender, Layout, LayoutRef, Row, commit_channel,
+    AppendError, AppendOutcome, Appender, Cell, CommitSender, Layout, LayoutRef, Row, Slot, commit_channel,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -24,7 +24,9 @@ impl Appender for Sink {
 
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
         assert_eq!(row.cells.len(), row.layout.layout().slots().len(), "a row of another width");
-        let appended = row.cells.iter().filter(|cell| **cell != Cell::Absent).count();
+        let slots = row.layout.layout().slots();
+        let is_sample = |(cell, slot): &(&Cell, &Slot)| **cell != Cell::Absent && !slot.is_start();
+        let appended = row.cells.iter().zip(slots).filter(is_sample).count();
         self.samples.fetch_add(appended as u64, Ordering::Relaxed);
         Ok(AppendOutcome {
             appended,
@@ -35,6 +37,10 @@ impl Appender for Sink {
             first_rejected: None,
             commit: self.commits.commit(0),
         })
+    }
+
+    fn keeps_starts(&self) -> bool {
+        true
     }
 }
 

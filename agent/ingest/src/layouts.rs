@@ -10,9 +10,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use model::{Labels, LabelsBuilder, Metadata};
-use storage::{AppendError, Appender, Cell, Layout, LayoutRef, Slot};
+use storage::{AppendError, Appender, Cell, Commit, Layout, LayoutRef, Slot};
 
 use crate::families::Families;
+use crate::starts::Starts;
 use crate::table::SeriesId;
 
 /// Columns of a layout, at most.
@@ -59,6 +60,8 @@ pub(crate) struct Group {
     said: bool,
     /// Columns of whose family something else was said.
     changes: Vec<(u16, Metadata)>,
+    /// Where there are any.
+    pub(crate) starts: Option<Box<Starts>>,
 }
 
 #[derive(Debug)]
@@ -146,6 +149,7 @@ impl Groups {
             families: 0,
             said: false,
             changes: Vec::new(),
+            starts: None,
         };
         let at = match self.free.pop() {
             Some(at) => {
@@ -317,6 +321,14 @@ impl Group {
                     self.changes.push((slot, metadata));
                 }
             }
+        }
+    }
+
+    /// Appends starts that are staged beside rows that have been appended.
+    pub(crate) fn append_starts(&mut self, appender: &dyn Appender) -> Result<Option<Commit>, AppendError> {
+        match (&mut self.starts, &self.content) {
+            (Some(starts), Content::Registered(reference)) => starts.append(appender, reference.layout()),
+            _ => Ok(None),
         }
     }
 

@@ -12,6 +12,7 @@ mod metrics;
 mod number;
 mod remote_write;
 mod rows;
+mod starts;
 mod sweep;
 mod table;
 

@@ -205,6 +205,14 @@ impl Rows {
         }
     }
 
+    /// Puts the start of a sample that was just staged beside it.
+    pub(crate) fn stage_start(&mut self, id: SeriesId, timestamp: i64, start: i64) {
+        let known = *self.table.get(id);
+        if let Some(group) = self.groups.get_mut(known.layout).filter(|group| !group.staged.is_empty()) {
+            group.starts.get_or_insert_default().stage(timestamp, known.slot, start);
+        }
+    }
+
     /// A sample older than its layout's newest row, but not than its series' newest sample.
     #[cold]
     fn stage_late(&mut self, id: SeriesId, timestamp: i64, bits: u64, outcome: &mut Outcome) {
@@ -248,6 +256,7 @@ impl Rows {
             }
             let Some(group) = self.groups.get_mut(at) else { continue };
             let left = std::mem::take(&mut group.staged);
+            group.starts.iter_mut().for_each(|starts| starts.forget_staged());
             for row in &left {
                 self.forget_newest(at, &row.cells);
             }
@@ -320,6 +329,10 @@ impl Rows {
             if self.spare.len() < SPARE_MAX {
                 self.spare.push(row.cells);
             }
+        }
+        let group = self.groups.get_mut(at);
+        if let Some(commit) = group.map(|group| group.append_starts(&*self.appender)).transpose()?.flatten() {
+            outcome.commit = Some(commit);
         }
         Ok(())
     }

@@ -167,6 +167,55 @@ async fn samples_of_version_1_are_there_bit_for_bit_when_the_answer_comes() {
     assert_eq!(scene.metric("vedette_ingest_layouts").as_deref(), Some("1"), "one origin, one layout");
 }
 
+/// Each sample's own, or that of its series; where the store does not keep them nothing is different.
+#[tokio::test]
+async fn starts_of_version_2_are_kept_with_their_samples() {
+    for keeps in [true, false] {
+        let scene = Scene::new(Limits::default());
+        if keeps {
+            scene.store.keep_starts();
+        }
+        let mut names = Vec::new();
+        for round in 0..3i64 {
+            let pushed: Vec<(String, Vec<(i64, f64)>)> = (0..70)
+                .map(|at| (format!("m{at}"), vec![(round * 2_000, 1.0), (round * 2_000 + 1_000, 2.0)]))
+                .collect();
+            let labels: Vec<Vec<(&str, &str)>> =
+                pushed.iter().map(|(name, _)| vec![("__name__", name.as_str()), ("job", "j")]).collect();
+            let series: Vec<Pushed<'_>> = labels
+                .iter()
+                .zip(&pushed)
+                .map(|(labels, (_, samples))| (&labels[..], &samples[..]))
+                .collect();
+            let mut request = request_2(&series);
+            for (at, series) in request.timeseries.iter_mut().enumerate() {
+                series.created_timestamp = if at % 3 == 0 { T0 - 9 } else { 0 };
+                series.samples[1].start_timestamp = if at % 2 == 0 { T0 - round } else { 0 };
+            }
+            let answer = scene.send_2(&request).await;
+            assert_eq!((answer.code, answer.written), (StatusCode::NO_CONTENT, Some([140, 0, 0])));
+            names = pushed.into_iter().map(|(name, _)| name).collect();
+        }
+        assert_eq!(scene.samples("m").await.len(), 70);
+        let select = Select { matchers: Vec::new(), range: TimeRange::ALL, samples_max: 1 << 20 };
+        let found = scene.store.starts(select).await.expect("an answer");
+        let of = |name: &str| {
+            let series = found.iter().find(|series| series.labels.metric_name() == name);
+            series.map_or(Vec::new(), |series| series.starts.clone())
+        };
+        for (at, name) in names.iter().enumerate() {
+            let mut expected = Vec::new();
+            for round in (0..3i64).filter(|_| keeps) {
+                let both = (at % 3 == 0).then_some(T0 - 9);
+                let own = (at % 2 == 0).then_some(T0 - round).or(both);
+                expected.extend(both.map(|start| (T0 + round * 2_000, start)));
+                expected.extend(own.map(|start| (T0 + round * 2_000 + 1_000, start)));
+            }
+            assert_eq!(of(name), expected, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn good_samples_stay_when_others_are_refused() {
     let scene = Scene::new(Limits::default());

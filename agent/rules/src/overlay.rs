@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use model::{HistogramSample, Labels, Sample, Series};
 use parking_lot::Mutex;
-use storage::{BoxFuture, Coverage, HistogramSeries, LabelQuery, Querier, QueryError, Select, SeriesSet};
+use storage::{
+    BoxFuture, Coverage, HistogramSeries, LabelQuery, Querier, QueryError, Select, SeriesSet, StartSeries,
+};
 
 use crate::alerting::Holder;
 use crate::reading::Reading;
@@ -86,6 +88,10 @@ impl Querier for Overlay {
             }
             Ok(set)
         })
+    }
+
+    fn starts(&self, select: Select) -> BoxFuture<'_, Result<Vec<StartSeries>, QueryError>> {
+        self.below.starts(select)
     }
 
     fn series(&self, query: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {

@@ -28,6 +28,7 @@ mod scrape_loop;
 mod series;
 mod shuffle;
 mod sink;
+mod starts;
 mod status;
 mod target;
 mod texts;

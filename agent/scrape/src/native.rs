@@ -40,6 +40,9 @@ impl SeriesState {
         let samples: Vec<_> = lines.samples.iter().enumerate().map(sample).collect();
         append_rows(samples.into_iter(), known, timestamp, sink, losses)?;
         let time = |line: usize| lines.samples.get(line).and_then(|line| line.timestamp);
+        if sink.appender.keeps_starts() {
+            self.starts.write(&read.starts, time, known, timestamp, sink, losses)?;
+        }
         append_exemplars(&lines.exemplars, time, known, timestamp, sink);
         let value = |line: usize| {
             let line = &lines.samples[line];

@@ -17,6 +17,8 @@ use crate::status::Families;
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) lines: Lines,
+    /// When the counters of lines began, by their positions.
+    pub(crate) starts: Vec<(usize, i64)>,
     pub(crate) histograms: Vec<Observed>,
 }
 
@@ -50,6 +52,7 @@ fn forms(config: &ScrapeConfig) -> HistogramForms {
 /// Reads all samples. The key names the series in their order, their types and help texts.
 pub(crate) fn read(page: &[u8], config: &ScrapeConfig) -> Result<Read, PageError> {
     let (mut samples, mut exemplars, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
+    let mut starts = Vec::new();
     let mut hasher = Xxh3::new();
     hasher.update(b"protobuf");
     let end = |hasher: &mut Xxh3, kind: u8| hasher.update(&[0xf8 | kind]);
@@ -60,6 +63,7 @@ pub(crate) fn read(page: &[u8], config: &ScrapeConfig) -> Result<Read, PageError
                 series.name.identity(|bytes| hasher.update(bytes));
                 end(&mut hasher, u8::from(timestamp.is_some()));
                 exemplars.extend(exemplar(series.exemplar.as_ref(), samples.len()));
+                starts.extend(series.created.map(|start| (samples.len(), start)));
                 let number = Number::from_f64(series.value);
                 samples.push(Line { at: 0, value_at: 0, value_len: 0, end: 0, number, timestamp });
             }
@@ -92,7 +96,7 @@ pub(crate) fn read(page: &[u8], config: &ScrapeConfig) -> Result<Read, PageError
             }
         }
     }
-    Ok(Read { lines: Lines { key: hasher.digest128(), samples, exemplars }, histograms })
+    Ok(Read { lines: Lines { key: hasher.digest128(), samples, exemplars }, starts, histograms })
 }
 
 /// Finds out what the samples of a page mean for one target.

@@ -14,6 +14,7 @@ use crate::layout_cache::{LayoutCache, Reading};
 use crate::page::{self, PageError, Place};
 use crate::rows;
 use crate::sink::{Losses, Sink};
+use crate::starts::Starts;
 use crate::status::Families;
 use crate::texts::Texts;
 
@@ -33,6 +34,7 @@ pub(crate) struct SeriesState {
     live: bool,
     /// Native histograms.
     pub(crate) histograms: Histograms,
+    pub(crate) starts: Starts,
     report: Option<LayoutRef>,
     /// Whether there are reports, which end with the target.
     reported: bool,

@@ -91,6 +91,41 @@ fn written(memory: &Memory) -> Vec<Option<(u64, i32)>> {
     found.unwrap_or_default().into_iter().map(shown).collect()
 }
 
+/// What a page says of when its counters began goes with their samples, under the labels that those have.
+#[tokio::test]
+async fn starts_go_with_the_samples_of_their_lines() {
+    let mut number = 0;
+    let exporter = Exporter::start(move || {
+        number += 1;
+        let begun = |family: &mut wire::MetricFamily, seconds: i64| {
+            let created = Some(prost_types::Timestamp { seconds, nanos: 5_000_000 });
+            family.metric[0].counter.as_mut().expect("a counter").created_timestamp = created;
+        };
+        let mut families = [counter("a_total", 1.0), counter("b_total", 2.0), counter("c_total", 3.0)];
+        begun(&mut families[0], 100);
+        // It is known only later, and begins anew each time.
+        if number > 1 {
+            begun(&mut families[2], 200 + number);
+        }
+        page(&families)
+    })
+    .await;
+    let scene = Scene::running(native(exporter.address)).await;
+    let of = |memory: &Memory, name: &str| {
+        let series = format!(r#"{name}{{instance="i", job="j"}}"#);
+        let starts = memory.starts.lock();
+        starts.iter().find(|(labels, _)| labels.to_string() == series).map(|(_, starts)| starts.clone())
+    };
+    until("three pages", || of(&scene.memory, "a_total").filter(|starts| starts.len() >= 3).map(drop)).await;
+    let times: Vec<i64> =
+        scene.memory.samples(r#"a_total{instance="i", job="j"}"#).iter().map(|it| it.0).collect();
+    let first = of(&scene.memory, "a_total").expect("starts");
+    assert!(first.iter().zip(&times).all(|(start, time)| *start == (*time, 100_005)), "{first:?}");
+    let third = of(&scene.memory, "c_total").expect("starts");
+    assert_eq!(third[0], (times[1], 202_005));
+    assert_eq!(of(&scene.memory, "b_total"), None);
+}
+
 #[tokio::test]
 async fn native_histograms_grow_and_end() {
     let mut buckets = 1;

@@ -157,6 +157,11 @@ pub trait Appender: Send + Sync {
         false
     }
 
+    /// Whether starts of samples are kept: columns of them are taken in any case.
+    fn keeps_starts(&self) -> bool {
+        false
+    }
+
     /// Takes exemplars of one series, each with its time, in order of time. What keeps none refuses all.
     fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {
         let _ = series;

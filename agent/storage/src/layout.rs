@@ -36,8 +36,8 @@ pub struct Slot {
     pub labels: Labels,
     /// What the page said of the family; columns of one family share it.
     pub metadata: Arc<Metadata>,
-    /// What the column holds of a histogram; none where it holds numbers. A histogram's columns stand side by
-    /// side, all with its labels and metadata, in the order of [`Part::code`].
+    /// What the column holds of a histogram, or that it holds starts; none where it holds numbers. A histogram's
+    /// columns stand side by side, all with its labels and metadata, in the order of [`Part::code`].
     pub part: Option<Arc<Part>>,
 }
 
@@ -48,10 +48,28 @@ impl Slot {
         Self { labels, metadata: metadata.into(), part: None }
     }
 
-    /// Whether a series begins here: whether it is no further column of the histogram before.
+    /// A column of starts of the series with these labels.
+    #[must_use]
+    pub fn of_starts(labels: Labels) -> Self {
+        Self { labels, metadata: Arc::default(), part: Some(Arc::new(Part::Start)) }
+    }
+
+    /// Whether a series begins here, or its starts do: whether it is no further column of the histogram before.
     #[must_use]
     pub fn begins_series(&self) -> bool {
         self.part.as_ref().is_none_or(|part| part.is_first())
+    }
+
+    /// Whether the column holds starts.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        self.part.as_deref() == Some(&Part::Start)
+    }
+
+    /// Whether the column holds a part of a histogram.
+    #[must_use]
+    pub fn is_of_histogram(&self) -> bool {
+        self.part.is_some() && !self.is_start()
     }
 }
 
@@ -66,6 +84,8 @@ pub struct Layout {
     series: usize,
     /// Whether some hold parts of histograms.
     histograms: bool,
+    /// Whether some hold starts.
+    starts: bool,
 }
 
 impl Layout {
@@ -75,8 +95,8 @@ impl Layout {
     /// A layout. Lines that override a target's label belong to another layout, whose target lacks it.
     ///
     /// # Errors
-    /// When a slot repeats a label name of the target, two slots are the same series, a histogram's columns
-    /// are out of order, or there are more than [`Layout::SLOTS_MAX`].
+    /// When a slot repeats a label name of the target, two slots are the same series, or starts of the same, a
+    /// histogram's columns are out of order, or there are more than [`Layout::SLOTS_MAX`].
     pub fn new(target: Labels, slots: Vec<Slot>) -> Result<Self, AppendError> {
         if slots.len() > Self::SLOTS_MAX {
             return Err(AppendError::Layout(format!("{} slots, at most {}", slots.len(), Self::SLOTS_MAX)));
@@ -91,15 +111,16 @@ impl Layout {
             }
             if !slot.begins_series() {
                 follows(at.checked_sub(1).map(|before| &slots[before]), slot)?;
-            } else if !seen.insert(&slot.labels) {
+            } else if !seen.insert((&slot.labels, slot.is_start())) {
                 return Err(AppendError::Layout(format!("two slots are {}", slot.labels)));
             }
         }
-        let series = seen.len();
+        let series = seen.iter().filter(|(_, is_start)| !is_start).count();
         drop(seen);
         let (id, shape) = Self::hash(&target, &slots);
-        let histograms = slots.iter().any(|slot| slot.part.is_some());
-        Ok(Self { id, shape, target, slots: slots.into(), series, histograms })
+        let histograms = slots.iter().any(Slot::is_of_histogram);
+        let starts = slots.iter().any(Slot::is_start);
+        Ok(Self { id, shape, target, slots: slots.into(), series, histograms, starts })
     }
 
     /// The id: the same for the same content.
@@ -148,6 +169,12 @@ impl Layout {
     #[must_use]
     pub fn has_histograms(&self) -> bool {
         self.histograms
+    }
+
+    /// Whether columns of starts are among its slots.
+    #[must_use]
+    pub fn has_starts(&self) -> bool {
+        self.starts
     }
 
     /// The whole label set of a slot's series.
@@ -243,6 +270,21 @@ mod tests {
         assert_eq!(one.id(), Layout::new(target(), vec![slot(&[("__name__", "a")])]).expect("valid").id());
         assert_ne!(one.id(), Layout::new(target(), vec![slot(&[("__name__", "b")])]).expect("valid").id());
         assert_eq!(one.series(0), Labels::from_pairs([("__name__", "a"), ("job", "n")]));
+    }
+
+    #[test]
+    fn starts_are_no_series_and_stand_for_themselves() {
+        let labels = |name| Labels::from_pairs([("__name__", name)]);
+        let start = |name| Slot::of_starts(labels(name));
+        let both = Layout::new(Labels::empty(), vec![slot(&[("__name__", "a")]), start("a")]).expect("valid");
+        assert_eq!((both.series_count(), both.has_starts(), both.has_histograms()), (1, true, false));
+        let alone = Layout::new(Labels::empty(), vec![start("a"), start("b")]).expect("valid");
+        assert_eq!(alone.series_count(), 0);
+        let plain = Layout::new(Labels::empty(), ["a", "b"].map(|name| slot(&[("__name__", name)])).into());
+        assert_ne!(alone.id(), plain.expect("valid").id());
+        assert!(Layout::new(Labels::empty(), vec![start("a"), start("a")]).is_err());
+        let further = Slot { part: Some(Arc::new(Part::Hint)), ..start("a") };
+        assert!(Layout::new(Labels::empty(), vec![start("a"), further]).is_err());
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod interval;
 mod layout;
 mod number;
 mod query;
+mod start_columns;
 mod stream;
 mod summary;
 mod window;
@@ -46,6 +47,7 @@ pub use query::{
     BatchSelect, Batches, BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, StartSeries,
     TimeRange,
 };
+pub use start_columns::StartColumns;
 pub use stream::{Epoch, StreamId, StreamInfo};
 pub use summary::Summary;
 pub use window::{WindowCopy, WindowError, WindowGroup, WindowInfo, WindowSink, WindowSource, WindowValue};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use storage::{Batch, BatchSelect, Batches, BoxFuture, Coverage, QueryError};
 
+use crate::group::Columns;
 use crate::scan::Scan;
 use crate::store::Inner;
 
@@ -31,7 +32,7 @@ impl StoreBatches {
         in_memory: bool,
     ) -> Result<Self, QueryError> {
         let owner = Arc::clone(&inner);
-        let scan = run(in_memory, move || Scan::new(&owner, select)).await?;
+        let scan = run(in_memory, move || Scan::new(&owner, select, Columns::Samples)).await?;
         Ok(Self { inner, scan: Some(scan), ready: VecDeque::new(), in_memory })
     }
 

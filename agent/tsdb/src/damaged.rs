@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use log::LogError;
-use storage::{Coverage, IntervalSet, QueryError, Select, StreamId, TimeRange};
+use storage::{Coverage, IntervalSet, QueryError, StreamId, TimeRange};
 
 use crate::archive::Salvaged;
-use crate::query::Source;
+use crate::query::{Source, Wanted};
 use crate::seal::Before;
 use crate::sealed::{BlockKey, SealedError, SealedStore, SealedWindow};
 use crate::state::State;
@@ -32,7 +32,7 @@ impl Inner {
     /// What the log has of a window whose blocks are damaged; what the blocks have too is the same, and counts once.
     pub(crate) fn damaged_sources(
         &self,
-        select: &Select,
+        wanted: &Wanted,
         window: &Arc<SealedWindow>,
     ) -> Result<Option<InLog>, QueryError> {
         if !self.is_damaged(window.start) {
@@ -45,7 +45,7 @@ impl Inner {
             let key = frame.key();
             read.entry(key.stream.clone()).or_default().insert(key.seq);
         }
-        let found = self.sources_of(select, &frames, None)?;
+        let found = self.sources_of(wanted, &frames, None)?;
         let is_whole = window.is_within(|stream| read.get(stream).cloned().unwrap_or_default());
         Ok(Some(InLog { found, is_whole }))
     }

@@ -123,7 +123,8 @@ impl Group {
     /// Whether slots of two groups are one series, and the same column of it where it is a histogram.
     fn is_same(&self, mine: u32, other: &Self, theirs: u32) -> bool {
         let (one, two) = (&self.layout.slots()[mine as usize], &other.layout.slots()[theirs as usize]);
-        if one.begins_series() != two.begins_series() || (!one.begins_series() && one.part != two.part) {
+        let is_other = one.begins_series() != two.begins_series() || one.is_start() != two.is_start();
+        if is_other || (!one.begins_series() && one.part != two.part) {
             return false;
         }
         if self.layout.target() == other.layout.target() {
@@ -224,10 +225,21 @@ impl Group {
 /// A shape, and the matchers that its slots decide, each with what counts where a slot lacks the label.
 type Asked = (*const Shape, Vec<(usize, String)>);
 
+/// Which of a group's columns are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// Those of samples.
+    Samples,
+    /// Those of starts.
+    Starts,
+    All,
+}
+
 /// Finds the slots that pass all of some matchers; equal shapes are looked at once, and so are equal values of
 /// targets' labels.
 pub(crate) struct Matching<'a> {
     matchers: &'a [Matcher],
+    columns: Columns,
     seen: HashMap<Asked, Arc<[u32]>>,
     /// Of each matcher, where an expression has to be run: what it said of a value.
     said: Vec<HashMap<String, bool>>,
@@ -235,11 +247,19 @@ pub(crate) struct Matching<'a> {
 
 impl<'a> Matching<'a> {
     pub(crate) fn new(matchers: &'a [Matcher]) -> Self {
-        Self { matchers, seen: HashMap::new(), said: vec![HashMap::new(); matchers.len()] }
+        Self::of(Columns::Samples, matchers)
+    }
+
+    /// The same for other columns than those of samples.
+    pub(crate) fn of(columns: Columns, matchers: &'a [Matcher]) -> Self {
+        Self { matchers, columns, seen: HashMap::new(), said: vec![HashMap::new(); matchers.len()] }
     }
 
     /// The slots of a group that pass, in order.
     pub(crate) fn slots(&mut self, group: &Group) -> Arc<[u32]> {
+        if self.columns == Columns::Starts && !group.layout.has_starts() {
+            return Arc::from([]);
+        }
         let (mut by_slot, mut by_series) = (Vec::new(), Vec::new());
         for (at, matcher) in self.matchers.iter().enumerate() {
             match group.decided(matcher.name()) {
@@ -278,9 +298,20 @@ impl<'a> Matching<'a> {
         let found = self.seen.entry((Arc::as_ptr(&group.shape), defaults)).or_insert_with(|| {
             let conditions: Vec<_> =
                 conditions.iter().map(|&(at, other)| (&self.matchers[at], other)).collect();
-            group.shape.matching(&conditions)
+            self.columns.of(&group.layout, group.shape.matching(&conditions))
         });
         Arc::clone(found)
+    }
+}
+
+impl Columns {
+    /// Those of a layout's slots that are asked for.
+    fn of(self, layout: &Layout, found: Arc<[u32]>) -> Arc<[u32]> {
+        if self == Self::All || !layout.has_starts() {
+            return found;
+        }
+        let is_asked = |slot: &&u32| layout.slots()[**slot as usize].is_start() == (self == Self::Starts);
+        found.iter().filter(is_asked).copied().collect()
     }
 }
 

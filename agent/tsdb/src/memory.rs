@@ -8,7 +8,7 @@ use std::sync::Arc;
 use env::Resident;
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
-use storage::{AppendError, Layout};
+use storage::{AppendError, Layout, Slot};
 use telemetry::{Counter, Family, Gauge, LabelPairs, Registry};
 
 use crate::run::OPEN_ROWS;
@@ -212,7 +212,8 @@ impl crate::head::Head {
     /// How many of a layout's series no group of its target has.
     fn new_series(&self, layout: &Layout) -> usize {
         let known = self.knows(layout);
-        layout.slots().iter().zip(known).filter(|(slot, known)| slot.begins_series() && !known).count()
+        let begins = |slot: &Slot| slot.begins_series() && !slot.is_start();
+        layout.slots().iter().zip(known).filter(|(slot, known)| begins(slot) && !known).count()
     }
 
     /// For each slot of a layout whether an own group of its target has the series.

@@ -66,9 +66,9 @@ impl<'a> Merging<'a> {
         while from < columns.len() {
             let further = (from + 1..columns.len()).take_while(|&position| !slot(position).begins_series());
             let to = from + 1 + further.count();
-            let points = match slot(from).part {
-                Some(_) => histograms((from..to).map(|at| slot(at).part.as_deref()), &columns[from..to]),
-                None => std::mem::take(&mut columns[from]).into_iter().map(AnyPoint::Number).collect(),
+            let points = match slot(from).is_of_histogram() {
+                true => histograms((from..to).map(|at| slot(at).part.as_deref()), &columns[from..to]),
+                false => std::mem::take(&mut columns[from]).into_iter().map(AnyPoint::Number).collect(),
             };
             if !points.is_empty() {
                 let known = self.series.entry(series[from]).or_default();

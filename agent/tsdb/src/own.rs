@@ -245,7 +245,7 @@ impl State {
         let layout = known.group.layout.as_ref();
         let present = if changes.is_some() { slots } else { samples(layout, row.cells) };
         let mut verdict = Verdict { appended: present, ..Verdict::default() };
-        if present > 0 {
+        if present > 0 || has_starts(layout, row.cells) {
             let whole = present == slots && !layout.has_histograms();
             let put = self.put_own_row(token, row.timestamp, row.cells, changes, present);
             (verdict.position, verdict.sealed) = put;
@@ -277,9 +277,12 @@ impl State {
             }
             let Some(bits) = cell_bits(*cell).filter(|_| begins) else { continue };
             whole = false;
+            // Nobody is told of starts: they are taken as their samples are.
+            let is_start = slots[slot as usize].is_start();
             let said =
                 |newest: &Point| newest.bits == bits && says_the_same(slots, slot, row.cells, &newest_bits);
             let rejected = match time.fate(newest.get(&slot), there.contains(&slot), said) {
+                Fate::Taken { .. } if is_start => continue,
                 Fate::Taken { late } => {
                     whole = true;
                     verdict.appended += 1;
@@ -289,6 +292,10 @@ impl State {
                 Fate::There => {
                     // If perhaps not in the log.
                     verdict.position = self.own.last_position();
+                    *cell = Cell::Absent;
+                    continue;
+                }
+                _ if is_start => {
                     *cell = Cell::Absent;
                     continue;
                 }
@@ -303,8 +310,8 @@ impl State {
                 verdict.first_rejected = Some(known.group.series(slot));
             }
         }
-        if verdict.appended > 0 {
-            let present = verdict.appended;
+        let present = verdict.appended;
+        if present > 0 || has_starts(&known.group.layout, &cells) {
             (verdict.position, verdict.sealed) =
                 self.put_own_row(token, row.timestamp, &cells, None, present);
         }
@@ -404,13 +411,20 @@ impl State {
     }
 }
 
-/// How many samples a row has: the columns of a histogram are one.
+/// Whether a row has starts.
+fn has_starts(layout: &Layout, cells: &[Cell]) -> bool {
+    let is_there = |(cell, slot): (&Cell, &storage::Slot)| *cell != Cell::Absent && slot.is_start();
+    layout.has_starts() && cells.iter().zip(layout.slots()).any(is_there)
+}
+
+/// How many samples a row has: the columns of a histogram are one, those of starts none.
 fn samples(layout: &Layout, cells: &[Cell]) -> usize {
     let is_there = |cell: &&Cell| **cell != Cell::Absent;
-    if !layout.has_histograms() {
+    if !layout.has_histograms() && !layout.has_starts() {
         return cells.iter().filter(is_there).count();
     }
-    let firsts = cells.iter().zip(layout.slots()).filter(|(_, slot)| slot.begins_series());
+    let begins = |slot: &storage::Slot| slot.begins_series() && !slot.is_start();
+    let firsts = cells.iter().zip(layout.slots()).filter(|(_, slot)| begins(slot));
     firsts.map(|(cell, _)| cell).filter(is_there).count()
 }
 

@@ -5,14 +5,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Labels, Matcher};
 use storage::{
     BatchSelect, Batches, BoxFuture, Budget, Collected, Coverage, LabelQuery, Querier, QueryError, Select,
-    SeriesSet, TimeRange,
+    SeriesSet, StartSeries, TimeRange,
 };
 
 use crate::batches::{self, StoreBatches};
-use crate::group::{Group, GroupKey, Matching};
+use crate::group::{Columns, Group, GroupKey, Matching};
 use crate::scan::{Found, Place, Scan};
 use crate::sealed::{SealedPlace, SealedReader, SealedStore, SealedWindow};
 use crate::state::State;
@@ -27,6 +27,20 @@ pub(crate) struct Source {
     pub(crate) rows: SharedRows,
 }
 
+/// Which columns are read, and of which time.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) range: TimeRange,
+    pub(crate) columns: Columns,
+}
+
+impl Wanted {
+    fn matching(&self) -> Matching<'_> {
+        Matching::of(self.columns, &self.matchers)
+    }
+}
+
 /// What a limited list says, as Prometheus does.
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -39,6 +53,10 @@ impl Source {
 impl Querier for Store {
     fn select(&self, select: Select) -> BoxFuture<'_, Result<SeriesSet, QueryError>> {
         Box::pin(self.run(select.range, move |inner| inner.select(&select)))
+    }
+
+    fn starts(&self, select: Select) -> BoxFuture<'_, Result<Vec<StartSeries>, QueryError>> {
+        Box::pin(self.run(select.range, move |inner| inner.starts(select)))
     }
 
     fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
@@ -101,11 +119,40 @@ impl Inner {
         let mut collected = Collected::new(samples_max);
         // As much as it reads ahead is little against the samples that it may hold.
         let budget = Budget::unlimited();
-        let mut scan = Scan::new(self, BatchSelect { matchers, range, budget, newest: false })?;
+        let wanted = BatchSelect { matchers, range, budget, newest: false };
+        let mut scan = Scan::new(self, wanted, Columns::Samples)?;
         while let Some(batches) = scan.next(self)? {
             batches.iter().try_for_each(|batch| collected.add(batch))?;
         }
         Ok(collected.finish(scan.coverage(self)))
+    }
+
+    /// The starts that were kept with samples, as if they were samples themselves.
+    fn starts(&self, select: Select) -> Result<Vec<StartSeries>, QueryError> {
+        let Select { matchers, range, samples_max } = select;
+        let mut collected = Collected::new(samples_max);
+        let asked = BatchSelect { matchers, range, budget: Budget::unlimited(), newest: false };
+        let mut scan = Scan::new(self, asked, Columns::Starts)?;
+        while let Some(batches) = scan.next(self)? {
+            batches.iter().try_for_each(|batch| collected.add(batch))?;
+        }
+        let found = collected.finish(scan.coverage(self)).series.into_iter();
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "they were whole milliseconds; others say nothing"
+        )]
+        let start = |value: f64| (value.fract() == 0.0).then_some(value as i64);
+        Ok(found
+            .map(|series| StartSeries {
+                starts: series
+                    .samples
+                    .iter()
+                    .filter_map(|sample| Some((sample.timestamp, start(sample.value)?)))
+                    .collect(),
+                labels: series.labels,
+            })
+            .filter(|series| !series.starts.is_empty())
+            .collect())
     }
 
     /// Starts of the windows that may have samples in a range, in order.
@@ -133,7 +180,7 @@ impl Inner {
     /// of what is damaged there in the log again. And those windows of which the log has all that is damaged.
     pub(crate) fn places(
         &self,
-        select: &Select,
+        wanted: &Wanted,
         windows: &[(i64, Option<Arc<SealedWindow>>)],
     ) -> Result<(Vec<Found>, Vec<i64>), QueryError> {
         let (mut found, mut from_log) = (Vec::new(), Vec::new());
@@ -141,12 +188,12 @@ impl Inner {
         let mut days: BTreeMap<u32, (SealedWindow, TimeRange)> = BTreeMap::new();
         for (start, sealed) in windows {
             // A window that is sealed may be open again, after the clock was set back.
-            let in_head = self.state.read().head_sources(select, *start);
-            let sources = in_head.map_or_else(|| self.log_sources(select, *start, sealed.as_ref()), Ok)?;
+            let in_head = self.state.read().head_sources(wanted, *start);
+            let sources = in_head.map_or_else(|| self.log_sources(wanted, *start, sealed.as_ref()), Ok)?;
             found.extend(sources.into_iter().map(Source::into_found));
             let (Some(window), Some(store)) = (sealed, &store) else { continue };
-            self.sealed_places(select, store, window, select.range, &mut found)?;
-            if let Some(sources) = self.damaged_sources(select, window)? {
+            self.sealed_places(wanted, store, window, wanted.range, &mut found)?;
+            if let Some(sources) = self.damaged_sources(wanted, window)? {
                 found.extend(sources.found.into_iter().map(Source::into_found));
                 from_log.extend(sources.is_whole.then_some(*start));
             }
@@ -158,9 +205,9 @@ impl Inner {
         }
         for (day, own) in days.into_values() {
             let range =
-                TimeRange { start: own.start.max(select.range.start), end: own.end.min(select.range.end) };
+                TimeRange { start: own.start.max(wanted.range.start), end: own.end.min(wanted.range.end) };
             if let Some(store) = &store {
-                self.sealed_places(select, store, &day, range, &mut found)?;
+                self.sealed_places(wanted, store, &day, range, &mut found)?;
             }
         }
         Ok((found, from_log))
@@ -169,13 +216,13 @@ impl Inner {
     /// Adds the matching groups that have rows of a range in a window's own blocks, or in those of a day.
     fn sealed_places(
         &self,
-        select: &Select,
+        wanted: &Wanted,
         store: &Arc<SealedStore>,
         window: &SealedWindow,
         range: TimeRange,
         found: &mut Vec<Found>,
     ) -> Result<(), QueryError> {
-        let mut matching = Matching::new(&select.matchers);
+        let mut matching = wanted.matching();
         for place in SealedReader::new(store, window).groups(&self.state, range)? {
             let (group, slots) = (Arc::clone(&place.group), matching.slots(&place.group));
             if !slots.is_empty() {
@@ -189,7 +236,7 @@ impl Inner {
     /// A window's matching groups out of the log: rows that are put together for this one question.
     pub(crate) fn log_sources(
         &self,
-        select: &Select,
+        wanted: &Wanted,
         start: i64,
         sealed: Option<&Arc<SealedWindow>>,
     ) -> Result<Vec<Source>, QueryError> {
@@ -198,25 +245,25 @@ impl Inner {
             return Ok(Vec::new());
         }
         let frames = plan.read(&self.files).map_err(|error| QueryError::Unavailable(error.to_string()))?;
-        self.sources_of(select, &frames, sealed)
+        self.sources_of(wanted, &frames, sealed)
     }
 
     /// The matching groups of some frames of a window, sorted by stream and sequence.
     pub(crate) fn sources_of(
         &self,
-        select: &Select,
+        wanted: &Wanted,
         frames: &[Arc<storage::Frame>],
         sealed: Option<&Arc<SealedWindow>>,
     ) -> Result<Vec<Source>, QueryError> {
         let store = self.vault.get();
-        let mut matching = Matching::new(&select.matchers);
+        let mut matching = wanted.matching();
         let mut window = Window::default();
-        let mut wanted: HashMap<GroupKey, Option<Source>> = HashMap::new();
+        let mut groups: HashMap<GroupKey, Option<Source>> = HashMap::new();
         for frame in frames {
             let state = self.state.read();
             let Some((stream, layouts)) = state.resolve(frame) else { continue };
             for layout in &layouts {
-                let Entry::Vacant(entry) = wanted.entry((stream, layout.id())) else { continue };
+                let Entry::Vacant(entry) = groups.entry((stream, layout.id())) else { continue };
                 let Some(shape) = state.layouts.shape(layout) else { continue };
                 let known = state.streams.get(stream);
                 let group = Arc::new(Group::new(stream, known, Arc::clone(layout), Arc::clone(shape)));
@@ -233,10 +280,10 @@ impl Inner {
             }
             drop(state);
             let is_wanted =
-                |layout: &storage::Layout| wanted.get(&(stream, layout.id())).is_some_and(Option::is_some);
+                |layout: &storage::Layout| groups.get(&(stream, layout.id())).is_some_and(Option::is_some);
             window.apply_frame(stream, frame, &layouts, &mut usize::MAX.clone(), is_wanted);
         }
-        Ok(wanted.into_values().flatten().collect())
+        Ok(groups.into_values().flatten().collect())
     }
 
     /// A list cut to its limit, and its coverage.
@@ -258,11 +305,11 @@ impl Inner {
 
 impl State {
     /// A window's matching groups in the head; none when the head does not have that window.
-    fn head_sources(&self, select: &Select, start: i64) -> Option<Vec<Source>> {
+    fn head_sources(&self, wanted: &Wanted, start: i64) -> Option<Vec<Source>> {
         if !self.head.answers(start) {
             return None;
         }
-        let mut matching = Matching::new(&select.matchers);
+        let mut matching = wanted.matching();
         let groups = self.head.windows.get(&start).into_iter().flat_map(|window| &window.groups);
         let source = |(key, rows): (&GroupKey, &SharedRows)| {
             let group = &self.head.find(key)?.group;

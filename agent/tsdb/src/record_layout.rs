@@ -22,6 +22,8 @@ const TYPES: [MetricType; 8] = [
 
 /// Set in a slot's type: the first column of a histogram.
 const HAS_PART: u8 = 0x80;
+/// Set in a slot's type: it holds starts.
+const STARTS: u8 = 0x40;
 /// Instead of a type: a column that goes on with the histogram before.
 const FURTHER: u8 = 0xc0;
 
@@ -36,7 +38,11 @@ pub(crate) fn put_layout(layout: &Layout) -> Vec<u8> {
         }
         put_labels(&mut out, &slot.labels);
         let kind = TYPES.iter().position(|&kind| kind == slot.metadata.metric_type);
-        let flag = if slot.part.is_some() { HAS_PART } else { 0 };
+        let flag = match slot.part.as_deref() {
+            None => 0,
+            Some(Part::Start) => STARTS,
+            Some(_) => HAS_PART,
+        };
         out.push(kind.unwrap_or_default() as u8 | flag);
         put_text(&mut out, &slot.metadata.unit);
         put_text(&mut out, &slot.metadata.help);
@@ -88,10 +94,14 @@ fn slot(reader: &mut Reader<'_>, before: Option<&Slot>) -> Result<Slot, Malforme
         let before = before.ok_or(Malformed("a histogram without its first column"))?;
         return Ok(Slot { part: Some(Arc::new(part)), ..before.clone() });
     }
-    let known = TYPES.get(usize::from(kind & !HAS_PART));
+    let holds_starts = kind & (HAS_PART | STARTS) == STARTS;
+    let known = TYPES.get(usize::from(kind & !if holds_starts { STARTS } else { HAS_PART }));
     let metric_type = *known.ok_or(Malformed("an unknown metric type"))?;
     let (unit, help) = (reader.text()?.into(), reader.text()?.into());
-    let part = if kind & HAS_PART == 0 { None } else { Some(Arc::new(shape(reader)?)) };
+    let part = match kind & HAS_PART {
+        0 => holds_starts.then(|| Arc::new(Part::Start)),
+        _ => Some(Arc::new(shape(reader)?)),
+    };
     Ok(Slot { labels, metadata: Arc::new(Metadata { metric_type, unit, help }), part })
 }
 
@@ -99,7 +109,10 @@ fn further_part(reader: &mut Reader<'_>) -> Result<Part, Malformed> {
     let code = reader.byte()?;
     let index = if Part::is_indexed(code) { reader.zigzag()? } else { 0 };
     let index = i32::try_from(index).map_err(|_| Malformed("a bucket index out of range"))?;
-    Part::from_code(code, index).map_err(|error| Malformed(error.0))
+    match Part::from_code(code, index) {
+        Ok(Part::Start) => Err(Malformed("starts that go on with a histogram")),
+        part => part.map_err(|error| Malformed(error.0)),
+    }
 }
 
 fn shape(reader: &mut Reader<'_>) -> Result<Part, Malformed> {
@@ -141,7 +154,7 @@ mod tests {
         let more = vec![Part::Hint, Part::ZeroThreshold, Part::Count(Counted::All), below, above];
         let high = vec![Part::Count(Counted::Zero), Part::High(Counted::Positive(1 << 30))];
         let all = slots("a", shape(true, -4, &[]), more)
-            .chain([Slot::new(Labels::empty(), Metadata::default())])
+            .chain([Slot::new(Labels::empty(), Metadata::default()), Slot::of_starts(Labels::empty())])
             .chain(slots("b", shape(false, -53, &[-0.0, 1.5]), high));
         Layout::new(Labels::from_pairs([("job", "n")]), all.collect()).expect("valid")
     }

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use storage::{Batch, BatchSelect, Budget, Charge, Coverage, QueryError, Select};
+use storage::{Batch, BatchSelect, Budget, Charge, Coverage, QueryError};
 
 use crate::family::{Family, FamilyMember, Picked, families};
 use crate::give::{Giving, Owned};
-use crate::group::{Group, GroupKey};
+use crate::group::{Columns, Group, GroupKey};
+use crate::query::Wanted;
 use crate::sealed::{Deletion, SealedError, SealedPlace, SealedWindow};
 use crate::segment::Segment;
 use crate::spill::SpillError;
@@ -42,7 +43,7 @@ enum ReadError {
 
 /// One selection on its way.
 pub(crate) struct Scan {
-    select: Select,
+    wanted: Wanted,
     budget: Budget,
     /// Whether only the newest numbers matter, and none is hidden by a deletion.
     newest: bool,
@@ -72,13 +73,13 @@ struct Current {
 
 impl Scan {
     /// Finds out what is to be read.
-    pub(crate) fn new(inner: &Inner, select: BatchSelect) -> Result<Self, QueryError> {
+    pub(crate) fn new(inner: &Inner, select: BatchSelect, columns: Columns) -> Result<Self, QueryError> {
         let BatchSelect { matchers, range, budget, newest } = select;
         let deletions = inner.vault.deletions();
         let touching = deletions.iter().filter(|deletion| deletion.range.overlaps(&range)).cloned();
         let deletions: Vec<Deletion> = touching.collect();
         let mut scan = Self {
-            select: Select { matchers, range, samples_max: usize::MAX },
+            wanted: Wanted { matchers, range, columns },
             _charge: budget.charge(0)?,
             budget,
             all: Vec::new(),
@@ -108,7 +109,7 @@ impl Scan {
         for _ in 0..TRIES {
             let windows: Vec<_> = starts.iter().map(|&start| (start, inner.vault.window(start))).collect();
             self.damaged.extend(starts.iter().filter(|start| inner.is_damaged(**start)));
-            let (found, from_log) = inner.places(&self.select, &windows)?;
+            let (found, from_log) = inner.places(&self.wanted, &windows)?;
             // Where one was sealed meanwhile, the log may have lost what was looked for there.
             let is_same = |(start, before): &(i64, Option<Arc<SealedWindow>>)| {
                 inner.vault.window(*start).as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr)
@@ -159,7 +160,7 @@ impl Scan {
     /// What the answer covers; damage that was found is in it once all was read.
     pub(crate) fn coverage(&mut self, inner: &Inner) -> Coverage {
         let mut coverage = std::mem::take(&mut self.coverage);
-        inner.cover_damage(self.select.range, &self.from_log, &mut coverage);
+        inner.cover_damage(self.wanted.range, &self.from_log, &mut coverage);
         coverage
     }
 
@@ -212,8 +213,8 @@ impl Scan {
             let newest = self.newest && !group.layout.has_histograms();
             for place in self.places[at].get(&start).into_iter().flatten() {
                 let segments = match place {
-                    Place::Rows(rows) => Segment::of_rows(rows, slots, self.select.range, newest)?,
-                    Place::Sealed(place) => place.segments(slots, self.select.range)?,
+                    Place::Rows(rows) => Segment::of_rows(rows, slots, self.wanted.range, newest)?,
+                    Place::Sealed(place) => place.segments(slots, self.wanted.range)?,
                 };
                 found.extend(segments.into_iter().map(|segment| Owned { member, segment }));
             }
@@ -236,7 +237,8 @@ impl Current {
             let mut mark = |position: usize| slow[series[position] as usize] = true;
             if group.layout.has_histograms() {
                 let all = group.layout.slots();
-                let parts = slots.iter().enumerate().filter(|(_, slot)| all[**slot as usize].part.is_some());
+                let parts =
+                    slots.iter().enumerate().filter(|(_, slot)| all[**slot as usize].is_of_histogram());
                 parts.for_each(|(position, _)| mark(position));
             }
             for deletion in deletions {

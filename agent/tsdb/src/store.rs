@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) sealing: Mutex<Turn>,
     /// The out-of-order window in milliseconds.
     pub(crate) late_ms: AtomicI64,
+    /// Whoever appends is asked for starts.
+    pub(crate) keeps_starts: AtomicBool,
     /// Those who need frames: each tells which of a stream's it needs no more.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
     /// Windows were copied here of which no checkpoint knows; so it is at a start, too.
@@ -159,6 +161,11 @@ impl Store {
     #[must_use]
     pub fn disk_level(&self) -> DiskLevel {
         self.inner.disk_level()
+    }
+
+    /// From now on whoever appends is asked for the starts of samples, too.
+    pub fn keep_starts(&self) {
+        self.inner.keeps_starts.store(true, Ordering::Relaxed);
     }
 
     /// Damages of the log that were met since the store was opened: stretches and records that cannot be used, and
@@ -270,6 +277,10 @@ impl Appender for Store {
         self.inner.late_ms.load(Ordering::Relaxed) > 0
     }
 
+    fn keeps_starts(&self) -> bool {
+        self.inner.keeps_starts.load(Ordering::Relaxed)
+    }
+
     fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {
         self.inner.append_exemplars(series, exemplars)
     }
@@ -299,6 +310,7 @@ impl Inner {
             compaction: Compaction::default(),
             sealing: Mutex::default(),
             late_ms: AtomicI64::new(millis(options.out_of_order_window)),
+            keeps_starts: AtomicBool::new(false),
             keepers: RwLock::default(),
             copied: AtomicBool::new(true),
             twin_floor: AtomicI64::new(i64::MAX),

@@ -74,7 +74,7 @@ impl Closed {
     /// The last row, without its number and time.
     fn last(&self, width: usize) -> Option<RowState> {
         let (mut row, count) = (None, self.rows.len());
-        replay(&self.rows, width, |position, at| {
+        replay(&self.rows, width, None, |position, at| {
             if position + 1 == count {
                 row = Some(at.clone());
             }

@@ -580,7 +580,8 @@ mod tests {
         let parts = [Part::Sum(shape.into()), Part::Hint, Part::from_code(6, -3).expect("a bucket")];
         let labels = Labels::from_pairs([("__name__", "h")]);
         let part = |part| Slot { labels: labels.clone(), part: Some(Arc::new(part)), ..slot.clone() };
-        let slots = std::iter::once(slot.clone()).chain(parts.map(part)).collect();
+        let starts = Slot { part: Some(Arc::new(Part::Start)), ..slot.clone() };
+        let slots = [slot.clone(), starts].into_iter().chain(parts.map(part)).collect();
         let layout = Layout::new(Labels::from_pairs([("job", "n")]), slots).expect("valid");
         assert_eq!(layout_in(layout_out(&layout)).expect("valid"), layout);
         let id = StreamId { agent: "host".into(), epoch: Epoch(u128::MAX) };

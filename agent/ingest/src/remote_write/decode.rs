@@ -37,6 +37,7 @@ impl Decoded {
     pub(crate) fn decode(&mut self, version: Version, seed: u64) -> Result<(), DecodeError> {
         self.series.clear();
         self.samples.clear();
+        self.starts.clear();
         self.refs.clear();
         self.symbols.clear();
         self.families.clear();
@@ -172,7 +173,7 @@ impl Decoded {
         let mut fields = Fields::new(body, range);
         let (before, refs) = (self.samples.len(), self.refs.len());
         let (histograms, exemplars) = (self.histograms.len(), self.exemplars.len());
-        let mut said = Said::default();
+        let (mut said, mut created) = (Said::default(), 0);
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => self.label_refs(body, &field)?,
@@ -180,9 +181,12 @@ impl Decoded {
                 3 => self.histogram(body, field.range()?)?,
                 4 => self.exemplar(body, field.range()?)?,
                 5 => read_said(body, field.range()?, &mut said)?,
-                6 => drop(field.varint()?),
+                6 => created = field.varint()?.cast_signed(),
                 _ => {}
             }
+        }
+        if created != 0 {
+            self.begin_all(before, created);
         }
         let mut key = u128::from(seed);
         for &text in &self.refs[refs..] {
@@ -201,6 +205,17 @@ impl Decoded {
             said,
         };
         self.push(head)
+    }
+
+    /// Samples from a position on that do not say themselves when they began say this.
+    fn begin_all(&mut self, from: usize, created: i64) {
+        let (from, end) = span(from, self.samples.len());
+        let told = self.starts.partition_point(|(sample, _)| *sample < from);
+        let mut told = self.starts.split_off(told).into_iter().peekable();
+        for at in from..end {
+            let own = told.next_if(|(sample, _)| *sample == at);
+            self.starts.push(own.unwrap_or((at, created)));
+        }
     }
 
     /// One position, or a packed list of them.
@@ -224,16 +239,21 @@ impl Decoded {
     #[inline]
     fn sample(&mut self, body: &[u8], range: (usize, usize)) -> Result<(), DecodeError> {
         let mut fields = Fields::new(body, range);
-        let mut sample = Sample::default();
+        let (mut sample, mut start) = (Sample::default(), 0);
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => sample.bits = field.bits()?,
                 2 => sample.timestamp = field.varint()?.cast_signed(),
+                // Version 1 has no such field.
+                3 => start = field.varint()?.cast_signed(),
                 _ => {}
             }
         }
         if self.samples.len() == SAMPLES_MAX {
             return Err(DecodeError::TooMany { what: "samples", max: SAMPLES_MAX });
+        }
+        if start != 0 {
+            self.starts.push((truncate(self.samples.len() as u64), start));
         }
         self.samples.push(sample);
         Ok(())

@@ -116,6 +116,8 @@ pub(crate) struct Decoded {
     pub(crate) body: Vec<u8>,
     pub(crate) series: Vec<Head>,
     pub(crate) samples: Vec<Sample>,
+    /// When those began that say so, by their positions, in order.
+    pub(crate) starts: Vec<(u32, i64)>,
     pub(crate) refs: Vec<u32>,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) families: Vec<Family>,
@@ -128,6 +130,12 @@ pub(crate) struct Decoded {
 }
 
 impl Decoded {
+    /// The starts of some samples.
+    pub(crate) fn starts(&self, (first, end): Span) -> &[(u32, i64)] {
+        let place = |at: u32| self.starts.partition_point(|(sample, _)| *sample < at);
+        if self.starts.is_empty() { &[] } else { &self.starts[place(first)..place(end)] }
+    }
+
     /// Bytes that are kept for the next request.
     pub(crate) fn capacity(&self) -> usize {
         self.body.capacity()

@@ -44,6 +44,7 @@ pub(crate) fn write(
 ) -> Result<Written, AppendError> {
     let mut written = Written::default();
     rows.begin(now);
+    let keeps_starts = rows.appender.keeps_starts();
     for family in &decoded.families {
         written.metadata_dropped += u64::from(!say(rows, decoded, family));
     }
@@ -71,8 +72,12 @@ pub(crate) fn write(
         if version == Version::V2 {
             describe(rows, decoded, head, id);
         }
-        for sample in samples {
+        let mut starts = decoded.starts(head.samples).iter().filter(|_| keeps_starts).peekable();
+        for (at, sample) in (head.samples.0..).zip(samples) {
             rows.stage(id, sample.timestamp, sample.bits, &mut written.outcome);
+            if let Some((_, start)) = starts.next_if(|(sample, _)| *sample == at) {
+                rows.stage_start(id, sample.timestamp, *start);
+            }
             if rows.is_full() {
                 rows.flush(&mut written.outcome)?;
             }

@@ -30,6 +30,7 @@ pub(crate) struct Memory {
     pub(crate) metadata: Mutex<HashMap<String, Metadata>>,
     pub(crate) histograms: Mutex<BTreeMap<Labels, Vec<(i64, AnyHistogram)>>>,
     pub(crate) exemplars: Mutex<Vec<(Labels, Exemplar)>>,
+    pub(crate) starts: Mutex<BTreeMap<Labels, Vec<(i64, i64)>>>,
     pub(crate) layouts: AtomicU64,
     /// References of an earlier epoch are refused.
     pub(crate) epoch: AtomicU64,
@@ -42,6 +43,7 @@ impl Memory {
             series: Mutex::default(),
             histograms: Mutex::default(),
             exemplars: Mutex::default(),
+            starts: Mutex::default(),
             metadata: Mutex::default(),
             layouts: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
@@ -100,6 +102,14 @@ impl Appender for Memory {
             self.histograms.lock().entry(layout.series(0)).or_default().push(sample);
             return Ok(outcome);
         }
+        if layout.has_starts() {
+            let starts = row.cells.iter().enumerate().filter(|(_, cell)| **cell != Cell::Absent);
+            for (slot, cell) in starts {
+                let start = bits(cell).map(|bits| f64::from_bits(bits) as i64).expect("a number");
+                self.starts.lock().entry(layout.series(slot)).or_default().push((row.timestamp, start));
+            }
+            return Ok(outcome);
+        }
         let mut series = self.series.lock();
         for (slot, cell) in row.cells.iter().enumerate() {
             let value = match cell {
@@ -122,6 +132,10 @@ impl Appender for Memory {
             }
         }
         Ok(outcome)
+    }
+
+    fn keeps_starts(&self) -> bool {
+        true
     }
 
     fn append_exemplars(&self, series: &Labels, exemplars: &[Exemplar]) -> ExemplarCounts {

@@ -99,6 +99,8 @@ fn put<'p, C: Carried>(
                 Ok(count) => count.map_or(Cell::Absent, |count| Cell::Value(count.low())),
                 Err(Missing) => return false,
             },
+            // No column of a histogram.
+            Part::Start => return false,
             Part::High(counted) => {
                 let high = highs.skip_to(histogram, *counted).map_or(0, Carried::high);
                 high_left -= usize::from(high > 0);
@@ -254,7 +256,7 @@ impl<'p> Assembler<'p> {
                 Part::Sum(_) => histogram.sum = f64::from_bits(value),
                 Part::Hint => histogram.reset_hint = hint(value)?,
                 Part::ZeroThreshold => histogram.zero_threshold = f64::from_bits(value),
-                Part::High(_) => {}
+                Part::High(_) | Part::Start => {}
                 Part::Count(counted) => {
                     let high = self.highs[at].and_then(|high| bits.get(high).copied().flatten());
                     let count = C::joined(value, high.unwrap_or(0))?;

@@ -40,6 +40,9 @@ pub enum Part {
     Count(Counted),
     /// Of an integer count what is above its lowest 53 bits; absent: zero.
     High(Counted),
+    /// Of no histogram: when the counter of the samples with these labels began, milliseconds since the Unix epoch,
+    /// beside each sample of a row or in a row of its own at the same time; absent: unknown. It begins no series.
+    Start,
 }
 
 /// A part is malformed.
@@ -54,6 +57,7 @@ const ALL: u8 = 3;
 const ZERO: u8 = 4;
 const NEGATIVE: u8 = 5;
 const POSITIVE: u8 = 6;
+const START: u8 = 7;
 /// Added to the code of a count.
 const HIGH: u8 = 8;
 
@@ -106,10 +110,10 @@ impl Hash for HistogramShape {
 }
 
 impl Part {
-    /// Whether it begins a histogram.
+    /// Whether it is no further column of the histogram before: it begins one, or holds starts.
     #[must_use]
     pub fn is_first(&self) -> bool {
-        matches!(self, Self::Sum(_))
+        matches!(self, Self::Sum(_) | Self::Start)
     }
 
     /// Its number and, for buckets, the bucket's index: the columns of a histogram stand in this order.
@@ -120,6 +124,7 @@ impl Part {
             Self::Hint => (HINT, 0),
             Self::ZeroThreshold => (ZERO_THRESHOLD, 0),
             Self::Count(counted) => counted.code(),
+            Self::Start => (START, 0),
             Self::High(counted) => {
                 let (code, index) = counted.code();
                 (code + HIGH, index)
@@ -147,6 +152,7 @@ impl Part {
         Ok(match code {
             HINT => Self::Hint,
             ZERO_THRESHOLD => Self::ZeroThreshold,
+            START => Self::Start,
             _ => {
                 let counted = match code & !HIGH {
                     ALL => Counted::All,
@@ -163,7 +169,7 @@ impl Part {
     /// Whether `next` may stand in the column after this one.
     #[must_use]
     pub fn is_followed_by(&self, next: &Self) -> bool {
-        !next.is_first() && self.code() < next.code()
+        !matches!(self, Self::Start) && !next.is_first() && self.code() < next.code()
     }
 }
 

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use model::{Labels, Matcher};
-use storage::{Gap, QueryError, Select, TimeRange};
+use storage::{Gap, QueryError, TimeRange};
 
 use super::Archive;
-use crate::group::{Group, Matching};
+use crate::group::{Columns, Group, Matching};
+use crate::query::Wanted;
 use crate::sealed::{SealedReader, SealedWindow};
 use crate::status::Cardinality;
 use crate::window::WINDOW_MS;
@@ -130,10 +131,10 @@ impl Archive {
         all: &mut HashSet<Labels>,
     ) -> Result<u64, QueryError> {
         let range = TimeRange { start, end: start.saturating_add(WINDOW_MS - 1) };
-        let select = Select { matchers: matchers.to_vec(), range, samples_max: usize::MAX };
+        let wanted = Wanted { matchers: matchers.to_vec(), range, columns: Columns::Samples };
         let sealed = self.inner.vault.window(start);
         let mut samples = 0;
-        for source in self.inner.log_sources(&select, start, sealed.as_ref())? {
+        for source in self.inner.log_sources(&wanted, start, sealed.as_ref())? {
             for slots in first_columns(&source.group, &source.slots).chunks(SLOTS_AT_ONCE) {
                 let view = source.rows.lock().view(slots, range);
                 let points = view.points().map_err(|error| QueryError::Unavailable(error.to_string()))?;

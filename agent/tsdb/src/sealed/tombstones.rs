@@ -11,7 +11,7 @@ use super::db::MANIFEST;
 use super::error::SealedError;
 use super::store::{SealedStore, Vault};
 use crate::bytes::{Malformed, put_text, put_varint, put_zigzag};
-use crate::group::{Group, Matching};
+use crate::group::{Columns, Group, Matching};
 use crate::record;
 
 /// Keys of deletions begin with it.
@@ -68,7 +68,7 @@ impl Deletion {
     /// The slots of a group that it hides samples of.
     pub(crate) fn slots(&self, group: &Group) -> Arc<[u32]> {
         if self.external.is_empty() {
-            return Matching::new(&self.matchers).slots(group);
+            return Matching::of(Columns::All, &self.matchers).slots(group);
         }
         if !self.is_theirs(&group.common()) {
             return Arc::from([]);

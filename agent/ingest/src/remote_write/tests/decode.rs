@@ -15,6 +15,8 @@ type Described = (String, u64, String, String);
 struct Seen {
     labels: Vec<(String, String)>,
     samples: Vec<(i64, u64)>,
+    /// When samples began that say so, by their positions in the series.
+    starts: Vec<(usize, i64)>,
     histograms: usize,
     exemplars: usize,
     /// Type, help and unit; version 2.
@@ -32,6 +34,9 @@ fn walk(version: Version, body: Vec<u8>) -> Result<(Vec<Seen>, Vec<Described>), 
         Seen {
             labels: pairs.into_iter().map(|(name, value)| (text(name), text(value))).collect(),
             samples: samples.iter().map(|sample| (sample.timestamp, sample.bits)).collect(),
+            starts: (decoded.starts(head.samples).iter())
+                .map(|(sample, start)| ((sample - head.samples.0) as usize, *start))
+                .collect(),
             histograms: (head.histograms.1 - head.histograms.0) as usize,
             exemplars: (head.exemplars.1 - head.exemplars.0) as usize,
             said: (head.said.metric_type, symbol(head.said.help), symbol(head.said.unit)),
@@ -53,6 +58,7 @@ fn expected_1(request: &v1::WriteRequest) -> Vec<Seen> {
     let series = request.timeseries.iter().map(|series| Seen {
         labels: series.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect(),
         samples: series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits())).collect(),
+        starts: Vec::new(),
         histograms: series.histograms.len(),
         exemplars: series.exemplars.len(),
         said: (0, String::new(), String::new()),
@@ -68,7 +74,13 @@ fn expected_2(request: &v2::Request) -> Vec<Seen> {
             _ => None,
         });
         let said = series.metadata.unwrap_or_default();
+        let start = |sample: &v2::Sample| match sample.start_timestamp {
+            0 => series.created_timestamp,
+            own => own,
+        };
+        let starts = series.samples.iter().map(start).enumerate().filter(|(_, start)| *start != 0);
         Seen {
+            starts: starts.collect(),
             labels: pairs.collect::<Option<_>>().unwrap_or_default(),
             samples: series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits())).collect(),
             histograms: series.histograms.len(),
@@ -119,11 +131,11 @@ prop_compose! {
 prop_compose! {
     fn series_2()(
         labels_refs in vec(0..9_u32, 0..7),
-        samples in vec(sample(), 0..4),
+        samples in vec((sample(), prop_oneof![Just(0), any::<i64>()]), 0..4),
         histograms in 0..2_usize,
         exemplars in vec(sample(), 0..2),
         said in proptest::option::of((0..9_i32, 0..9_u32, 0..9_u32)),
-        created_timestamp: i64,
+        created_timestamp in prop_oneof![Just(0), any::<i64>()],
     ) -> v2::TimeSeries {
         let exemplar = |(timestamp, value)| v2::Exemplar { labels_refs: vec![1, 2], value, timestamp };
         let metadata = |(r#type, help_ref, unit_ref)| v2::Metadata { r#type, help_ref, unit_ref };
@@ -131,7 +143,7 @@ prop_compose! {
             labels_refs,
             samples: samples
                 .into_iter()
-                .map(|(timestamp, value)| v2::Sample { value, timestamp, start_timestamp: created_timestamp })
+                .map(|((timestamp, value), start_timestamp)| v2::Sample { value, timestamp, start_timestamp })
                 .collect(),
             exemplars: exemplars.into_iter().map(exemplar).collect(),
             histograms: vec![v2::Histogram { sum: 1.5, timestamp: 3, ..Default::default() }; histograms],
