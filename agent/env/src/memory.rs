@@ -18,8 +18,8 @@ pub struct Resident {
 pub fn allocated(bytes: usize) -> u64 {
     let step = match bytes {
         0 => return 0,
-        ..=8 => 8,
-        ..=128 => 16,
+        1..=8 => 8,
+        9..=128 => 16,
         _ => (1 << (bytes - 1).ilog2()) / 4,
     };
     bytes.next_multiple_of(step) as u64
