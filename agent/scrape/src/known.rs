@@ -85,13 +85,12 @@ fn move_to(places: &mut [Place], moves: &[Vec<Place>]) {
     }
 }
 
+/// Layouts, each with whether its series get stale markers, and where the slots of drafts are in them.
+type Placed = (Vec<(LayoutRef, bool)>, Vec<Vec<Place>>);
+
 /// Layouts without the series that the store does not begin, and where the others of the drafts' slots are in them:
 /// those of the earlier page, where these have all that are known, so that none is made anew.
-fn without_new(
-    drafts: &[Draft],
-    earlier: Option<&Known>,
-    sink: &Sink,
-) -> Result<(Vec<(LayoutRef, bool)>, Vec<Vec<Place>>), AppendError> {
+fn without_new(drafts: &[Draft], earlier: Option<&Known>, sink: &Sink) -> Result<Placed, AppendError> {
     if let Some(earlier) = earlier {
         let moves = part_moves(drafts, &earlier.layouts);
         if keeps_all(drafts, &moves, sink)? {
@@ -99,11 +98,12 @@ fn without_new(
         }
     }
     let (mut layouts, mut moves, mut refusal) = (Vec::new(), Vec::new(), None);
-    for (draft, at) in drafts.iter().zip(0..) {
+    for draft in drafts {
         let mut places = vec![Place::Dropped; draft.slots.len()];
         match storage::admit(&*sink.appender, Layout::new(draft.target.clone(), draft.slots.clone())?) {
             Ok(admitted) => {
-                let number = u32::try_from(layouts.len()).unwrap_or(at);
+                // There are no more of them than lines on a page.
+                let number = u32::try_from(layouts.len()).unwrap_or(u32::MAX);
                 for (slot, place) in admitted.slots().zip(0..) {
                     places[slot as usize] = Place::At(number, place);
                 }
