@@ -48,7 +48,9 @@ mod tests {
         let before = heap();
         let held: Vec<u8> = vec![1; 64 << 20];
         let after = heap();
-        assert!(after.allocated >= before.allocated + held.len() as u64, "{before:?} {after:?}");
+        // Something small may have gone meanwhile, such as what another test had.
+        let least = before.allocated + held.len() as u64 - (1 << 20);
+        assert!(after.allocated >= least, "{before:?} {after:?}");
         assert!(after.resident >= after.allocated, "{after:?}");
     }
 }
