@@ -170,7 +170,7 @@ impl FeatureFlags {
     /// From the flag's text.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        Self { features: text.split(',').map(str::to_owned).collect() }
+        Self { features: text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect() }
     }
 
     /// Whether a feature is among them.

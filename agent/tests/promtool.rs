@@ -185,6 +185,17 @@ fn queries_are_formatted_and_edited() {
         ),
         ("--experimental promql label-matchers set -t =~ a x z.*", 0, "a{x=~\"z.*\"}\n"),
         ("--experimental promql label-matchers delete a{x=\"y\",z=\"1\"} x", 0, "a{z=\"1\"}\n"),
+        (
+            "--experimental --enable-feature=promql-experimental-functions promql format mad_over_time(a[5m])",
+            0,
+            "mad_over_time(a[5m])\n",
+        ),
+        (
+            "--experimental promql format --enable-feature=promql-experimental-functions info(a)",
+            0,
+            "info(a)\n",
+        ),
+        ("--experimental promql format mad_over_time(a[5m])", 1, ""),
         ("promql format up", 1, ""),
         ("--experimental promql format sum(", 1, ""),
     ] {
@@ -200,7 +211,8 @@ fn what_is_not_there_says_so() {
         ("bogus", "promtool: error: expected command but got \"bogus\", try --help"),
         ("check rules --bogus", "promtool: error: unknown long flag '--bogus', try --help"),
         ("query series http://x", "not provided, try --help"),
-        ("query analyze --server=x", "query analyze is not available"),
+        ("query analyze --server=x --type=y --match=z", "analyze type is y, must be"),
+        ("query analyze --server=x --type=classichistograms --match=z", "must have a '_sum' suffix"),
         ("tsdb create-blocks-from openmetrics x", "takes no Prometheus blocks"),
         ("tsdb bench write --out=x", "tsdb bench is not available"),
         ("check service-discovery a.yml job", "path 'a.yml' does not exist"),
@@ -226,6 +238,12 @@ fn what_is_not_there_says_so() {
 fn unit_tests_run_under_this_name_and_as_a_subcommand() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/unit_tests");
     let tool = Tool::new();
+    let junit = tool.0.path().join("results.xml");
+    let mut with_results = Command::new(tool.0.path().join("promtool"));
+    let results = format!("--junit={}", junit.display());
+    let (code, ..) = output(with_results.args(["test", &results, "rules", "passes.yml"]), &folder, "");
+    assert_eq!(code, Some(0));
+    assert!(std::fs::read_to_string(junit).expect("written").contains("failures=\"0\""));
     let mut own = Command::new(tool.0.path().join("promtool"));
     let mut sub = Command::new(env!("CARGO_BIN_EXE_vedette-agent"));
     for command in

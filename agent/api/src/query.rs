@@ -138,7 +138,12 @@ impl Asked {
             .and_then(Span::positive);
         // The limit is applied here, whoever evaluates.
         let options = QueryOptions { lookback_delta, timeout, limit: None };
-        Ok(Self { expr: parse(params)?, options })
+        let expr = parse(params)?;
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            // Who allows no time gets no answer, however fast it would be.
+            return Err(EvalError::Timeout("query execution").into());
+        }
+        Ok(Self { expr, options })
     }
 }
 

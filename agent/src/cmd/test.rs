@@ -1,12 +1,13 @@
 //! `test`: scripts against the query engine, and unit tests of rules, without running anything else.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use promql::script::run_script;
 use vedette_agent::cli::Quiet;
+use vedette_agent::flags::FeatureFlags;
 use vedette_agent::unit_test::{Output, UnitTestOptions, run_unit_tests};
 
 #[derive(Subcommand, Debug)]
@@ -18,7 +19,16 @@ pub(crate) enum TestCommand {
         files: Vec<PathBuf>,
     },
     /// Unit tests for rules, as promtool runs them.
-    Rules(Box<TestRules>),
+    Rules(Box<OwnTestRules>),
+}
+
+/// `test rules` under the program's own name.
+#[derive(Args, Debug)]
+pub(crate) struct OwnTestRules {
+    #[command(flatten)]
+    flags: TestRules,
+    #[command(flatten)]
+    features: FeatureFlags,
 }
 
 /// `test rules`, as promtool has it.
@@ -42,34 +52,34 @@ pub(crate) struct TestRules {
     /// Ignore unknown fields in the rule files.
     #[arg(long)]
     ignore_unknown_fields: bool,
-    #[command(flatten)]
-    features: vedette_agent::flags::FeatureFlags,
 }
 
+#[allow(clippy::print_stderr, reason = "there is no log")]
 pub(crate) fn test(command: &TestCommand) -> Result<()> {
     match command {
         TestCommand::Promql { files } => scripts(files),
-        TestCommand::Rules(flags) => rules(flags),
+        TestCommand::Rules(own) => {
+            own.features.enable();
+            for feature in own.features.unknown() {
+                eprintln!("unknown option for --enable-feature: {feature}");
+            }
+            rules(&own.flags, &own.features, None)
+        }
     }
 }
 
-/// Runs unit tests.
+/// Runs unit tests, with features that are enabled already; `junit` is where results go unless the flags say.
 ///
 /// # Errors
 /// When a test fails; all was said by then.
-#[allow(clippy::print_stderr, reason = "there is no log")]
-pub(crate) fn rules(flags: &TestRules) -> Result<()> {
-    flags.features.enable();
-    for feature in flags.features.unknown() {
-        eprintln!("unknown option for --enable-feature: {feature}");
-    }
+pub(crate) fn rules(flags: &TestRules, features: &FeatureFlags, junit: Option<&Path>) -> Result<()> {
     let options = UnitTestOptions {
         run: flags.run.clone(),
         diff: flags.diff,
         debug: flags.debug,
         ignore_unknown_fields: flags.ignore_unknown_fields,
-        junit: flags.junit.clone(),
-        delayed_name_removal: flags.features.has("promql-delayed-name-removal"),
+        junit: flags.junit.as_deref().or(junit).map(Path::to_path_buf),
+        delayed_name_removal: features.has("promql-delayed-name-removal"),
     };
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let mut output = Output { out: &mut out, err: &mut err };

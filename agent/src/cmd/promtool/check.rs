@@ -10,7 +10,6 @@ use client::{Auth, HttpClientConfig, Source};
 use config::{Config, Loaded, load_rules_with, parse_rules};
 use model::NameValidation;
 use rules::RuleGroup;
-use vedette_agent::flags::FeatureFlags;
 use yaml::View;
 
 use super::http::Server;
@@ -74,8 +73,6 @@ pub(super) struct CheckConfig {
     /// The server's maximum query lookback duration, for too-long-scrape-interval.
     #[arg(long = "query.lookback-delta", default_value = "5m", value_parser = vedette_agent::flags::duration)]
     lookback_delta: Duration,
-    #[command(flatten)]
-    features: FeatureFlags,
 }
 
 #[derive(Args, Debug)]
@@ -88,8 +85,6 @@ pub(super) struct CheckRules {
     /// Ignore unknown fields in the rule files.
     #[arg(long)]
     ignore_unknown_fields: bool,
-    #[command(flatten)]
-    features: FeatureFlags,
 }
 
 #[derive(Args, Debug)]
@@ -132,7 +127,6 @@ pub(super) fn run(check: &Check) -> Result<()> {
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "promtool's words")]
 fn configs(flags: &CheckConfig) -> Result<()> {
-    super::enable(&flags.features);
     let lint = Lint::new(&flags.lint, flags.lint_fatal, true);
     let mut verdict = Verdict::default();
     for file in &flags.files {
@@ -246,7 +240,6 @@ fn file_sd(job: &scrape::ScrapeConfig) -> Result<()> {
 
 #[allow(clippy::print_stdout, reason = "promtool's words")]
 fn rules(flags: &CheckRules) -> Result<()> {
-    super::enable(&flags.features);
     let lint = Lint::new(&flags.lint.lint, flags.lint.lint_fatal, false);
     let mut verdict = Verdict::default();
     if flags.files.is_empty() {

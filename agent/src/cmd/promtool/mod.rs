@@ -1,6 +1,7 @@
 //! `promtool`: Prometheus's tool by its own syntax, under that name (`argv[0]`, a symlink will do) and as a subcommand.
 //! What is not there says so; exit codes are promtool's: 1 failed, 3 lint.
 
+mod analyze;
 mod check;
 mod debug;
 mod discovered;
@@ -37,6 +38,9 @@ pub(crate) struct Call {
     /// Enable experimental commands.
     #[arg(long, global = true)]
     experimental: bool,
+    /// Comma separated feature names to enable, those of the language.
+    #[arg(long = "enable-feature", value_name = "FEATURE", global = true)]
+    features: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -52,16 +56,24 @@ enum Command {
     #[command(subcommand)]
     Debug(debug::Debug),
     /// Push to a Prometheus server.
-    #[command(subcommand)]
-    Push(push::Push),
+    Push(push::PushFlags),
     /// Unit testing.
-    #[command(subcommand)]
-    Test(Test),
+    Test(TestFlags),
     /// Run tsdb commands.
     #[command(subcommand)]
     Tsdb(tsdb::Tsdb),
     /// PromQL formatting and editing. Requires the --experimental flag.
-    Promql(promql::PromqlFlags),
+    #[command(subcommand)]
+    Promql(promql::Promql),
+}
+
+#[derive(Args, Debug)]
+struct TestFlags {
+    /// File path to store JUnit XML test results.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Test,
 }
 
 #[derive(Subcommand, Debug)]
@@ -83,7 +95,7 @@ fn enable(features: &FeatureFlags) {
 #[derive(Args, Clone, Debug)]
 struct HttpConfig {
     /// HTTP client configuration file for promtool to connect to Prometheus.
-    #[arg(long = "http.config.file", value_name = "FILENAME")]
+    #[arg(long = "http.config.file", value_name = "FILENAME", global = true)]
     http_config: Option<PathBuf>,
 }
 
@@ -92,17 +104,21 @@ struct HttpConfig {
 /// # Errors
 /// When it fails; what was wrong was said, or is the error's text.
 pub(crate) fn run(call: &Call) -> Result<()> {
+    let features = FeatureFlags::of(&call.features.join(","));
+    enable(&features);
     match &call.command {
         Command::Check(check) => check::run(check),
         Command::Query(flags) => query::run(flags),
         Command::Debug(debug) => debug::run(debug),
         Command::Push(push) => push::run(push),
-        Command::Test(Test::Rules(flags)) => super::test::rules(flags),
+        Command::Test(TestFlags { junit, command: Test::Rules(flags) }) => {
+            super::test::rules(flags, &features, junit.as_deref())
+        }
         Command::Tsdb(tsdb) => tsdb::run(tsdb),
         Command::Promql(_) if !call.experimental => {
             bail!("This command is experimental and requires the --experimental flag to be set.")
         }
-        Command::Promql(flags) => promql::run(flags),
+        Command::Promql(command) => promql::run(command),
     }
 }
 

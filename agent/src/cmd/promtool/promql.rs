@@ -1,21 +1,12 @@
 //! `promql`: formatting a query, and changing its label matchers.
 
 use anyhow::{Result, anyhow};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use model::{MatchOp, Matcher};
 use promql::Expr;
-use vedette_agent::flags::FeatureFlags;
-
-#[derive(Args, Debug)]
-pub(super) struct PromqlFlags {
-    #[command(flatten)]
-    features: FeatureFlags,
-    #[command(subcommand)]
-    command: Promql,
-}
 
 #[derive(Subcommand, Debug)]
-enum Promql {
+pub(super) enum Promql {
     /// Format PromQL query to pretty printed form.
     Format {
         /// PromQL query.
@@ -27,7 +18,7 @@ enum Promql {
 }
 
 #[derive(Subcommand, Debug)]
-enum LabelMatchers {
+pub(super) enum LabelMatchers {
     /// Set a label matcher in the query.
     Set {
         /// Type of the label matcher to set.
@@ -50,10 +41,9 @@ enum LabelMatchers {
 }
 
 #[allow(clippy::print_stdout, reason = "the answer is what was asked for")]
-pub(super) fn run(flags: &PromqlFlags) -> Result<()> {
-    super::enable(&flags.features);
+pub(super) fn run(command: &Promql) -> Result<()> {
     let parse = |query: &str| promql::parse(query).map_err(|error| anyhow!("{error}"));
-    let expr = match &flags.command {
+    let expr = match command {
         Promql::Format { query } => parse(query)?,
         Promql::LabelMatchers(LabelMatchers::Set { kind, query, name, value }) => {
             let op = match kind.as_str() {

@@ -14,16 +14,22 @@ use model::Labels;
 use super::http::{Server, key_value};
 use super::{HttpConfig, existing, failed};
 
-#[derive(Subcommand, Debug)]
-pub(super) enum Push {
-    /// Push metrics to a prometheus remote write (for testing purpose only).
-    Metrics(PushFlags),
-}
-
 #[derive(Args, Debug)]
 pub(super) struct PushFlags {
     #[command(flatten)]
     http: HttpConfig,
+    #[command(subcommand)]
+    command: Push,
+}
+
+#[derive(Subcommand, Debug)]
+enum Push {
+    /// Push metrics to a prometheus remote write (for testing purpose only).
+    Metrics(MetricsFlags),
+}
+
+#[derive(Args, Debug)]
+struct MetricsFlags {
     /// Prometheus remote write url to push metrics.
     remote_write_url: String,
     /// The metric files to push, default is read from standard input.
@@ -41,9 +47,8 @@ pub(super) struct PushFlags {
 }
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "promtool's words")]
-pub(super) fn run(push: &Push) -> Result<()> {
-    let Push::Metrics(flags) = push;
-    let server = Server::new(&flags.remote_write_url, &flags.http, &flags.header)?;
+pub(super) fn run(PushFlags { http, command: Push::Metrics(flags) }: &PushFlags) -> Result<()> {
+    let server = Server::new(&flags.remote_write_url, http, &flags.header)?;
     let labels: Vec<(&str, &str)> = flags.label.iter().map(|pair| key_value(pair)).collect::<Result<_>>()?;
     let mut wrong = false;
     let mut push = |page: std::io::Result<Vec<u8>>, done: &str| {

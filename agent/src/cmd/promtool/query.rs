@@ -10,6 +10,7 @@ use model::Labels;
 use serde_json::Value;
 use vedette_agent::go_text;
 
+use super::analyze::AnalyzeFlags;
 use super::http::{Envelope, Server};
 use super::{HttpConfig, failed};
 
@@ -27,9 +28,8 @@ pub(super) struct QueryFlags {
     /// Output format of the query.
     #[arg(short = 'o', long, global = true, value_enum, default_value = "promql")]
     format: Format,
-    /// HTTP client configuration file for promtool to connect to Prometheus.
-    #[arg(long = "http.config.file", value_name = "FILENAME", global = true)]
-    http_config: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    http: HttpConfig,
     #[command(subcommand)]
     command: Query,
 }
@@ -83,12 +83,8 @@ enum Query {
         #[command(flatten)]
         span: Span,
     },
-    /// Not available: analyzing the usage pattern of metrics.
-    Analyze {
-        /// What promtool takes.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        all: Vec<String>,
-    },
+    /// Run queries against your Prometheus to analyze the usage pattern of certain metrics.
+    Analyze(AnalyzeFlags),
 }
 
 #[derive(Args, Debug)]
@@ -120,7 +116,7 @@ fn time(what: &str, text: &str) -> Result<i64> {
     api::parse_time(text).map_err(|error| anyhow!("error parsing {what} time: {error}"))
 }
 
-fn seconds(millis: i64) -> String {
+pub(super) fn seconds(millis: i64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "times that a clock shows fit")]
     let seconds = millis as f64 / 1000.0;
     format!("{seconds:.3}")
@@ -128,8 +124,7 @@ fn seconds(millis: i64) -> String {
 
 pub(super) fn run(flags: &QueryFlags) -> Result<()> {
     let now = SystemClock::shared().now_ms();
-    let config = HttpConfig { http_config: flags.http_config.clone() };
-    let server = |url: &str, headers: &[String]| Server::new(url, &config, headers);
+    let server = |url: &str, headers: &[String]| Server::new(url, &flags.http, headers);
     match &flags.command {
         Query::Instant { server: url, expr, time: at } => {
             let at = at.as_deref().map_or(Ok(now), |text| time("evaluation", text))?;
@@ -165,7 +160,7 @@ pub(super) fn run(flags: &QueryFlags) -> Result<()> {
                 server(url, &[])?.ask(&format!("/api/v1/label/{name}/values"), &form, true),
             )
         }
-        Query::Analyze { .. } => bail!("query analyze is not available in this version"),
+        Query::Analyze(analyze) => super::analyze::run(analyze, &flags.http),
     }
 }
 
@@ -259,7 +254,7 @@ fn shown(kind: &str, result: &Value) -> String {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -294,7 +289,7 @@ fn histogram(histogram: &Value) -> String {
 }
 
 /// `up{job="x"}`.
-fn metric(labels: &Value) -> String {
+pub(super) fn metric(labels: &Value) -> String {
     let pairs = labels.as_object().into_iter().flatten();
     let all =
         Labels::from_pairs(pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default())));
