@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) seal_failures: Counter,
     pub(crate) unsealable: Gauge,
     pub(crate) seals_healed: Counter,
+    pub(crate) seals_salvaged: Counter,
     pub(crate) frames_lost: Counter,
     pub(crate) trimmed: Counter,
     pub(crate) clock_steps: Counter,
@@ -118,7 +119,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 33] = [
+        let counters: [(&str, &str, &Counter); 34] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
@@ -154,6 +155,11 @@ impl Metrics {
                 &new.frames_lost,
             ),
             ("vedette_tsdb_seals_healed", "Damaged windows sealed anew from the log.", &new.seals_healed),
+            (
+                "vedette_tsdb_seals_salvaged",
+                "Damaged windows sealed anew from what can be read of them.",
+                &new.seals_salvaged,
+            ),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
             (
                 "vedette_tsdb_deletions_refused",
