@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use log::LogError;
-use storage::{Coverage, IntervalSet, QueryError, StreamId, TimeRange};
+use storage::{Coverage, Gap, IntervalSet, QueryError, StreamId, TimeRange};
 
 use crate::archive::Salvaged;
 use crate::query::{Source, Wanted};
 use crate::seal::Before;
 use crate::sealed::{BlockKey, SealedError, SealedStore, SealedWindow};
-use crate::state::State;
+use crate::state::{Queued, State};
 use crate::store::Inner;
 use crate::window::WINDOW_MS;
 
@@ -95,6 +95,61 @@ impl Inner {
         store.forget_damage(start);
         store.tidy();
         Ok(Salvaged::Part)
+    }
+
+    /// Writes the windows anew, as far as they can be read, whose damaged file stands behind those of a window: the
+    /// database takes in no file in front of one that it cannot read. Whether there were any. The caller holds `sealing`.
+    pub(crate) fn make_way(&self, start: i64) -> Result<bool, SealedError> {
+        let Some(store) = self.vault.get() else { return Ok(false) };
+        let aside = self.options.dir.join("damaged").join("sealed");
+        let (mut at, mut blocked) = (start, Vec::new());
+        // Behind one that is damaged there may be others: the last one goes first.
+        while let Some(windows) = store.blocked_behind(at)? {
+            let Some(last) = windows.iter().max().copied() else { break };
+            blocked.push(windows);
+            if last <= at {
+                break;
+            }
+            at = last;
+        }
+        let is_blocked = !blocked.is_empty();
+        for window in blocked.into_iter().rev().flat_map(|windows| windows.into_iter().rev()) {
+            let is_in_log = self.vault.window(window).is_none_or(|known| self.state.read().log_has(&known));
+            // What is missing is on the disk before anything changes.
+            if !is_in_log && !self.tell_salvage(window) {
+                return Ok(false);
+            }
+            let salvaged = self.salvage_window(window, &aside)?;
+            // Now that nobody here holds them the old files can go.
+            store.tidy();
+            if matches!(salvaged, Salvaged::Part) {
+                self.metrics.seals_salvaged.inc();
+                // The log's frames are damaged, too.
+                if is_in_log {
+                    self.tell_salvage(window);
+                }
+            }
+        }
+        Ok(is_blocked)
+    }
+
+    /// Records that a part of a window is missing; whether the log took it.
+    fn tell_salvage(&self, window: i64) -> bool {
+        let (node, end) = (&self.options.node_name, window.saturating_add(WINDOW_MS - 1));
+        let why =
+            format!("{node}: sealed data of two hours was damaged, and kept as far as it could be read");
+        tracing::error!(
+            window,
+            "a damaged window is sealed anew from what can be read of it: the rest is gone"
+        );
+        let gap = Gap { start: window, end, why };
+        let mut state = self.state.write();
+        if !state.gaps.contains(&gap) {
+            state.gaps.push(gap.clone());
+            state.queue.push_back(Queued::Gap(gap));
+        }
+        drop(state);
+        self.write_all(true).is_ok()
     }
 
     /// Records what a repair came to, synced: gaps, what was received, and what is there now.

@@ -51,6 +51,7 @@ pub(crate) struct Metrics {
     pub(crate) seal_failures: Counter,
     pub(crate) unsealable: Gauge,
     pub(crate) seals_healed: Counter,
+    pub(crate) seals_salvaged: Counter,
     pub(crate) frames_lost: Counter,
     pub(crate) trimmed: Counter,
     pub(crate) clock_steps: Counter,
@@ -155,6 +156,11 @@ impl Metrics {
                 &new.frames_lost,
             ),
             ("vedette_tsdb_seals_healed", "Damaged windows sealed anew from the log.", &new.seals_healed),
+            (
+                "vedette_tsdb_seals_salvaged",
+                "Damaged windows sealed anew from what can be read of them.",
+                &new.seals_salvaged,
+            ),
             ("vedette_tsdb_sealed_damage", "Places of sealed data that cannot be read.", &new.sealed_damage),
             (
                 "vedette_tsdb_deletions_refused",

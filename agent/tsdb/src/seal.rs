@@ -59,7 +59,7 @@ impl Inner {
             turn.barren.clear();
         }
         for (start, frames) in due {
-            match self.seal_window(start) {
+            match self.seal_window_or_make_way(start) {
                 Ok(true) => {
                     turn.barren.remove(&start);
                     self.metrics.seals.inc();
@@ -122,6 +122,17 @@ impl Inner {
             due.into_iter().map(|start| (start, state.frames_in_window(start))).collect();
         due.retain(|start, frames| turn.window != Some(current) || turn.barren.get(start) != Some(frames));
         (due, current)
+    }
+
+    /// The same as [`Self::seal_window`], also where a damaged file stands behind the place of the new one.
+    fn seal_window_or_make_way(&self, start: i64) -> Result<bool, SealedError> {
+        match self.seal_window(start) {
+            Err(error) if error.is_damage() => match self.make_way(start)? {
+                true => self.seal_window(start),
+                false => Err(error),
+            },
+            done => done,
+        }
     }
 
     /// Seals what a window has and its blocks do not; whether there was anything.
@@ -225,7 +236,8 @@ impl Inner {
             salvage,
             written: &|| match before {
                 Before::Damaged(window) => store.withdraw(window),
-                _ => Ok(()),
+                Before::Salvaged(window) => store.withdraw_day(window),
+                Before::Nothing | Before::Further(_) => Ok(()),
             },
         };
         let generation = sealing.write(inputs)?.map(Arc::new);

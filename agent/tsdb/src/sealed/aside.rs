@@ -2,11 +2,14 @@
 //! them.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use rocksdb::LiveFile;
+use rocksdb::{Direction, IteratorMode, LiveFile};
 
 use super::db::BLOCKS;
 use super::error::SealedError;
+use super::keys::BlockKey;
+use super::manifest::SealedWindow;
 use super::store::SealedStore;
 
 impl SealedStore {
@@ -19,6 +22,26 @@ impl SealedStore {
                 (file, is_there)
             })
             .collect())
+    }
+
+    /// The windows whose damaged file stands behind all files of a window; none where what is there can be read.
+    pub(crate) fn blocked_behind(&self, start: i64) -> Result<Option<Vec<i64>>, SealedError> {
+        let family = self.db.cf_handle(BLOCKS).ok_or(SealedError::Malformed("the blocks are missing"))?;
+        let own = BlockKey::first(start, self.newest_generation()).bytes();
+        let mut behind = self.db.iterator_cf(&family, IteratorMode::From(&own, Direction::Forward));
+        let Some(Err(error)) = behind.next() else { return Ok(None) };
+        let error = SealedError::from(error);
+        if !error.is_damage() {
+            return Err(error);
+        }
+        let is_behind = |file: &LiveFile| file.end_key.as_deref().is_some_and(|end| end >= &own[..]);
+        let mut files: Vec<LiveFile> = self.block_files()?.into_iter().map(|(file, _)| file).collect();
+        files.retain(is_behind);
+        let first = files.iter().filter_map(|file| BlockKey::read(file.start_key.as_deref()?)).min();
+        let Some(first) = first else { return Ok(None) };
+        let windows = self.windows();
+        let has = |window: &&Arc<SealedWindow>| window.generation(first.generation).is_some();
+        Ok(Some(windows.iter().filter(has).map(|window| window.start).collect()))
     }
 
     /// Takes files that cannot be read at all out of the database; what is left of them goes to `aside`. The manifest

@@ -302,6 +302,11 @@ impl SealedStore {
         self.identity.streams(&self.db)
     }
 
+    /// The number that the next generation will have.
+    pub(super) fn newest_generation(&self) -> u32 {
+        *self.next_generation.lock()
+    }
+
     /// A number that no generation had.
     pub(crate) fn new_generation(&self) -> u32 {
         let mut next = self.next_generation.lock();
@@ -359,6 +364,21 @@ impl SealedStore {
         self.gone.lock().retain(|(start, generation)| {
             *start != window.start || window.generation(generation.number).is_none() || generation.is_day()
         });
+        Ok(())
+    }
+
+    /// Takes away a damaged day of which what can be read has been written anew, where this window was the last to name
+    /// it: it may stand behind the place of the window's new file, which could not be taken in then.
+    pub(crate) fn withdraw_day(&self, window: &SealedWindow) -> Result<(), SealedError> {
+        let Some(day) = window.day_number() else { return Ok(()) };
+        let is_other =
+            |other: &Arc<SealedWindow>| other.start != window.start && other.day_number() == Some(day);
+        if self.windows().iter().any(is_other) {
+            return Ok(());
+        }
+        self.publish(SealedWindow { day: None, ..window.clone() })?;
+        self.delete_files(window.start, day);
+        self.gone.lock().retain(|(_, generation)| generation.number != day);
         Ok(())
     }
 
