@@ -338,11 +338,11 @@ fn series_that_are_known_go_on_when_new_ones_are_refused() {
 #[test]
 fn after_a_start_series_go_on_beside_new_ones_that_are_refused() {
     let store = Store::new(u64::MAX);
-    push(&mut Rows::new(store.clone(), 1 << 30), &vec![(1, 5, 1), (3, 5, 1)], 0, false).expect("taken");
+    push(&mut Rows::new(store.clone(), 1 << 30), &vec![(1, 5, 1), (5, 5, 1)], 0, false).expect("taken");
     *store.full.lock() = true;
     let mut rows = Rows::new(store.clone(), 1 << 30);
     for time in [6, 8] {
-        let request = vec![(1, time, 2), (2, time, 2), (3, time, 2), (3, time + 1, 4), (4, time, 2)];
+        let request = vec![(1, time, 2), (2, time, 2), (5, time, 2), (5, time + 1, 4), (4, time, 2)];
         let outcome = push(&mut rows, &request, 0, false).expect("the store takes rows");
         assert_eq!((outcome.written, outcome.no_room), (3, 2), "at {time}: {:?}", outcome.explained);
     }
@@ -353,7 +353,7 @@ fn after_a_start_series_go_on_beside_new_ones_that_are_refused() {
     let samples = store.samples.lock();
     let times = |key| samples[&labels(key, false).to_string()].iter().map(|(at, _)| *at).collect::<Vec<_>>();
     assert_eq!((times(1), times(2), times(4)), (vec![5, 6, 8, 10], vec![10], vec![10]));
-    assert_eq!(times(3), [5, 6, 7, 8, 9]);
+    assert_eq!(times(5), [5, 6, 7, 8, 9]);
 }
 
 #[test]
