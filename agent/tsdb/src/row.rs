@@ -141,7 +141,7 @@ impl RowState {
         cells: &[Cell],
         changed: Option<Changes<'_>>,
         out: &mut Vec<u8>,
-    ) -> Vec<u8> {
+    ) -> Box<[u8]> {
         if keyframe {
             self.reset();
         }
@@ -157,7 +157,7 @@ impl RowState {
             None => encoder.put_all(&mut self.slots, cells),
         }
         let changes = encoder.finish();
-        let mut row = Vec::with_capacity(changes.len() + 16);
+        let mut row = Vec::with_capacity(40);
         put_varint(&mut row, layout as u64);
         put_varint(&mut row, self.number + 1);
         put_varint(&mut row, u64::from(!keyframe));
@@ -203,7 +203,7 @@ impl RowState {
 
     /// Changes that lead from a reset row to this one, to be applied one after the other: the decimals that
     /// slots remember, then what they say.
-    pub(crate) fn snapshot(&self) -> [Vec<u8>; 2] {
+    pub(crate) fn snapshot(&self) -> [Box<[u8]>; 2] {
         let mut slots = vec![Slot::default(); self.slots.len()];
         let remembered: Vec<Cell> = self.slots.iter().map(Slot::remembered).collect();
         let said: Vec<Cell> = self.slots.iter().map(Slot::cell).collect();
@@ -212,7 +212,7 @@ impl RowState {
 }
 
 /// Brings `slots` to what `cells` say, and gives the changes as a row carries them.
-fn encode_cells(slots: &mut [Slot], cells: &[Cell]) -> Vec<u8> {
+fn encode_cells(slots: &mut [Slot], cells: &[Cell]) -> Box<[u8]> {
     let mut encoder = Encoder::new(slots.len());
     encoder.put_all(slots, cells);
     encoder.finish()
@@ -232,7 +232,9 @@ struct Encoder {
 impl Encoder {
     fn new(slots: usize) -> Self {
         let changed = vec![0; slots.div_ceil(8)];
-        Self { changed, escapes: Vec::new(), escape_count: 0, last: 0, deltas: Vec::new() }
+        // Room for what most rows have, so that it need not grow piece by piece.
+        let deltas = Vec::with_capacity(slots / 2 + 16);
+        Self { changed, escapes: Vec::new(), escape_count: 0, last: 0, deltas }
     }
 
     /// Brings all slots to what their cells say.
@@ -264,11 +266,10 @@ impl Encoder {
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
-        put_varint(&mut self.changed, self.escape_count);
-        self.changed.extend_from_slice(&self.escapes);
-        self.changed.extend_from_slice(&self.deltas);
-        self.changed
+    fn finish(self) -> Box<[u8]> {
+        let mut count = Vec::new();
+        put_varint(&mut count, self.escape_count);
+        [&self.changed[..], &count, &self.escapes, &self.deltas].concat().into()
     }
 }
 

@@ -201,7 +201,7 @@ impl Rows {
         row.number = before;
         let NextRow { layout, timestamp, cells, changed, .. } = next;
         let changes = row.encode_next(base.is_none(), layout, timestamp, cells, changed, body);
-        let (kept, closed) = match self.keep(&row, base, changes.into(), origin) {
+        let (kept, closed) = match self.keep(&row, base, changes, origin) {
             Some(closed) => (true, closed),
             None => (false, false),
         };
@@ -384,7 +384,7 @@ impl Rows {
             Some(base) if run.is_followed_by(base) => OpenRow { reset: false, changes, more: None },
             Some(_) => {
                 let [remembered, said] = row.snapshot();
-                OpenRow { reset: true, changes: remembered.into(), more: Some(said.into()) }
+                OpenRow { reset: true, changes: remembered, more: Some(said) }
             }
         };
         Some(run.push(at, open, self.slots, self.drawer.as_ref(), self.bounded))

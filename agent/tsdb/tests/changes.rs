@@ -47,7 +47,7 @@ proptest! {
         let clock = SimulatedClock::at(T0);
         let (store, other) = (open(told.path(), "n", &clock, 1), open(plain.path(), "n", &clock, 1));
         let page = layout("a", SLOTS);
-        let (one, two) = (store.layout(page.clone()).expect("layout"), other.layout(page).expect("layout"));
+        let (mut one, mut two) = (store.layout(page.clone()).expect("layout"), other.layout(page.clone()).expect("layout"));
         let mut cells: Vec<Cell> = (0..SLOTS).map(|at| value(at as f64)).collect();
         let (mut changed, mut mark, mut time): (_, Option<RowMark>, _) = ([0u64; 2], None, T0 + begin);
         for step in steps {
@@ -55,6 +55,9 @@ proptest! {
                 Step::Wait(wait) => {
                     clock.advance(Duration::from_millis(wait.unsigned_abs()));
                     time += wait;
+                    // They may have been forgotten.
+                    one = store.layout(page.clone()).expect("layout");
+                    two = other.layout(page.clone()).expect("layout");
                 }
                 Step::Foreign(later, others) => {
                     time += later;
