@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use exposition::{Format, parse_after_value};
-use storage::Cell;
+use storage::{Cell, Changes, Number, RowMark};
 use telemetry::Gauge;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -34,6 +34,8 @@ pub(crate) struct LayoutCache {
     pub(crate) lines: Lines,
     /// What follows the last sample; `None` where lines cannot be told apart by their text.
     end: Option<Arc<[u8]>>,
+    /// The row since which it is known what changed.
+    since: Option<RowMark>,
     /// Its part of what all caches take up.
     counted: Option<Counted>,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Block {
 pub(crate) struct Lines {
     pub(crate) known: Vec<Line>,
     pub(crate) cells: Vec<Cell>,
+    /// A bit for each line whose cell may be another one than when this was cleared.
+    changed: Vec<u64>,
     /// Exemplars of the page at hand, each with its line. Those that were there last time are left out.
     pub(crate) exemplars: Vec<(usize, model::Exemplar)>,
     /// Names the texts of the exemplars that were seen last, by line: most stay for many scrapes.
@@ -103,6 +107,7 @@ impl LayoutCache {
         let lines = Lines {
             known: samples.iter().map(|line| Line::new(page, line)).collect(),
             cells: samples.iter().map(|line| Cell::Value(line.number)).collect(),
+            changed: vec![0; samples.len().div_ceil(64)],
             exemplars,
             seen_exemplars: HashMap::new(),
             origins: Vec::new(),
@@ -113,14 +118,15 @@ impl LayoutCache {
             places,
         };
         let (blocks, end) = blocks(page, &samples, texts).unzip();
-        Self { reading, blocks: blocks.unwrap_or_default(), lines, end, counted: None }
+        Self { reading, blocks: blocks.unwrap_or_default(), lines, end, since: None, counted: None }
     }
 
     /// Counts what it takes up now in a gauge, until it goes.
     pub(crate) fn count(&mut self, all: &Gauge) {
-        let Lines { known, cells, origins, times, places, .. } = &self.lines;
+        let Lines { known, cells, changed, origins, times, places, .. } = &self.lines;
         let lists = size_of_val(&known[..])
             + size_of_val(&cells[..])
+            + size_of_val(&changed[..])
             + size_of_val(&origins[..])
             + size_of_val(&times[..])
             + places.bytes()
@@ -159,10 +165,17 @@ impl LayoutCache {
             .map(|(line, cell)| (places.of(line), *cell, times.get(line).copied().flatten()))
     }
 
-    /// The row that all lines make in their order, if they do.
-    pub(crate) fn row(&self) -> Option<&[Cell]> {
-        let simple = self.lines.times.is_empty() && matches!(self.lines.places, Places::InOrder);
-        simple.then_some(&self.lines.cells)
+    /// The row that all lines make in their order, if they do, and where it may differ from the last one.
+    pub(crate) fn row(&self) -> Option<(&[Cell], Option<Changes<'_>>)> {
+        let Lines { cells, changed, times, places, .. } = &self.lines;
+        let simple = times.is_empty() && matches!(places, Places::InOrder);
+        simple.then(|| (&cells[..], self.since.map(|since| Changes { since, slots: changed })))
+    }
+
+    /// Takes note that this row was appended.
+    pub(crate) fn appended(&mut self, mark: Option<RowMark>) {
+        self.since = mark;
+        self.lines.changed.fill(0);
     }
 }
 
@@ -216,11 +229,29 @@ impl Lines {
             let Some(value) = rest.strip_prefix(ahead) else { return Some((rest, at)) };
             rest = match line.unchanged(value) {
                 Some(next) => next,
-                None => self.value(at, value, reading)?,
+                None => match self.plain_value(at, value) {
+                    Some(next) => next,
+                    None => self.value(at, value, reading)?,
+                },
             };
             (text, comments) = (later, 0);
         }
         Some((rest, lines.end))
+    }
+
+    /// Takes a line's value where it is a plain number that the line ends with, as nearly all are: what is left of
+    /// the page after the line.
+    fn plain_value<'a>(&mut self, at: usize, page: &'a [u8]) -> Option<&'a [u8]> {
+        let line = self.known.get_mut(at).filter(|line| !line.timed)?;
+        let (number, length) = number::of_line(page)?;
+        line.remember(&page[..length]);
+        self.put(at, number);
+        Some(&page[length + 1..])
+    }
+
+    fn put(&mut self, at: usize, number: Number) {
+        self.cells[at] = Cell::Value(number);
+        self.changed[at / 64] |= 1 << (at % 64);
     }
 
     /// Takes a line's value and what follows it: what is left of the page after the line.
@@ -252,8 +283,9 @@ impl Lines {
             *known = time;
         }
         if !line.is(text) {
-            self.cells[at] = Cell::Value(number::parse(text)?);
+            let number = number::parse(text)?;
             line.remember(text);
+            self.put(at, number);
         }
         Some(next)
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use model::{Labels, RelabelConfig, RelabelParts};
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use storage::{AppendError, AppendOutcome, Appender, CommitSender, Layout, LayoutRef, Row, commit_channel};
+use storage::{
+    AppendError, AppendOutcome, Appender, CommitSender, Layout, LayoutId, LayoutRef, Row, commit_channel,
+};
 
 use super::*;
 use crate::config::ScrapeConfig;
@@ -21,6 +23,8 @@ struct Recorder {
     appends: Mutex<u64>,
     /// Layout references live for so many rows.
     life: u64,
+    /// Each layout's newest row: of what changes after it only that is taken which is said to.
+    newest: Mutex<HashMap<LayoutId, (RowMark, Vec<Cell>)>>,
     commits: CommitSender,
 }
 
@@ -30,6 +34,14 @@ impl Appender for Recorder {
     }
 
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
+        self.append_changes(row, None).map(|(outcome, _)| outcome)
+    }
+
+    fn append_changes(
+        &self,
+        row: Row<'_>,
+        changes: Option<Changes<'_>>,
+    ) -> Result<(AppendOutcome, Option<RowMark>), AppendError> {
         let mut appends = self.appends.lock();
         if row.layout.token() != *appends / self.life {
             return Err(AppendError::Relayout);
@@ -37,12 +49,21 @@ impl Appender for Recorder {
         *appends += 1;
         let layout = row.layout.layout();
         assert_eq!(row.cells.len(), layout.slots().len(), "a row is as wide as its layout");
-        let cells = row.cells.iter().enumerate().filter(|(_, cell)| **cell != Cell::Absent);
+        let (mut newest, mut taken) = (self.newest.lock(), row.cells.to_vec());
+        if let Some(changes) = changes
+            && let Some((_, cells)) = newest.remove(&layout.id()).filter(|(mark, _)| *mark == changes.since)
+        {
+            taken = cells;
+            changes.iter().for_each(|slot| taken[slot] = row.cells[slot]);
+        }
+        let cells = taken.iter().enumerate().filter(|(_, cell)| **cell != Cell::Absent);
         self.cells.lock().extend(cells.map(|(slot, cell)| {
             let said = format!("{:?}", layout.slots()[slot].metadata);
             (row.timestamp, layout.series(slot).to_string(), said, *cell)
         }));
-        Ok(AppendOutcome {
+        let mark = RowMark::new(row.layout.token(), *appends);
+        newest.insert(layout.id(), (mark, taken));
+        let outcome = AppendOutcome {
             appended: 0,
             out_of_order: 0,
             duplicates: 0,
@@ -50,7 +71,8 @@ impl Appender for Recorder {
             too_old: 0,
             first_rejected: None,
             commit: self.commits.commit(1),
-        })
+        };
+        Ok((outcome, Some(mark)))
     }
 }
 
@@ -74,6 +96,7 @@ impl Scraped {
             cells: Mutex::default(),
             appends: Mutex::new(0),
             life,
+            newest: Mutex::default(),
             commits: commit_channel(),
         });
         let (commits, _) = tokio::sync::mpsc::channel(1);

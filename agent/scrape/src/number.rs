@@ -20,69 +20,78 @@ pub(crate) fn parse(text: &[u8]) -> Option<Number> {
     })
 }
 
+/// The number of a value that is followed by the end of its line, where it is a plain decimal, and its bytes: what
+/// nearly all values are that change.
+pub(crate) fn of_line(page: &[u8]) -> Option<(Number, usize)> {
+    leading(page).filter(|(_, length)| page.get(*length) == Some(&b'\n'))
+}
+
 /// What [`Number::from_f64`] makes of the text's float, where that can be told from the text alone.
 fn decimal(text: &[u8]) -> Option<Number> {
-    let (negative, unsigned) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
+    let unsigned = match text {
+        [b'+', rest @ ..] if rest.first() != Some(&b'-') => rest,
+        _ => text,
     };
-    let (digits, power) = split_power(unsigned)?;
-    let (mantissa, fraction) = read_digits(digits)?;
-    let (mantissa, exponent) = shortest(mantissa, power - fraction)?;
+    let (number, length) = leading(unsigned)?;
+    (length == unsigned.len()).then_some(number)
+}
+
+/// The decimal with which a text begins, and its bytes.
+fn leading(text: &[u8]) -> Option<(Number, usize)> {
+    let negative = text.first() == Some(&b'-');
+    let begin = usize::from(negative);
+    let (mut mantissa, whole) = read_digits(&text[begin..], 0);
+    let (mut at, mut fraction) = (begin + whole, 0);
+    if text.get(at) == Some(&b'.') {
+        (mantissa, fraction) = read_digits(&text[at + 1..], mantissa);
+        at += 1 + fraction;
+        // Texts that end with a point are left to the reader of floats.
+        if fraction == 0 {
+            return None;
+        }
+    }
+    // So are those that begin with one.
+    if whole == 0 || whole + fraction > DIGITS_MAX {
+        return None;
+    }
+    let mut power = -i32::try_from(fraction).ok()?;
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        let (own, length) = read_power(&text[at + 1..])?;
+        (power, at) = (power + own, at + 1 + length);
+    }
+    let (mantissa, exponent) = shortest(mantissa, power)?;
     // Minus zero is a float of its own.
     if mantissa == 0 && negative {
         return None;
     }
     let mantissa = i64::try_from(mantissa).ok()?;
-    Number::decimal(if negative { -mantissa } else { mantissa }, exponent)
+    Some((Number::decimal(if negative { -mantissa } else { mantissa }, exponent)?, at))
 }
 
-/// `1.6777216e+07` as `1.6777216` and 7.
-fn split_power(text: &[u8]) -> Option<(&[u8], i32)> {
-    let Some(at) = text.iter().position(|byte| matches!(byte, b'e' | b'E')) else { return Some((text, 0)) };
-    let (negative, digits) = match &text[at + 1..] {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
-    if digits.is_empty() {
-        return None;
+/// Digits after those of `before`: all of them as one integer, which is wrong where there are too many; how many
+/// there are.
+fn read_digits(text: &[u8], before: u64) -> (u64, usize) {
+    let (mut integer, mut count) = (before, 0);
+    while let Some(digit) = text.get(count).copied().and_then(digit) {
+        integer = integer.wrapping_mul(10).wrapping_add(u64::from(digit));
+        count += 1;
     }
-    let mut power = 0_u32;
-    for byte in digits {
-        power = power * 10 + u32::from(digit(*byte)?);
+    (integer, count)
+}
+
+/// `+07` as 7, and its bytes.
+fn read_power(text: &[u8]) -> Option<(i32, usize)> {
+    let begin = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+    let (mut power, mut at) = (0_u32, begin);
+    while let Some(digit) = text.get(at).copied().and_then(digit) {
+        power = power * 10 + u32::from(digit);
+        at += 1;
         if power > POWER_MAX {
             return None;
         }
     }
     let power = i32::try_from(power).ok()?;
-    Some((&text[..at], if negative { -power } else { power }))
-}
-
-/// `12.50` as 1250 and 2: all digits, and how many of them follow the point.
-fn read_digits(text: &[u8]) -> Option<(u64, i32)> {
-    // One more for the point.
-    if text.len() > DIGITS_MAX + 1 {
-        return None;
-    }
-    let (mut mantissa, mut point) = (0_u64, None);
-    for (at, byte) in text.iter().enumerate() {
-        if let Some(digit) = digit(*byte) {
-            mantissa = mantissa.checked_mul(10)?.checked_add(u64::from(digit))?;
-        } else if *byte == b'.' && point.is_none() {
-            point = Some(at);
-        } else {
-            return None;
-        }
-    }
-    let whole = point.unwrap_or(text.len());
-    // Texts that begin or end with a point are left to the reader of floats.
-    if whole == 0 || whole + 1 == text.len() && point.is_some() {
-        return None;
-    }
-    let fraction = text.len() - whole - usize::from(point.is_some());
-    Some((mantissa, i32::try_from(fraction).ok()?))
+    (at > begin).then_some((if text.first() == Some(&b'-') { -power } else { power }, at))
 }
 
 /// `mantissa * 10^power` with the fewest digits after the point, where this is also the shortest text
@@ -211,6 +220,12 @@ mod tests {
         assert_eq!(decimal(b"-0.00120"), Some(Number::Decimal { mantissa: -12, exponent: 4 }));
         assert!(decimal(b"1732656789.123456").is_some(), "sixteen digits are told from the text");
         assert_eq!(parse(b"\xff"), None);
+        assert_eq!(
+            of_line(b"1.6777216e+07\nb 2"),
+            Some((Number::Decimal { mantissa: 16_777_216, exponent: 0 }, 13))
+        );
+        assert_eq!(of_line(b"-0.5\n"), Some((Number::Decimal { mantissa: -5, exponent: 1 }, 4)));
+        assert_eq!(of_line(b"1\r\n").or(of_line(b"1 \n")).or(of_line(b"+1\n")).or(of_line(b"")), None);
     }
 
     /// The integer as a text with its point somewhere.
@@ -249,6 +264,12 @@ mod tests {
         fn every_text_gives_the_number_of_its_float(texts in proptest::collection::vec(texts(), 64)) {
             for text in texts {
                 prop_assert_eq!(parse(text.as_bytes()), plain(&text), "{:?}", text);
+                let told = of_line(format!("{text}\n1\n").as_bytes());
+                if let Some((number, length)) = told {
+                    prop_assert_eq!((Some(number), length), (plain(&text), text.len()), "{:?}", text);
+                }
+                prop_assert_eq!(of_line(format!("{text} 1\n").as_bytes()), None, "{:?}", text);
+                prop_assert_eq!(of_line(text.as_bytes()), None, "{:?}", text);
             }
         }
     }

@@ -109,7 +109,7 @@ impl SeriesState {
             self.parse(page.bytes, reading, origin, sink, counts)?;
         }
         let Some(known) = at_hand(&mut self.known, counts) else { return Ok(Arc::default()) };
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = &mut self.cache {
             append(cache, known, timestamp, sink, losses)?;
             let time = |line: usize| cache.lines.times.get(line).copied().flatten();
             append_exemplars(&cache.lines.exemplars, time, known, timestamp, sink);
@@ -332,14 +332,16 @@ pub(crate) fn at_hand<'a>(known: &'a mut [Known], counts: &mut Counts) -> Option
 
 /// One row per layout and time.
 fn append(
-    cache: &LayoutCache,
+    cache: &mut LayoutCache,
     known: &mut Known,
     timestamp: i64,
     sink: &Sink,
     losses: &mut Losses,
 ) -> Result<(), AppendError> {
-    if let (Some(cells), [(layout, _)]) = (cache.row(), known.layouts.as_mut_slice()) {
-        return sink.append(layout, timestamp, cells, losses);
+    if let (Some((cells, changes)), [(layout, _)]) = (cache.row(), known.layouts.as_mut_slice()) {
+        let mark = sink.append_changes(layout, timestamp, cells, changes, losses)?;
+        cache.appended(mark);
+        return Ok(());
     }
     append_rows(cache.samples(), known, timestamp, sink, losses)
 }

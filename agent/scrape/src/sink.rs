@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{Exemplar, Labels};
-use storage::{AppendError, AppendOutcome, Appender, Cell, Commit, Layout, LayoutRef, Row};
+use storage::{AppendError, AppendOutcome, Appender, Cell, Changes, Commit, Layout, LayoutRef, Row, RowMark};
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
@@ -36,12 +36,28 @@ impl Sink {
         cells: &[Cell],
         losses: &mut Losses,
     ) -> Result<(), AppendError> {
-        let mut outcome = self.appender.append(Row { layout, timestamp, cells });
+        self.append_changes(layout, timestamp, cells, None, losses).map(drop)
+    }
+
+    /// The same for cells of which it is known where they may differ from the row with a mark that this gave.
+    pub(crate) fn append_changes(
+        &self,
+        layout: &mut LayoutRef,
+        timestamp: i64,
+        cells: &[Cell],
+        changes: Option<Changes<'_>>,
+        losses: &mut Losses,
+    ) -> Result<Option<RowMark>, AppendError> {
+        let mut outcome = self.appender.append_changes(Row { layout, timestamp, cells }, changes);
         if matches!(outcome, Err(AppendError::Relayout)) {
             *layout = self.appender.layout(Layout::clone(layout.layout()))?;
-            outcome = self.appender.append(Row { layout, timestamp, cells });
+            outcome = self.appender.append_changes(Row { layout, timestamp, cells }, None);
         }
-        self.count(outcome, losses)
+        let (outcome, mark) = match outcome {
+            Ok((outcome, mark)) => (Ok(outcome), mark),
+            Err(error) => (Err(error), None),
+        };
+        self.count(outcome, losses).map(|()| mark)
     }
 
     /// Counts what became of a row.

@@ -60,6 +60,45 @@ pub struct Row<'a> {
     pub cells: &'a [Cell],
 }
 
+/// Names a row that an appender took: whoever appends the next one may say what changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowMark {
+    token: u64,
+    number: u64,
+}
+
+impl RowMark {
+    /// For appenders: a mark with numbers of their own choice.
+    #[must_use]
+    pub fn new(token: u64, number: u64) -> Self {
+        Self { token, number }
+    }
+}
+
+/// In which cells a row may differ from an earlier one.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'a> {
+    /// The earlier row.
+    pub since: RowMark,
+    /// A bit a slot, that of slot 0 the lowest of the first number: without it the cell is what it was. Some of
+    /// those with one may be what they were, too.
+    pub slots: &'a [u64],
+}
+
+impl Changes<'_> {
+    /// The slots that may differ, in order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.slots.iter().enumerate().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(at * 64 + bit)
+            })
+        })
+    }
+}
+
 /// What became of a row.
 #[derive(Debug)]
 pub struct AppendOutcome {
@@ -93,6 +132,20 @@ pub trait Appender: Send + Sync {
     /// # Errors
     /// [`AppendError::Relayout`] asks for the layout anew; others mean that nothing was taken.
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError>;
+
+    /// The same for one who knows what changed since the row with a mark that this gave: where that is still the
+    /// layout's newest row, only those cells are looked at. Gives the row's own mark, where it can have one.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    fn append_changes(
+        &self,
+        row: Row<'_>,
+        changes: Option<Changes<'_>>,
+    ) -> Result<(AppendOutcome, Option<RowMark>), AppendError> {
+        let _ = changes;
+        Ok((self.append(row)?, None))
+    }
 
     /// Whether samples are taken that are older than their series' newest, as far as they are not too old.
     fn takes_out_of_order(&self) -> bool {
@@ -243,6 +296,15 @@ mod tests {
         sender.durable(4);
         assert!(lost.written().await.is_err());
         later.durable().await.expect("durable");
+    }
+
+    #[test]
+    fn changes_are_slots_in_order() {
+        for slots in [&[][..], &[0, 0], &[1], &[1 << 63, 5], &[u64::MAX, 0, 1 << 7]] {
+            let changes = Changes { since: RowMark::new(1, 1), slots };
+            let naive = (0..slots.len() * 64).filter(|at| slots[at / 64] >> (at % 64) & 1 == 1);
+            assert!(changes.iter().eq(naive), "{slots:?}");
+        }
     }
 
     #[tokio::test]

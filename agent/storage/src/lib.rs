@@ -24,7 +24,9 @@ mod query;
 mod stream;
 mod window;
 
-pub use append::{AppendOutcome, Appender, Cell, Commit, CommitSender, LayoutRef, Row, commit_channel};
+pub use append::{
+    AppendOutcome, Appender, Cell, Changes, Commit, CommitSender, LayoutRef, Row, RowMark, commit_channel,
+};
 pub use batch::{Batch, ColumnSource, FloatColumn, Floats, Histograms, Present, SeriesGroup, Summary, Times};
 pub use batches::Collected;
 pub use budget::{Budget, Charge};

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::Labels;
-use storage::{AppendError, Cell, Frame, FrameHash, FrameKey, Layout, LayoutId, LayoutRef, Row, TimeRange};
+use storage::{
+    AppendError, Cell, Changes, Frame, FrameHash, FrameKey, Layout, LayoutId, LayoutRef, Row, RowMark,
+    TimeRange,
+};
 
 use crate::group::GroupKey;
 use crate::head::{Head, HeadGroup};
@@ -54,6 +57,8 @@ struct Group {
     used: i64,
     rows_since_key: u32,
     keyframes: u64,
+    /// Whether the last row was put as it came, with a sample in each slot.
+    whole: bool,
 }
 
 #[derive(Debug)]
@@ -81,6 +86,8 @@ pub(crate) struct Verdict {
     pub(crate) position: u64,
     /// The open frame was closed: write soon.
     pub(crate) sealed: bool,
+    /// Names the row, where the next one may say what changed since.
+    pub(crate) mark: Option<RowMark>,
 }
 
 impl Own {
@@ -192,6 +199,7 @@ impl State {
             used: self.head.span()[1],
             rows_since_key: 0,
             keyframes: self.own.keyframes,
+            whole: false,
         };
         self.own.groups.insert(token, group);
         self.own.tokens.insert(layout.id(), token);
@@ -199,26 +207,44 @@ impl State {
     }
 
     /// Appends a row of the own node, sample by sample as Prometheus would take it.
-    pub(crate) fn own_append(&mut self, row: Row<'_>, bounds: Bounds) -> Result<Verdict, AppendError> {
+    pub(crate) fn own_append(
+        &mut self,
+        row: Row<'_>,
+        changes: Option<Changes<'_>>,
+        bounds: Bounds,
+    ) -> Result<Verdict, AppendError> {
         let token = row.layout.token();
         let id = row.layout.layout().id();
         let group = self.own.groups.get(&token).filter(|group| group.known.group.layout.id() == id);
-        let known = group.ok_or(AppendError::Relayout)?.known.clone();
+        let group = group.ok_or(AppendError::Relayout)?;
+        // All samples are there again: nobody need look at the others.
+        let is_newest =
+            |changes: &Changes<'_>| group.whole && changes.since == RowMark::new(token, group.number);
+        let are_there = |changes: &Changes<'_>| {
+            changes.iter().all(|slot| row.cells.get(slot).is_some_and(|cell| *cell != Cell::Absent))
+        };
+        let changes = changes.filter(is_newest).filter(are_there);
+        let known = group.known.clone();
         let slots = known.group.slots();
         if row.cells.len() != slots {
             return Err(AppendError::Width { cells: row.cells.len(), slots });
         }
         let in_bounds = row.timestamp <= bounds.newest && row.timestamp >= self.head.takes_from();
         let in_order = known.order.as_ref().is_some_and(|order| order.is_news(row.timestamp));
-        let mut verdict = if in_bounds && in_order {
-            let present = samples(known.group.layout.as_ref(), row.cells);
-            Verdict { appended: present, ..Verdict::default() }
-        } else {
+        if !(in_bounds && in_order) {
             return Ok(self.own_append_checked(token, &known, row, bounds));
-        };
-        if verdict.appended > 0 {
-            let present = verdict.appended;
-            (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, row.cells, present);
+        }
+        let layout = known.group.layout.as_ref();
+        let present = if changes.is_some() { slots } else { samples(layout, row.cells) };
+        let mut verdict = Verdict { appended: present, ..Verdict::default() };
+        if present > 0 {
+            let whole = present == slots && !layout.has_histograms();
+            let put = self.put_own_row(token, row.timestamp, row.cells, changes, present);
+            (verdict.position, verdict.sealed) = put;
+            if let Some(group) = self.own.groups.get_mut(&token) {
+                group.whole = whole;
+                verdict.mark = whole.then(|| RowMark::new(token, group.number));
+            }
         }
         Ok(verdict)
     }
@@ -270,18 +296,21 @@ impl State {
         }
         if verdict.appended > 0 {
             let present = verdict.appended;
-            (verdict.position, verdict.sealed) = self.put_own_row(token, row.timestamp, &cells, present);
+            (verdict.position, verdict.sealed) =
+                self.put_own_row(token, row.timestamp, &cells, None, present);
         }
         verdict
     }
 
     /// Puts a row into the open frame and, where its window is there, into the head. Gives the
-    /// frame's position, and whether it was closed. `present`: how many of the cells are not absent.
+    /// frame's position, and whether it was closed. `present`: how many of the cells are not absent; `changed`:
+    /// where they may differ from those of the group's last row.
     pub(crate) fn put_own_row(
         &mut self,
         token: u64,
         timestamp: i64,
         cells: &[Cell],
+        changed: Option<Changes<'_>>,
         present: usize,
     ) -> (u64, bool) {
         let window = window_of(timestamp);
@@ -307,13 +336,14 @@ impl State {
             before.lock().end();
         }
         let due = turned || group.rows_since_key >= KEYFRAME_ROWS || group.keyframes != own.keyframes;
-        let next = NextRow { keyframe: due, layout: position, timestamp, cells };
+        let next = NextRow { keyframe: due, layout: position, timestamp, cells, changed };
         let origin = Origin { seq: own.next_seq, row: open.rows };
         let Appended { keyframe, kept, closed } =
             rows.lock().append(group.number, next, origin, &mut open.body);
         let to_tile = closed.then(|| Arc::clone(&rows));
         group.rows = Some((window, rows));
         group.number += 1;
+        group.whole = false;
         group.rows_since_key = if keyframe { 1 } else { group.rows_since_key + 1 };
         group.keyframes = own.keyframes;
         group.used = group.used.max(window);

@@ -1,6 +1,6 @@
 //! Rows as frame bodies carry them (FORMAT.md): what changed against the row they build on.
 
-use storage::{Cell, Number};
+use storage::{Cell, Changes, Number};
 
 use crate::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
@@ -123,20 +123,33 @@ impl RowState {
         Self { number: 0, timestamp: 0, slots: vec![Slot::default(); slots] }
     }
 
-    /// Appends the next row to `out` and becomes that row; gives its changes. `cells` has one cell a slot.
+    /// Appends the next row to `out` and becomes that row; gives its changes. `cells` has one cell a slot; where
+    /// it is known what `changed` since this row nothing else is looked at, except for a keyframe.
     pub(crate) fn encode_next(
         &mut self,
         keyframe: bool,
         layout: usize,
         timestamp: i64,
         cells: &[Cell],
+        changed: Option<Changes<'_>>,
         out: &mut Vec<u8>,
-    ) -> Vec<u8> {
+    ) -> Box<[u8]> {
         if keyframe {
             self.reset();
         }
-        let changes = encode_cells(&mut self.slots, cells);
-        let mut row = Vec::with_capacity(changes.len() + 16);
+        let mut encoder = Encoder::new(self.slots.len());
+        match changed.filter(|_| !keyframe) {
+            Some(changed) => {
+                for at in changed.iter() {
+                    if let (Some(slot), Some(cell)) = (self.slots.get_mut(at), cells.get(at)) {
+                        encoder.put(at, slot, *cell);
+                    }
+                }
+            }
+            None => encoder.put_all(&mut self.slots, cells),
+        }
+        let changes = encoder.finish();
+        let mut row = Vec::with_capacity(40);
         put_varint(&mut row, layout as u64);
         put_varint(&mut row, self.number + 1);
         put_varint(&mut row, u64::from(!keyframe));
@@ -166,7 +179,7 @@ impl RowState {
 
     /// Changes that lead from a reset row to this one, to be applied one after the other: the decimals that
     /// slots remember, then what they say.
-    pub(crate) fn snapshot(&self) -> [Vec<u8>; 2] {
+    pub(crate) fn snapshot(&self) -> [Box<[u8]>; 2] {
         let mut slots = vec![Slot::default(); self.slots.len()];
         let remembered: Vec<Cell> = self.slots.iter().map(Slot::remembered).collect();
         let said: Vec<Cell> = self.slots.iter().map(Slot::cell).collect();
@@ -175,34 +188,65 @@ impl RowState {
 }
 
 /// Brings `slots` to what `cells` say, and gives the changes as a row carries them.
-fn encode_cells(slots: &mut [Slot], cells: &[Cell]) -> Vec<u8> {
-    let mut out = vec![0u8; slots.len().div_ceil(8)];
-    let (mut escapes, mut escape_count, mut last) = (Vec::new(), 0, 0);
-    let mut deltas = Vec::new();
-    for (at, (slot, &cell)) in slots.iter_mut().zip(cells).enumerate() {
+fn encode_cells(slots: &mut [Slot], cells: &[Cell]) -> Box<[u8]> {
+    let mut encoder = Encoder::new(slots.len());
+    encoder.put_all(slots, cells);
+    encoder.finish()
+}
+
+/// The changes of a row, slot by slot in order.
+#[derive(Debug)]
+struct Encoder {
+    changed: Vec<u8>,
+    escapes: Vec<u8>,
+    escape_count: u64,
+    /// The slot of the last escape.
+    last: usize,
+    deltas: Vec<u8>,
+}
+
+impl Encoder {
+    fn new(slots: usize) -> Self {
+        let changed = vec![0; slots.div_ceil(8)];
+        // Room for what most rows have, so that it need not grow piece by piece.
+        let deltas = Vec::with_capacity(slots / 2 + 16);
+        Self { changed, escapes: Vec::new(), escape_count: 0, last: 0, deltas }
+    }
+
+    /// Brings all slots to what their cells say.
+    fn put_all(&mut self, slots: &mut [Slot], cells: &[Cell]) {
+        for (at, (slot, &cell)) in slots.iter_mut().zip(cells).enumerate() {
+            self.put(at, slot, cell);
+        }
+    }
+
+    /// Brings a slot to what its cell says.
+    fn put(&mut self, at: usize, slot: &mut Slot, cell: Cell) {
         if slot.says(cell) {
-            continue;
+            return;
         }
         let token = slot.token(cell);
         // Every token comes from a valid cell, so it can be applied.
-        let Ok(next) = slot.set(token) else { continue };
+        let Ok(next) = slot.set(token) else { return };
         if next == *slot {
-            continue;
+            return;
         }
         *slot = next;
-        out[at / 8] |= 1 << (at % 8);
+        self.changed[at / 8] |= 1 << (at % 8);
         if let Token::Delta(delta) = token {
-            put_zigzag(&mut deltas, delta);
+            put_zigzag(&mut self.deltas, delta);
         } else {
-            put_varint(&mut escapes, (at - last) as u64);
-            put_escape(&mut escapes, token);
-            (escape_count, last) = (escape_count + 1, at);
+            put_varint(&mut self.escapes, (at - self.last) as u64);
+            put_escape(&mut self.escapes, token);
+            (self.escape_count, self.last) = (self.escape_count + 1, at);
         }
     }
-    put_varint(&mut out, escape_count);
-    out.extend_from_slice(&escapes);
-    out.extend_from_slice(&deltas);
-    out
+
+    fn finish(self) -> Box<[u8]> {
+        let mut count = Vec::new();
+        put_varint(&mut count, self.escape_count);
+        [&self.changed[..], &count, &self.escapes, &self.deltas].concat().into()
+    }
 }
 
 /// A row whose cells have not been decoded.

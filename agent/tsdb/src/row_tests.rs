@@ -1,6 +1,7 @@
 //! Rows come back bit for bit, and wrong bytes are errors, not panics.
 
 use proptest::prelude::*;
+use storage::RowMark;
 
 use super::*;
 
@@ -54,7 +55,7 @@ fn encode(input: &[(bool, i64, Vec<Cell>)]) -> Vec<u8> {
     let mut state = RowState::empty(input[0].2.len());
     let mut body = Vec::new();
     for (at, (keyframe, timestamp, cells)) in input.iter().enumerate() {
-        state.encode_next(at == 0 || *keyframe, 0, *timestamp, cells, &mut body);
+        state.encode_next(at == 0 || *keyframe, 0, *timestamp, cells, None, &mut body);
     }
     body
 }
@@ -90,6 +91,26 @@ proptest! {
         }
     }
 
+    /// Whoever knows what changed writes the same bytes as one who looks at everything.
+    #[test]
+    fn told_changes_are_those_that_are_found(input in any_rows(), more: u64) {
+        let slots = input[0].2.len();
+        let (mut told, mut found) = (RowState::empty(slots), RowState::empty(slots));
+        let (mut body, mut whole) = (Vec::new(), Vec::new());
+        let mut before = vec![Cell::Absent; slots];
+        for (at, (keyframe, timestamp, cells)) in input.iter().enumerate() {
+            let differ = |slot: &usize| before[*slot] != cells[*slot] || more >> slot & 1 == 1;
+            let bits = [(0..slots).filter(differ).fold(0, |bits, slot| bits | 1 << slot)];
+            let changes = Changes { since: RowMark::new(1, at as u64), slots: &bits };
+            let keyframe = at == 0 || *keyframe;
+            let one = told.encode_next(keyframe, 0, *timestamp, cells, Some(changes), &mut body);
+            prop_assert_eq!(one, found.encode_next(keyframe, 0, *timestamp, cells, None, &mut whole));
+            prop_assert_eq!(&told, &found);
+            before.clone_from(cells);
+        }
+        prop_assert_eq!(body, whole);
+    }
+
     #[test]
     fn random_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..200), slots in 0usize..40) {
         let _ = decode_all(&body, slots);
@@ -114,8 +135,8 @@ fn the_worked_example() {
     let number = |value| Cell::Value(Number::from_f64(value));
     let mut state = RowState::empty(3);
     let mut body = Vec::new();
-    state.encode_next(true, 0, 1_000, &[number(5.0), number(1.5), Cell::Absent], &mut body);
-    state.encode_next(false, 0, 16_000, &[number(7.0), number(1.5), Cell::Stale], &mut body);
+    state.encode_next(true, 0, 1_000, &[number(5.0), number(1.5), Cell::Absent], None, &mut body);
+    state.encode_next(false, 0, 16_000, &[number(7.0), number(1.5), Cell::Stale], None, &mut body);
     let first = [0x0b, 0, 1, 0, 0xd0, 0x0f, 0b011, 1, 1, 4, 0x1e, 0x0a];
     let second = [0x0b, 0, 2, 1, 0xb0, 0xea, 0x01, 0b101, 1, 2, 1, 0x04];
     assert_eq!(body, [first, second].concat());

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use storage::{Cell, TimeRange};
+use storage::{Cell, Changes, TimeRange};
 
 use crate::codec::CodecError;
 use crate::memory::{RowBytes, allocated, shared};
@@ -67,6 +67,8 @@ pub(crate) struct NextRow<'a> {
     pub(crate) timestamp: i64,
     /// One a slot.
     pub(crate) cells: &'a [Cell],
+    /// Where they may differ from the row before.
+    pub(crate) changed: Option<Changes<'a>>,
 }
 
 /// What became of a row of the own node.
@@ -161,8 +163,9 @@ impl Rows {
         let base = base.map(|tail| tail.sequence);
         let mut row = known.map_or_else(|| RowState::empty(self.slots), |tail| tail.row);
         row.number = before;
-        let changes = row.encode_next(base.is_none(), next.layout, next.timestamp, next.cells, body);
-        let (kept, closed) = match self.keep(&row, base, changes.into(), origin) {
+        let NextRow { layout, timestamp, cells, changed, .. } = next;
+        let changes = row.encode_next(base.is_none(), layout, timestamp, cells, changed, body);
+        let (kept, closed) = match self.keep(&row, base, changes, origin) {
             Some(closed) => (true, closed),
             None => (false, false),
         };
@@ -326,7 +329,7 @@ impl Rows {
             Some(base) if run.is_followed_by(base) => OpenRow { reset: false, changes, more: None },
             Some(_) => {
                 let [remembered, said] = row.snapshot();
-                OpenRow { reset: true, changes: remembered.into(), more: Some(said.into()) }
+                OpenRow { reset: true, changes: remembered, more: Some(said) }
             }
         };
         Some(run.push(at, open, self.slots, self.file.as_ref(), self.bounded))

@@ -57,7 +57,7 @@ proptest! {
         let mut timestamp = 1_000_000;
         for (at, (since, keyframe, cells)) in steps.iter().enumerate() {
             timestamp += since;
-            let next = NextRow { keyframe: *keyframe, layout: 0, timestamp, cells };
+            let next = NextRow { keyframe: *keyframe, layout: 0, timestamp, cells, changed: None };
             own.append(at as u64, next, Origin { seq: 1, row: at as u32 }, &mut body);
             written.push((timestamp, cells.clone()));
         }
@@ -95,7 +95,7 @@ proptest! {
         let (mut own, mut body) = (Rows::bounded(SLOTS, None), Vec::new());
         for at in 0..60u32 {
             let cells = vec![Cell::Value(Number::from_f64(f64::from(at))); SLOTS];
-            let next = NextRow { keyframe: false, layout: 0, timestamp: i64::from(at), cells: &cells };
+            let next = NextRow { keyframe: false, layout: 0, timestamp: i64::from(at), cells: &cells, changed: None };
             own.append(u64::from(at), next, Origin { seq: 1, row: at }, &mut body);
         }
         let (mut rows, mut left, mut applied) = (Rows::bounded(SLOTS, None), room, Applied::default());

@@ -285,9 +285,9 @@ mod tests {
                     cells[*slot] = *cell;
                 }
                 let keyframe = run.open.is_empty() || keyframes.contains(&position);
-                let encoded = state.encode_next(keyframe, 0, position as i64, &cells, &mut Vec::new());
+                let encoded = state.encode_next(keyframe, 0, position as i64, &cells, None, &mut Vec::new());
                 let at = At { timestamp: position as i64, sequence: (1, position as u32) };
-                run.push(at, OpenRow { reset: keyframe, changes: encoded.into(), more: None }, width, None, later);
+                run.push(at, OpenRow { reset: keyframe, changes: encoded, more: None }, width, None, later);
                 all.push(state.slots.iter().map(|slot| slot.cell()).collect::<Vec<_>>());
                 begun.extend(works.iter().filter(|(at, _)| *at == position).filter_map(|(at, takes)| {
                     Some((at + takes, run.work(width, None, TILE_ROWS)?))

@@ -165,7 +165,7 @@ impl Inner {
                 };
                 let cells: Vec<_> = row.slots.iter().map(|slot| slot.cell()).collect();
                 let present = cells.iter().filter(|cell| **cell != Cell::Absent).count();
-                state.put_own_row(token, row.timestamp, &cells, present);
+                state.put_own_row(token, row.timestamp, &cells, None, present);
                 count += 1;
             }
         }

@@ -13,8 +13,8 @@ use log::LogError;
 use model::{Exemplar, Labels};
 use parking_lot::{Condvar, Mutex, RwLock};
 use storage::{
-    AppendError, AppendOutcome, Appender, Epoch, ExemplarCounts, Gap, IntervalSet, Layout, LayoutRef, Row,
-    StreamId, commit_channel,
+    AppendError, AppendOutcome, Appender, Changes, Epoch, ExemplarCounts, Gap, IntervalSet, Layout,
+    LayoutRef, Row, RowMark, StreamId, commit_channel,
 };
 use telemetry::Registry;
 use tokio::sync::watch;
@@ -215,12 +215,20 @@ impl Appender for Store {
     }
 
     fn append(&self, row: Row<'_>) -> Result<AppendOutcome, AppendError> {
+        self.append_changes(row, None).map(|(outcome, _)| outcome)
+    }
+
+    fn append_changes(
+        &self,
+        row: Row<'_>,
+        changes: Option<Changes<'_>>,
+    ) -> Result<(AppendOutcome, Option<RowMark>), AppendError> {
         let inner = &self.inner;
         inner.turn_if_due();
         let bounds = inner.bounds();
         let mut state = inner.state.write();
         inner.make_room(&mut state).map_err(AppendError::Unavailable)?;
-        let verdict = state.own_append(row, bounds)?;
+        let verdict = state.own_append(row, changes, bounds)?;
         drop(state);
         let metrics = &inner.metrics;
         metrics.appended.inc_by(verdict.appended as u64);
@@ -232,7 +240,8 @@ impl Appender for Store {
         if verdict.appended > 0 {
             inner.wake(verdict.sealed);
         }
-        Ok(AppendOutcome {
+        let mark = verdict.mark;
+        let outcome = AppendOutcome {
             appended: verdict.appended,
             out_of_order: verdict.out_of_order,
             duplicates: verdict.duplicates,
@@ -240,7 +249,8 @@ impl Appender for Store {
             too_old: verdict.too_old,
             first_rejected: verdict.first_rejected,
             commit: inner.announcer.own.commit(verdict.position),
-        })
+        };
+        Ok((outcome, mark))
     }
 
     fn takes_out_of_order(&self) -> bool {

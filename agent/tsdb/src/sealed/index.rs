@@ -224,12 +224,20 @@ mod tests {
         }
         let mut row = RowState::empty(4);
         let value = |mantissa| Cell::Value(Number::Decimal { mantissa, exponent: 2 });
-        row.encode_next(true, 0, 1_000, &[value(5), value(7), Cell::Stale, Cell::Absent], &mut Vec::new());
+        row.encode_next(
+            true,
+            0,
+            1_000,
+            &[value(5), value(7), Cell::Stale, Cell::Absent],
+            None,
+            &mut Vec::new(),
+        );
         row.encode_next(
             false,
             0,
             2_000,
             &[Cell::Absent, value(8), Cell::Stale, Cell::Value(Number::Raw(9))],
+            None,
             &mut Vec::new(),
         );
         let tail = Tail { row, sequence: (77, 3) };
