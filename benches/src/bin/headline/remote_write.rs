@@ -58,7 +58,7 @@ pub(crate) async fn remote_write(systems: &[(System, PathBuf)], plan: &Plan, slo
     }
     let per_core = cpu.iter().map(|cpu| cpu.map(|cpu| 1.0 / cpu)).collect();
     table.row("CPU per million samples", "s", cpu);
-    table.row("samples a second of one core (more is better)", "millions", per_core);
+    table.row("taken by one core (more is better)", "millions/s", per_core);
     table.note(format!(
         "{millions:.1} million samples of remote write 1, a host a request, {:.1} bytes a sample, over {CONNECTIONS} \
          connections; all of the process, from the socket to the log.",
