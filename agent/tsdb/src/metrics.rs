@@ -120,7 +120,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let counters: [(&str, &str, &Counter); 34] = [
+        let counters: [(&str, &str, &Counter); 35] = [
             ("prometheus_tsdb_head_samples_appended", "Own samples taken.", &new.appended),
             (
                 "prometheus_tsdb_out_of_order_samples",
