@@ -283,7 +283,7 @@ async fn the_language_of_2_42_gives_the_same() {
     }
     assert!(wrong.is_empty(), "{} of {} queries:\n{}", wrong.len(), lines(QUERIES).count(), wrong.join("\n"));
     report(&format!(
-        "same_answers: {} queries, {asked} answers alike, {} changed since 2.42, {inexact} numbers differ in their last digits",
+        "same_answers: {} queries, {asked} answers compared, {} queries changed since 2.42, {inexact} numbers differ in their last digits",
         lines(QUERIES).count(),
         lines(CHANGES).count()
     ));
