@@ -163,9 +163,11 @@ impl<'q> Evaluator<'q> {
         if !self.series_by_series
             && let Some(fragment) = Fragment::of(expr)
         {
+            let held = self.held;
             if let Some(columns) = Box::pin(self.columnar(&fragment, grid)).await? {
                 return Ok(Operand::Vector(columns));
             }
+            self.held = held;
             self.series_by_series = true;
             let result = self.by_series(expr, grid).await;
             self.series_by_series = false;

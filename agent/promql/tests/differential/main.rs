@@ -79,6 +79,7 @@ fn check(data: &Data, seed: u64, noise: &mut Noise) {
         delayed_name_removal: noise.one_in(3),
         type_and_unit_labels: noise.one_in(4),
         use_start_timestamps: noise.one_in(4),
+        max_samples: if noise.one_in(6) { 300 } else { 50_000_000 },
         ..EngineOptions::default()
     };
     let lookback = Duration::from_millis([300_000, 60_000, 1][noise.below(3) as usize]);
@@ -96,6 +97,10 @@ fn check(data: &Data, seed: u64, noise: &mut Noise) {
         }))
     };
     let (wanted, got) = (ask(true), ask(false));
+    if wanted.starts_with("error: query processing would load too many samples") {
+        // Group by group less is held at a time; what fits series by series fits.
+        return;
+    }
     assert!(
         wanted == got,
         "seed {seed}: {text} {when:?}\nwanted\n{wanted}\ngot\n{got}\n{options:?} {lookback:?}"
