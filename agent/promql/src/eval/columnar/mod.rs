@@ -60,8 +60,11 @@ impl Evaluator<'_> {
         if grid.len() == 0 {
             return Ok(None);
         }
+        let before = self.held;
         let Some(mut dense) = self.read(fragment, grid).await? else { return Ok(None) };
-        self.apply(fragment, &mut dense, grid).await?;
+        self.held = before;
+        self.hold(dense.cells())?;
+        self.apply(fragment, &mut dense, before, grid).await?;
         let columns = match fragment.aggregate {
             Some(node) => self.aggregate_dense(node, &dense, grid).await?,
             None => {
@@ -199,11 +202,12 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Does to each number what the stages say.
+    /// Does to each number what the stages say; `before` is what was held without them.
     async fn apply(
         &mut self,
         fragment: &Fragment<'_>,
         dense: &mut Dense,
+        before: usize,
         grid: Grid,
     ) -> Result<(), EvalError> {
         for stage in &fragment.stages {
@@ -216,6 +220,9 @@ impl Evaluator<'_> {
                     dense.trim();
                 }
             }
+            // Scalars are not held any more.
+            self.held = before;
+            self.hold(dense.cells())?;
             self.tick(dense.cells()).await;
         }
         Ok(())
