@@ -99,6 +99,10 @@ impl Holder for Reached {
         self.is_late(missing.labels, missing.sources, late)
     }
 
+    fn has_sources(&self) -> bool {
+        true
+    }
+
     /// What the pair itself says of an agent does not wait for that agent.
     fn source<'a>(&self, series: &'a Labels) -> Option<&'a str> {
         series.get(StreamInfo::AGENT).filter(|_| !agents_up::is_ours(series))

@@ -48,6 +48,11 @@ pub trait Holder: Send + Sync {
         false
     }
 
+    /// Whether [`Holder::source`] has an answer for some series; else nobody looks at whose are read.
+    fn has_sources(&self) -> bool {
+        false
+    }
+
     /// Whose data a series is, for [`ActiveAlert::sources`]; nothing is noted of a series without an answer.
     fn source<'a>(&self, _series: &'a Labels) -> Option<&'a str> {
         None

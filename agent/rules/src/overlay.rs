@@ -7,7 +7,8 @@ use std::sync::Arc;
 use model::{HistogramSample, Labels, Sample, Series};
 use parking_lot::Mutex;
 use storage::{
-    BoxFuture, Coverage, HistogramSeries, LabelQuery, Querier, QueryError, Select, SeriesSet, StartSeries,
+    Batch, BatchSelect, Batches, BoxFuture, Coverage, HistogramSeries, LabelQuery, Querier, QueryError,
+    Select, SeriesGroup, SeriesSet, StartSeries, one_by_one,
 };
 
 use crate::alerting::Holder;
@@ -50,6 +51,12 @@ impl Overlay {
         }
     }
 
+    /// Whether something on top passes.
+    fn is_under(&self, select: &BatchSelect) -> bool {
+        let passes = |labels: &Labels| select.matchers.iter().all(|matcher| matcher.matches_labels(labels));
+        select.range.contains(self.at_ms) && self.samples.lock().keys().any(passes)
+    }
+
     fn matching(&self, select: &Select) -> (Vec<Series>, Vec<HistogramSeries>) {
         let (mut numbers, mut histograms) = (Vec::new(), Vec::new());
         if !select.range.contains(self.at_ms) {
@@ -90,6 +97,23 @@ impl Querier for Overlay {
         })
     }
 
+    fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
+        Box::pin(async move {
+            if self.is_under(&select) {
+                return one_by_one(self, select).await;
+            }
+            let below = self.below.batches(select).await?;
+            if !self.holder.has_sources() {
+                return Ok(below);
+            }
+            Ok(Box::new(NotedBatches { below, overlay: self, group: None }) as Box<dyn Batches>)
+        })
+    }
+
+    fn has_groups(&self) -> bool {
+        self.below.has_groups()
+    }
+
     fn starts(&self, select: Select) -> BoxFuture<'_, Result<Vec<StartSeries>, QueryError>> {
         self.below.starts(select)
     }
@@ -108,6 +132,36 @@ impl Querier for Overlay {
         query: LabelQuery,
     ) -> BoxFuture<'_, Result<(Vec<String>, Coverage), QueryError>> {
         self.below.label_values(name, query)
+    }
+}
+
+/// Batches of the store, of which it is noted whose they are.
+struct NotedBatches<'a> {
+    below: Box<dyn Batches + 'a>,
+    overlay: &'a Overlay,
+    /// The last one that was noted.
+    group: Option<Arc<SeriesGroup>>,
+}
+
+impl Batches for NotedBatches<'_> {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Batch>, QueryError>> {
+        Box::pin(async move {
+            let batch = self.below.next().await?;
+            let group = batch.as_ref().map(|batch| &batch.group);
+            if let Some(group) =
+                group.filter(|group| !self.group.as_ref().is_some_and(|last| Arc::ptr_eq(last, group)))
+            {
+                for at in 0..group.len() {
+                    self.overlay.note(std::iter::once(&group.series(at)));
+                }
+                self.group = Some(Arc::clone(group));
+            }
+            Ok(batch)
+        })
+    }
+
+    fn coverage(&mut self) -> Coverage {
+        self.below.coverage()
     }
 }
 

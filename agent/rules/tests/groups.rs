@@ -157,6 +157,10 @@ impl Holder for From {
         missing.at_ms < 3 * MINUTE
     }
 
+    fn has_sources(&self) -> bool {
+        true
+    }
+
     fn source<'a>(&self, series: &'a Labels) -> Option<&'a str> {
         series.get("from")
     }

@@ -45,7 +45,7 @@ pub use layout::{Layout, LayoutId, ShapeId, Slot};
 pub use number::Number;
 pub use query::{
     BatchSelect, Batches, BoxFuture, HistogramSeries, LabelQuery, Querier, Select, SeriesSet, StartSeries,
-    TimeRange,
+    TimeRange, one_by_one,
 };
 pub use start_columns::StartColumns;
 pub use stream::{Epoch, StreamId, StreamInfo};

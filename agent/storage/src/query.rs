@@ -115,6 +115,20 @@ pub struct StartSeries {
     pub starts: Vec<(i64, i64)>,
 }
 
+/// What a source's plain series are as batches, each a group of its own.
+///
+/// # Errors
+/// Those of [`Querier::select`].
+pub async fn one_by_one<'a, Q: Querier + ?Sized>(
+    querier: &'a Q,
+    select: BatchSelect,
+) -> Result<Box<dyn Batches + 'a>, QueryError> {
+    let BatchSelect { matchers, range, budget, .. } = select;
+    let samples_max = budget.left() / size_of::<model::Sample>();
+    let set = querier.select(Select { matchers, range, samples_max }).await?;
+    Ok(Box::new(SetBatches::new(set, budget)))
+}
+
 /// Something that can be asked for series.
 pub trait Querier: Send + Sync {
     /// The samples that pass, stale markers included.
@@ -127,12 +141,7 @@ pub trait Querier: Send + Sync {
 
     /// The samples that pass as batches. Where it is not said otherwise each series is a group of its own.
     fn batches(&self, select: BatchSelect) -> BoxFuture<'_, Result<Box<dyn Batches + '_>, QueryError>> {
-        Box::pin(async move {
-            let BatchSelect { matchers, range, budget, .. } = select;
-            let samples_max = budget.left() / size_of::<model::Sample>();
-            let set = self.select(Select { matchers, range, samples_max }).await?;
-            Ok(Box::new(SetBatches::new(set, budget)) as Box<dyn Batches>)
-        })
+        Box::pin(one_by_one(self, select))
     }
 
     /// Whether batches hold many series each; else reading series one by one costs less.

@@ -87,6 +87,11 @@ impl Querier for Memory {
         Box::pin(std::future::ready(Ok(SeriesSet { series, ..SeriesSet::default() })))
     }
 
+    /// It has none; but rules are to be tested as over most stores.
+    fn has_groups(&self) -> bool {
+        true
+    }
+
     fn series(&self, _: LabelQuery) -> BoxFuture<'_, Result<(Vec<Labels>, Coverage), QueryError>> {
         Box::pin(std::future::ready(Ok(Default::default())))
     }
