@@ -23,6 +23,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::target::Targets;
+
 /// Largest head of a request: one that HTTP/1 keeps whole in memory, and HTTP/2's list of headers.
 const HEAD_MAX: usize = 64 << 10;
 
@@ -86,7 +88,7 @@ impl Shared {
             let shared = shared.clone();
             async move { Ok::<_, std::convert::Infallible>(shared.answer(request, peer).await) }
         });
-        let io = TokioIo::new(Patient::new(stream, self.read_timeout));
+        let io = TokioIo::new(Targets::new(Patient::new(stream, self.read_timeout)));
         let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -10,6 +10,7 @@ mod options;
 mod owner;
 mod security;
 mod server;
+mod target;
 mod tls;
 mod ui;
 mod web_config;

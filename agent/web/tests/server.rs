@@ -22,6 +22,8 @@ async fn pages_around_the_router() {
     let server = Server::start(options(), hello()).await;
     assert_eq!(server.get("/hello/ann", "").await.text(), "hello");
     server.has_metric("prometheus_http_requests_total{handler=\"/hello/:name\",code=\"200\"} 1").await;
+    // As `curl -g` sends it.
+    assert_eq!(server.get("/hello/ann?match[]={a=\"b\"}&c=d>1", "").await.text(), "hello");
 
     let info = server.get("/vedette/ui.json", "").await;
     assert_eq!(
