@@ -277,7 +277,7 @@ fn walk(threads: bool) {
         "{calls:?}"
     );
     // At CI size the first of each call, where a folder and a segment are made, and some of the others.
-    let chosen = |(_, n): &&Point| soak() || *n <= 2 || n % 9 == 0;
+    let chosen = |(_, n): &&Point| soak() || *n <= 2 || n % 18 == 0;
     let mut killed = 0;
     let chosen: Vec<&Point> = all.iter().filter(chosen).collect();
     for (seed, point) in (0..).zip(&chosen) {
