@@ -158,7 +158,7 @@ impl Log {
         Ok((log, recovery))
     }
 
-    /// The folder, for [`crate::SegmentReader`] and [`scan_segment`].
+    /// The folder, for [`crate::SegmentReader`] and [`crate::scan_segment`].
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.options.dir
