@@ -18,4 +18,4 @@ pub mod store_status;
 pub mod targets;
 pub mod unit_test;
 
-pub use maintain::{compact, maintain};
+pub use maintain::{compact, give_back_program, maintain};

@@ -1,11 +1,16 @@
-//! The store's housekeeping.
+//! The store's housekeeping, and the process's own.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use env::Tasks;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tsdb::Store;
+
+/// After this a start is over, its log read and its targets' first pages parsed.
+const SETTLED: Duration = Duration::from_secs(60);
+/// Between two times of giving back: a page that is used more often than this costs a fault in so long.
+const GIVE_BACK: Duration = Duration::from_secs(300);
 
 /// Lets a store turn windows, seal, and drop what is past its retention, every so often, until the tasks are stopped.
 /// While `is_minimal` says so it only does what memory must have.
@@ -48,6 +53,28 @@ pub async fn compact(store: Arc<Store>, every: Duration, is_minimal: impl Fn() -
         };
         if done.is_err() {
             tracing::error!("putting days together panicked");
+        }
+    }
+}
+
+/// Gives back the program's pages that nothing used lately, soon after the start and then every so often: what runs
+/// all the time is a small part of a program, and comes back with its next use.
+pub async fn give_back_program(tasks: Tasks) {
+    let mut ticks = interval_at(Instant::now() + SETTLED, GIVE_BACK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = tasks.stopping() => return,
+        }
+        match tasks.spawn_blocking(env::give_back_program).await {
+            Ok(Ok(bytes)) => tracing::debug!(bytes, "gave back pages of the program"),
+            // A kernel without /proc or with a filter for system calls: it will not say otherwise later.
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "pages of the program can not be given back");
+                return;
+            }
+            Err(error) => tracing::error!(%error, "giving back pages of the program panicked"),
         }
     }
 }

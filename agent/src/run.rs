@@ -28,7 +28,7 @@ use vedette_agent::rules_status::{ShownRules, ToNotifier, rule_options};
 use vedette_agent::safe_mode::{Guard, SafeMode, limited};
 use vedette_agent::store_status::ShownStore;
 use vedette_agent::targets::ShownTargets;
-use vedette_agent::{compact, heap, maintain, signals};
+use vedette_agent::{compact, give_back_program, heap, maintain, signals};
 use web::{UiInfo, WebOptions, WebServer};
 
 use crate::cmd::run::RunFlags;
@@ -153,6 +153,7 @@ impl Agent {
         let is_safe = move || safe_mode.is_active();
         self.tasks.spawn(async move { compact(compacting, COMPACT, is_safe, tasks).await });
         self.tasks.spawn(self.safe_mode.clone().leave_when_stable(self.tasks.clone()));
+        self.tasks.spawn(give_back_program(self.tasks.clone()));
         self.tasks.spawn(bound.serve());
         let again = move || -> BoxFuture<'static, Result<()>> {
             let reloader = reloader.clone();

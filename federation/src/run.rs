@@ -382,6 +382,7 @@ impl Node {
     }
 
     fn background(&self, replica: Option<&Replica>) {
+        self.tasks.spawn(agent::give_back_program(self.tasks.clone()));
         let Some(replica) = replica else { return };
         let (store, tasks) = (replica.store.clone(), self.tasks.clone());
         self.tasks.spawn(async move { agent::maintain(store, MAINTAIN, || false, tasks).await });

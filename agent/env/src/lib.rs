@@ -9,9 +9,11 @@ mod disk;
 mod memory;
 mod random;
 mod tasks;
+mod text;
 
 pub use clock::{Clock, SharedClock, SimulatedClock, SystemClock};
 pub use disk::{DiskSpace, Space, SystemDisk};
 pub use memory::{Resident, allocated, memory_max, resident};
 pub use random::{Random, SeededRandom, SharedRandom, SystemRandom};
 pub use tasks::{Tasks, TasksStillRunning};
+pub use text::give_back_program;

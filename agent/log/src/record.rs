@@ -10,7 +10,7 @@
 
 use std::cell::RefCell;
 
-use zstd::bulk::Decompressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 /// Starts every record. No byte of it is ASCII, so text rarely looks like one.
 pub(crate) const MAGIC: [u8; 4] = [0xe7, 0x96, 0xb1, 0xd3];
@@ -30,6 +30,8 @@ const COMPRESS_MIN: usize = 128;
 const ZSTD_LEVEL: i32 = 1;
 
 thread_local! {
+    /// Making one costs as much as packing a small record; it keeps no more memory than its latest records needed.
+    static COMPRESSOR: RefCell<std::io::Result<Compressor<'static>>> = RefCell::new(Compressor::new(ZSTD_LEVEL));
     /// Making one costs as much as unpacking a small record.
     static DECOMPRESSOR: RefCell<std::io::Result<Decompressor<'static>>> = RefCell::new(Decompressor::new());
 }
@@ -127,7 +129,11 @@ fn compressed(payload: &[u8]) -> Option<Vec<u8>> {
     if payload.len() < COMPRESS_MIN {
         return None;
     }
-    let packed = zstd::bulk::compress(payload, ZSTD_LEVEL).ok()?;
+    let packed = COMPRESSOR.with_borrow_mut(|compressor| match compressor {
+        Ok(compressor) => compressor.compress(payload),
+        Err(_) => zstd::bulk::compress(payload, ZSTD_LEVEL),
+    });
+    let packed = packed.ok()?;
     if packed.len() + 4 >= payload.len() {
         return None;
     }
