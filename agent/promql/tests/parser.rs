@@ -148,6 +148,9 @@ fn errors_name_the_place_and_the_reason() {
         ("round()", "1:1: parse error: expected at least 1 argument(s) in call to \"round\", got 0"),
         ("round(a, 1, 2)", "1:1: parse error: expected at most 2 argument(s) in call to \"round\", got 3"),
         ("nosuch(a)", "1:1: parse error: unknown function with name \"nosuch\""),
+        // What does not read as a call at all comes first.
+        ("nosuch((", "1:9: parse error: unclosed left parenthesis"),
+        ("nosuch(a b)", "1:10: parse error: unexpected identifier \"b\""),
         ("1[5m:]", "1:1: parse error: subquery is only allowed on instant vector, got scalar instead"),
         ("a\n  + nosuch(b)", "2:5: parse error: unknown function with name \"nosuch\""),
     ] {

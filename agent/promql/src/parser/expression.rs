@@ -261,8 +261,9 @@ impl Parser<'_> {
     fn call(&mut self) -> Result<Expr, ParseError> {
         let name = self.next();
         let place = self.range_of(&name);
-        let known = self.function_of(&name, place)?;
+        // What does not read as a call at all is said before what is not known.
         let args = self.arguments()?;
+        let known = self.function_of(&name, place)?;
         let pos = self.range(name.start, self.last_end());
         Ok(Expr::Call(Call { function: known, args, pos }))
     }
