@@ -20,6 +20,8 @@ use crate::{Limits, Template};
 /// What every message's template may use without being defined by anybody.
 const DEFAULTS: [(&str, &str); 2] =
     [("default.tmpl", include_str!("default.tmpl")), ("email.tmpl", include_str!("email.tmpl"))];
+/// What one text may use: a group of many thousand alerts must still be told.
+const LIMITS: Limits = Limits { output_bytes: 32 << 20, steps: 20_000_000, depth: 250 };
 /// Bytes of one template file at most.
 const FILE_MAX: u64 = 4 << 20;
 /// Template files at most.
@@ -89,8 +91,8 @@ fn join(separator: &str, list: &Value) -> Answer {
         let Some(text) = item.as_text() else { return Err(wrong_type("[]string", list)) };
         out.push_str(if at > 0 { separator } else { "" });
         out.push_str(text);
-        if out.len() > Limits::default().output_bytes {
-            return Err(format!("a text over {} bytes", Limits::default().output_bytes).into());
+        if out.len() > LIMITS.output_bytes {
+            return Err(format!("a text over {} bytes", LIMITS.output_bytes).into());
         }
     }
     Ok(out.into())
@@ -160,7 +162,7 @@ fn add_times(functions: &mut Functions, now_ms: i64) {
 
 fn add_containers(functions: &mut Functions) {
     let json = |args: &[Value]| {
-        let json = to_json(&args[0], Limits::default().output_bytes).map_err(|error| error.to_string())?;
+        let json = to_json(&args[0], LIMITS.output_bytes).map_err(|error| error.to_string())?;
         Ok(json.into())
     };
     let append = |args: &[Value]| {
@@ -201,6 +203,7 @@ fn dict(args: &[Value]) -> Answer {
 pub struct AlertTemplates {
     base: Template,
     functions: Functions,
+    limits: Limits,
 }
 
 impl AlertTemplates {
@@ -225,7 +228,13 @@ impl AlertTemplates {
                 base.add(&name, &read(&path)?, &functions).map_err(|error| error.to_string())?;
             }
         }
-        Ok(Self { base, functions })
+        Ok(Self { base, functions, limits: LIMITS })
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Whether a text is a template that can be executed.
@@ -251,7 +260,7 @@ impl AlertTemplates {
             return Ok(text.to_owned());
         }
         let template = self.with(text).map_err(|error| ExecError::Failed(error.to_string()))?;
-        template.execute(&message.data, &message.functions, Limits::default())
+        template.execute(&message.data, &message.functions, self.limits)
     }
 
     /// The same for HTML: what is inserted is escaped for the place where it stands.
@@ -260,7 +269,7 @@ impl AlertTemplates {
     /// As [`AlertTemplates::text`].
     pub fn html(&self, text: &str, message: &Rendering) -> Result<String, ExecError> {
         let template = self.with(text).map_err(|error| ExecError::Failed(error.to_string()))?;
-        template.execute_html(&message.data, &message.functions, Limits::default())
+        template.execute_html(&message.data, &message.functions, self.limits)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use vedette_template::{AlertTemplates, Message, MessageAlert, Rendering};
+use vedette_template::{AlertTemplates, Limits, Message, MessageAlert, Rendering};
 
 /// 2024-02-29 13:04:05.678 UTC.
 const NOW: i64 = 1_709_211_845_678;
@@ -36,7 +36,7 @@ fn message() -> Message {
 }
 
 fn run(text: &str) -> Result<String, String> {
-    let templates = AlertTemplates::load(&[]).expect("the defaults");
+    let templates = AlertTemplates::load(&[]).expect("the defaults").limited(Limits::default());
     templates.text(text, &Rendering::new(&message(), NOW)).map_err(|error| error.to_string())
 }
 
@@ -285,7 +285,7 @@ fn errors_are_gos_and_limits_hold() {
         ("{{ range 500000 }}0123456789{{ end }}", "exceeded the limit of 1048576 bytes of text"),
         // Little data that prints as much text, and data inside itself too often.
         (&format!("{nested}{{{{ $x }}}}"), "exceeded the limit of 1048576 bytes of text"),
-        (&format!("{nested}{{{{ toJson $x }}}}"), "over the limit of 1048576 bytes of text"),
+        (&format!("{nested}{{{{ toJson $x }}}}"), "over the limit of 33554432 bytes of text"),
         (&format!("{nested}{{{{ printf \"%v\" $x }}}}"), "a text over 1048576 bytes"),
         ("{{ $x := list }}{{ range 100000 }}{{ $x = list $x }}{{ end }}{{ $x }}", "more than 64 deep"),
         ("{{ $x := dict }}{{ range 100000 }}{{ $x = dict \"a\" $x }}{{ end }}{{ $x }}", "more than 64 deep"),
@@ -297,5 +297,18 @@ fn errors_are_gos_and_limits_hold() {
     ] {
         let error = run(text).expect_err(text);
         assert!(error.contains(what), "{text}\n{error}\nwanted {what}");
+    }
+}
+
+#[test]
+fn a_large_group_is_still_told() {
+    let mut large = message();
+    let one = large.alerts[0].clone();
+    large.alerts = (0..5_000).map(|at| MessageAlert { fingerprint: at.to_string(), ..one.clone() }).collect();
+    let templates = AlertTemplates::load(&[]).expect("the defaults");
+    let rendering = Rendering::new(&large, NOW);
+    for text in ["{{ template \"discord.default.message\" . }}", "{{ .Alerts.Firing | toJson }}"] {
+        let told = templates.text(text, &rendering).expect(text);
+        assert!(told.len() > 800_000, "{text}: {} bytes", told.len());
     }
 }
