@@ -7,6 +7,7 @@ use alertmanager::Alertmanager;
 use anyhow::Result;
 use api::ConfigStatus;
 use config::{Config, Loaded};
+use env::SharedClock;
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 use storage::{BoxFuture, Coverage, LabelQuery, Querier, QueryError, Select, SeriesSet};
@@ -21,6 +22,7 @@ pub(crate) struct Reloader {
     rules: Option<Arc<PairRules>>,
     external_url: String,
     config_hash: Arc<Mutex<u128>>,
+    clock: SharedClock,
 }
 
 impl Reloader {
@@ -30,8 +32,9 @@ impl Reloader {
         rules: Option<Arc<PairRules>>,
         external_url: String,
         config_hash: Arc<Mutex<u128>>,
+        clock: SharedClock,
     ) -> Arc<Self> {
-        Arc::new(Self { loaded: RwLock::new(loaded), alertmanager, rules, external_url, config_hash })
+        Arc::new(Self { loaded: RwLock::new(loaded), alertmanager, rules, external_url, config_hash, clock })
     }
 
     /// Reads every file first, and only then tells the parts.
@@ -40,9 +43,8 @@ impl Reloader {
         let loaded = Config::load(&path).map_err(|errors| WrongConfig(errors.to_string()))?;
         refuse(&loaded)?;
         let groups = agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
-        let settings =
-            load_settings(loaded.vedette.federation.alertmanager_config.as_deref(), &self.external_url)
-                .map_err(WrongConfig)?;
+        let file = loaded.vedette.federation.alertmanager_config.as_deref();
+        let settings = load_settings(file, &self.external_url, &self.clock).map_err(WrongConfig)?;
         self.alertmanager.reload(settings);
         if let Some(rules) = &self.rules {
             rules.apply(&loaded, groups).await;

@@ -137,7 +137,9 @@ impl Node {
             }
             _ => None,
         };
-        let reloader = Reloader::new(loaded, alertmanager.clone(), rules.clone(), external_url, config_hash);
+        let clock = self.clock.clone();
+        let reloader =
+            Reloader::new(loaded, alertmanager.clone(), rules.clone(), external_url, config_hash, clock);
         let damaged = replica.as_ref().map(|replica| replica.store.clone());
         let process = Process::new(
             self.clock.clone(),
@@ -300,7 +302,8 @@ impl Node {
         raft: &Arc<Raft>,
         state: SharedState,
     ) -> Result<Alertmanager> {
-        let settings = load_settings(loaded.vedette.federation.alertmanager_config.as_deref(), external_url)
+        let file = loaded.vedette.federation.alertmanager_config.as_deref();
+        let settings = load_settings(file, external_url, &self.clock)
             .map_err(|why| anyhow::Error::new(WrongConfig(why)))?;
         let mut options =
             Options::new(&self.members.name, self.flags.common.storage.path.join("alertmanager"));

@@ -6,12 +6,18 @@ use alertmanager::Settings;
 use alertmanager::config::AlertmanagerConfig;
 use alertmanager::matcher::MatcherMode;
 use config::Loaded;
+use env::SharedClock;
+use integrations::Context;
 
 /// A node without an alertmanager.yml keeps alerts and silences, and sends nothing.
 const NO_FILE: &str = "route: { receiver: none }\nreceivers: [{ name: none }]\n";
 
 /// Loads an alertmanager.yml; a key whose part is not built is refused with its place.
-pub(crate) fn load_settings(path: Option<&Path>, external_url: &str) -> Result<Settings, String> {
+pub(crate) fn load_settings(
+    path: Option<&Path>,
+    external_url: &str,
+    clock: &SharedClock,
+) -> Result<Settings, String> {
     let loaded = match path {
         Some(path) => AlertmanagerConfig::load(path, MatcherMode::default()),
         None => AlertmanagerConfig::parse(NO_FILE, Path::new("alertmanager.yml"), MatcherMode::default()),
@@ -21,7 +27,9 @@ pub(crate) fn load_settings(path: Option<&Path>, external_url: &str) -> Result<S
         let lines: Vec<String> = loaded.unsupported().iter().map(ToString::to_string).collect();
         return Err(lines.join("\n"));
     }
-    Settings::from_config(&loaded, external_url, integrations::build).map_err(|error| error.to_string())
+    let context = Context::load(&loaded.templates, clock.clone())?;
+    Settings::from_config(&loaded, external_url, |receiver| integrations::build(receiver, &context))
+        .map_err(|error| format!("{}: {error}", loaded.path.display()))
 }
 
 /// A hash over what a pair must have in common: external labels and rules.

@@ -11,10 +11,12 @@ mod failure;
 mod files;
 mod hop;
 mod link;
+mod secure;
 mod session;
 mod tls;
 
 pub use client::{Client, Head, Limits, Response};
 pub use config::{Auth, HttpClientConfig, Proxy, Secret, Source, TlsConfig, TlsVersion};
 pub use error::{ClientError, ErrorKind};
+pub use secure::Secure;
 pub use session::{Answer, Session};

@@ -129,6 +129,16 @@ impl Located for Expr {
     }
 }
 
+impl Command {
+    /// The function that the command calls.
+    pub(crate) fn lone_function(&self) -> Option<&str> {
+        match self.args.first() {
+            Some(Expr::Function(_, name)) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 impl List {
     /// Whether there is nothing but white space: such a definition may be replaced.
     pub(crate) fn is_blank(&self) -> bool {

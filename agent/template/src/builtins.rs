@@ -26,8 +26,8 @@ pub(crate) fn all() -> Vec<(&'static str, Function)> {
         ("index", one_or_more(index)),
         ("slice", one_or_more(slice)),
         ("call", one_or_more(call)),
-        ("print", many(|args| Ok(format::print(args).into()))),
-        ("println", many(|args| Ok(format::print_line(args).into()))),
+        ("print", many(|args| Ok(format::print(args)?.into()))),
+        ("println", many(|args| Ok(format::print_line(args)?.into()))),
         (
             "printf",
             Function::variadic(&[Kind::Text], Kind::Any, |args| {
@@ -35,9 +35,9 @@ pub(crate) fn all() -> Vec<(&'static str, Function)> {
                 Ok(format::printf(text, &args[1..])?.into())
             }),
         ),
-        ("html", many(|args| Ok(html(&joined(args)).into()))),
-        ("js", many(|args| Ok(js(&joined(args)).into()))),
-        ("urlquery", many(|args| Ok(query_escape(&joined(args)).into()))),
+        ("html", many(|args| Ok(html(&joined(args)?).into()))),
+        ("js", many(|args| Ok(js(&joined(args)?).into()))),
+        ("urlquery", many(|args| Ok(query_escape(&joined(args)?).into()))),
         ("eq", one_or_more(equal_any)),
         ("ne", two(|args| Ok(Value::Bool(!equal(&args[0], &args[1])?)))),
         ("lt", two(|args| Ok(Value::Bool(order(&args[0], &args[1])? == Some(Ordering::Less))))),
@@ -61,7 +61,7 @@ pub(crate) fn all() -> Vec<(&'static str, Function)> {
 
 fn len(value: &Value) -> Answer {
     let count = match value.contents() {
-        Value::Text(text) | Value::Html(text) => text.len(),
+        Value::Text(text) | Value::Html(text) | Value::Url(text) => text.len(),
         Value::List(items) => items.len(),
         Value::Map(map) => map.len(),
         Value::Nil if matches!(value, Value::Nil) => return Err("len of nil pointer".into()),
@@ -146,19 +146,20 @@ fn slice(args: &[Value]) -> Answer {
 fn call(args: &[Value]) -> Answer {
     match &args[0] {
         Value::Nil => Err("call of nil".into()),
-        other => Err(format!("non-function {other} of type {}", other.type_name()).into()),
+        other => Err(format!("non-function of type {}", other.type_name()).into()),
     }
 }
 
-fn joined(args: &[Value]) -> String {
+/// What escapers are given, as one text.
+pub(crate) fn joined(args: &[Value]) -> Result<String, CallError> {
     match args {
-        [Value::Text(text) | Value::Html(text)] => text.to_string(),
+        [Value::Text(text) | Value::Html(text) | Value::Url(text)] => Ok(text.to_string()),
         args => {
             let shown: Vec<_> = args
                 .iter()
                 .map(|arg| if matches!(arg, Value::Nil) { Value::text("<no value>") } else { arg.clone() })
                 .collect();
-            format::print(&shown)
+            Ok(format::print(&shown)?)
         }
     }
 }
@@ -177,7 +178,7 @@ fn basic(value: &Value) -> Option<Basic> {
         Value::Bool(_) => Some(Basic::Bool),
         Value::Int(_) | Value::Duration(_) => Some(Basic::Int),
         Value::Float(_) => Some(Basic::Float),
-        Value::Text(_) | Value::Html(_) => Some(Basic::Text),
+        Value::Text(_) | Value::Html(_) | Value::Url(_) => Some(Basic::Text),
         _ => None,
     }
 }
@@ -206,7 +207,10 @@ fn equal(one: &Value, other: &Value) -> Result<bool, CallError> {
     match (basic(one), basic(other)) {
         (Some(kind), Some(same)) if kind == same => Ok(order(one, other)? == Some(Ordering::Equal)),
         (Some(_), Some(_)) => Err(INCOMPATIBLE.into()),
-        _ => Err(format!("non-comparable type {one}: {}", one.type_name()).into()),
+        _ => {
+            let odd = if basic(one).is_none() { one } else { other };
+            Err(format!("non-comparable type {}", odd.type_name()).into())
+        }
     }
 }
 
@@ -217,9 +221,10 @@ fn order(one: &Value, other: &Value) -> Result<Option<Ordering>, CallError> {
             Ok(Some(one.cmp(other)))
         }
         (Value::Float(one), Value::Float(other)) => Ok(one.partial_cmp(other)),
-        (Value::Text(one) | Value::Html(one), Value::Text(other) | Value::Html(other)) => {
-            Ok(Some(one.cmp(other)))
-        }
+        (
+            Value::Text(_) | Value::Html(_) | Value::Url(_),
+            Value::Text(_) | Value::Html(_) | Value::Url(_),
+        ) => Ok(Some(one.as_text().cmp(&other.as_text()))),
         (Value::Bool(one), Value::Bool(other)) => Ok(Some(one.cmp(other))),
         _ if basic(one).is_none() || basic(other).is_none() => Err("invalid type for comparison".into()),
         _ => Err(INCOMPATIBLE.into()),

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::ast::{Branch, BranchKind, Call, Command, Expr, List, Located, Node, Number, Pipe};
+use crate::ast::{Action, Branch, BranchKind, Call, Command, Expr, List, Located, Node, Number, Pipe};
 use crate::error::{CallError, ExecError};
 use crate::functions::{Function, Functions, Kind};
+use crate::html::Escaper;
 use crate::time::duration_method;
 use crate::value::Value;
 use crate::{Body, Limits, Set};
+
+/// Bytes that a function reads or gives for the price of one step, so that steps bound the time.
+const BYTES_A_STEP: usize = 64;
 
 /// How a list of nodes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(crate) struct Exec<'a> {
     variables: Vec<(Arc<str>, Value)>,
     at: Option<&'a dyn Located>,
     template: (&'a str, &'a Body),
+    /// Where the text is HTML: what the next value must be escaped for.
+    html: Option<Escaper>,
 }
 
 type Outcome<T> = Result<T, ExecError>;
@@ -48,7 +54,14 @@ impl<'a> Exec<'a> {
             variables: Vec::new(),
             at: None,
             template,
+            html: None,
         }
+    }
+
+    /// The text is HTML: values are escaped for the place where they stand.
+    pub(crate) fn escaping(mut self) -> Self {
+        self.html = Some(Escaper::default());
+        self
     }
 
     pub(crate) fn run(&mut self, data: &Value) -> Outcome<()> {
@@ -77,6 +90,31 @@ impl<'a> Exec<'a> {
             return self.fail(format!("exceeded the limit of {} steps", self.limits.steps));
         }
         Ok(())
+    }
+
+    fn work(&mut self, bytes: usize) -> Outcome<()> {
+        self.steps = self.steps.saturating_add(bytes / BYTES_A_STEP);
+        self.step()
+    }
+
+    /// A value's text; one that would be over the limit is an error.
+    fn shown(&self, value: &Value) -> Outcome<String> {
+        let most = self.limits.output_bytes;
+        match value.show(most) {
+            Ok(text) => Ok(text),
+            Err(_) => self.fail(format!("exceeded the limit of {most} bytes of text")),
+        }
+    }
+
+    /// The template's own text.
+    fn write_literal(&mut self, text: &str) -> Outcome<()> {
+        match &mut self.html {
+            Some(escaper) => {
+                let kept = escaper.literal(text);
+                self.write(&kept)
+            }
+            None => self.write(text),
+        }
     }
 
     fn write(&mut self, text: &str) -> Outcome<()> {
@@ -110,21 +148,39 @@ impl<'a> Exec<'a> {
 
     fn node(&mut self, node: &'a Node, dot: &Value) -> Outcome<Flow> {
         match node {
-            Node::Text(text) => self.write(text)?,
-            Node::Action(action) => {
-                self.at = Some(action);
-                let value = self.pipe(&action.pipe, dot)?;
-                if action.pipe.variables.is_empty() {
-                    self.at = Some(action);
-                    self.write(&value.to_string())?;
-                }
-            }
+            Node::Text(text) => self.write_literal(text)?,
+            Node::Action(action) => self.action(action, dot)?,
             Node::Branch(branch) => return self.deeper(|exec| exec.branch(branch, dot)),
             Node::Template(call) => self.deeper(|exec| exec.call_template(call, dot))?,
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::On)
+    }
+
+    fn action(&mut self, action: &'a Action, dot: &Value) -> Outcome<()> {
+        self.at = Some(action);
+        if !action.pipe.variables.is_empty() {
+            return self.pipe(&action.pipe, dot).map(|_| ());
+        }
+        // In HTML, a pipe that ends with an escaper of its own is not escaped twice.
+        let own = self.html.as_ref().and_then(|_| action.pipe.commands.last()?.lone_function());
+        let own = own.filter(|name| matches!(*name, "html" | "urlquery"));
+        let value = self.pipe(&action.pipe, dot)?;
+        self.at = Some(action);
+        let text = match self.html.take() {
+            None => self.shown(&value)?,
+            Some(mut escaper) => {
+                let escaped = escaper.value(&value, own, self.limits.output_bytes);
+                self.html = Some(escaper);
+                match escaped {
+                    Ok(text) => text,
+                    Err(what) => return self.fail(what),
+                }
+            }
+        };
+        self.work(text.len())?;
+        self.write(&text)
     }
 
     fn branch(&mut self, branch: &'a Branch, dot: &Value) -> Outcome<Flow> {
@@ -160,7 +216,10 @@ impl<'a> Exec<'a> {
                 Box::new(items.into_iter())
             }
             Value::Int(count) => Box::new((0..count.max(0)).map(|at| (Value::Int(at), Value::Int(at)))),
-            _ => return self.fail(format!("range can't iterate over {value}")),
+            _ => {
+                let shown = self.shown(value)?;
+                return self.fail(format!("range can't iterate over {shown}"));
+            }
         };
         let mark = self.variables.len();
         let mut any = false;
@@ -373,6 +432,8 @@ impl<'a> Exec<'a> {
         }
         self.at = Some(node);
         let result = function.call(&values);
+        let given = values.iter().chain(result.as_ref().ok()).map(Value::weight).sum();
+        self.work(given)?;
         self.called(name, result)
     }
 

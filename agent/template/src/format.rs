@@ -20,30 +20,50 @@ struct Flags {
 }
 
 /// `fmt.Sprint`: a space between operands when neither is a text.
-pub(crate) fn print(args: &[Value]) -> String {
+pub(crate) fn print(args: &[Value]) -> Result<String, String> {
     let mut out = String::new();
     for (at, arg) in args.iter().enumerate() {
-        let text = |value: &Value| matches!(value, Value::Text(_) | Value::Html(_));
+        let text = |value: &Value| value.as_text().is_some();
         if at > 0 && !text(arg) && !text(&args[at - 1]) {
             out.push(' ');
         }
-        out.push_str(&operand(arg));
+        out.push_str(&operand(arg)?);
+        if out.len() > TEXT_MAX {
+            return Err(too_long("print"));
+        }
     }
-    out
+    Ok(out)
 }
 
 /// `fmt.Sprintln`.
-pub(crate) fn print_line(args: &[Value]) -> String {
-    let mut out = args.iter().map(operand).collect::<Vec<_>>().join(" ");
+pub(crate) fn print_line(args: &[Value]) -> Result<String, String> {
+    let mut out = String::new();
+    for (at, arg) in args.iter().enumerate() {
+        if at > 0 {
+            out.push(' ');
+        }
+        out.push_str(&operand(arg)?);
+        if out.len() > TEXT_MAX {
+            return Err(too_long("println"));
+        }
+    }
     out.push('\n');
-    out
+    Ok(out)
 }
 
-fn operand(value: &Value) -> String {
+fn operand(value: &Value) -> Result<String, String> {
     match value {
-        Value::Nil => "<nil>".to_owned(),
-        other => other.to_string(),
+        Value::Nil => Ok("<nil>".to_owned()),
+        other => shown(other),
     }
+}
+
+fn shown(value: &Value) -> Result<String, String> {
+    value.show(TEXT_MAX).map_err(|_| too_long("print"))
+}
+
+fn too_long(function: &str) -> String {
+    format!("{function}: a text over {TEXT_MAX} bytes")
 }
 
 /// `fmt.Sprintf`.
@@ -56,7 +76,7 @@ pub(crate) fn printf(format: &str, args: &[Value]) -> Result<String, String> {
     let mut cursor = Cursor { args, next: 0, reordered: false };
     while let Some(char) = chars.next() {
         if out.len() > TEXT_MAX {
-            return Err(format!("printf: a text over {TEXT_MAX} bytes"));
+            return Err(too_long("printf"));
         }
         if char != '%' {
             out.push(char);
@@ -73,7 +93,7 @@ pub(crate) fn printf(format: &str, args: &[Value]) -> Result<String, String> {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
             Some(verb) => match cursor.take() {
-                Some(value) => out.push_str(&formatted(value, verb, flags)),
+                Some(value) => out.push_str(&formatted(value, verb, flags)?),
                 None => {
                     let what = if cursor.reordered { "BADINDEX" } else { "MISSING" };
                     out.push_str(&format!("%!{verb}({what})"));
@@ -82,8 +102,8 @@ pub(crate) fn printf(format: &str, args: &[Value]) -> Result<String, String> {
         }
     }
     if !cursor.reordered && cursor.next < args.len() {
-        let extra: Vec<_> = args[cursor.next..].iter().map(typed).collect();
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+        let extra: Result<Vec<_>, _> = args[cursor.next..].iter().map(typed).collect();
+        out.push_str(&format!("%!(EXTRA {})", extra?.join(", ")));
     }
     Ok(out)
 }
@@ -171,46 +191,53 @@ fn read_size(
 }
 
 /// `string=text`, for complaints.
-fn typed(value: &Value) -> String {
+fn typed(value: &Value) -> Result<String, String> {
     match value {
-        Value::Nil => "<nil>".to_owned(),
-        other => format!("{}={other}", other.type_name()),
+        Value::Nil => Ok("<nil>".to_owned()),
+        other => Ok(format!("{}={}", other.type_name(), shown(other)?)),
     }
 }
 
-fn formatted(value: &Value, verb: char, flags: Flags) -> String {
-    match verb {
-        'T' => return padded(value.type_name(), flags),
-        'v' if matches!(value, Value::Nil) => return padded("<nil>", flags),
-        'v' => {
-            return match value {
-                Value::Int(_) => whole(value, 'd', flags),
-                Value::Float(number) => float(*number, 'g', flags),
-                Value::Text(text) if flags.sharp => padded(&quoted(text), flags),
-                other => padded(&other.to_string(), flags),
-            };
-        }
-        _ => {}
-    }
-    match (value, verb) {
+fn formatted(value: &Value, verb: char, flags: Flags) -> Result<String, String> {
+    Ok(match (value, verb) {
+        (_, 'T') => padded(value.type_name(), flags),
+        (Value::Nil, 'v') => padded("<nil>", flags),
+        (Value::Int(_), 'v') => whole(value, 'd', flags),
+        (Value::Float(number), 'v') => float(*number, 'g', flags),
+        (Value::Text(text), 'v') if flags.sharp => padded(&quoted(text), flags),
+        (other, 'v') => padded(&shown(other)?, flags),
         (Value::Bool(value), 't') => padded(if *value { "true" } else { "false" }, flags),
         (Value::Int(_) | Value::Duration(_), 'd' | 'b' | 'o' | 'O' | 'x' | 'X' | 'c' | 'q' | 'U') => {
             whole(value, verb, flags)
         }
         (Value::Float(number), 'e' | 'E' | 'f' | 'F' | 'g' | 'G') => float(*number, verb, flags),
-        (Value::List(items), _) => {
-            let items: Vec<_> = items.iter().map(|item| formatted(item, verb, flags)).collect();
-            format!("[{}]", items.join(" "))
-        }
-        (Value::Text(_) | Value::Html(_) | Value::Object(_) | Value::Time(_) | Value::Duration(_), _)
-            if matches!(verb, 's' | 'q' | 'x' | 'X') =>
-        {
-            text(&value.to_string(), verb, flags)
-        }
-        (Value::Map(_), 's') => padded(&value.to_string(), flags),
+        (Value::List(items), _) => list(items, verb, flags)?,
+        (
+            Value::Text(_)
+            | Value::Html(_)
+            | Value::Url(_)
+            | Value::Object(_)
+            | Value::Time(_)
+            | Value::Duration(_),
+            's' | 'q' | 'x' | 'X',
+        ) => text(&shown(value)?, verb, flags),
+        (Value::Map(_), 's') => padded(&shown(value)?, flags),
         (Value::Nil, _) => format!("%!{verb}(<nil>)"),
-        _ => format!("%!{verb}({})", typed(value)),
+        _ => format!("%!{verb}({})", typed(value)?),
+    })
+}
+
+fn list(items: &[Value], verb: char, flags: Flags) -> Result<String, String> {
+    let mut out = String::from("[");
+    for (at, item) in items.iter().enumerate() {
+        out.push_str(if at > 0 { " " } else { "" });
+        out.push_str(&formatted(item, verb, flags)?);
+        if out.len() > TEXT_MAX {
+            return Err(too_long("printf"));
+        }
     }
+    out.push(']');
+    Ok(out)
 }
 
 fn text(text: &str, verb: char, flags: Flags) -> String {
@@ -252,7 +279,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 fn whole(value: &Value, verb: char, flags: Flags) -> String {
-    let (Value::Int(number) | Value::Duration(number)) = value else { return typed(value) };
+    let (Value::Int(number) | Value::Duration(number)) = value else { return String::new() };
     let size = number.unsigned_abs();
     let code = || u32::try_from(*number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
     let digits = match verb {
@@ -357,6 +384,7 @@ mod tests {
     #[test]
     fn operands_are_joined_as_gos() {
         let args = [Value::Int(1), Value::Int(2), Value::text("a"), Value::Int(3)];
-        assert_eq!((print(&args).as_str(), print_line(&args).as_str()), ("1 2a3", "1 2 a 3\n"));
+        assert_eq!(print(&args).as_deref(), Ok("1 2a3"));
+        assert_eq!(print_line(&args).as_deref(), Ok("1 2 a 3\n"));
     }
 }

@@ -5,30 +5,42 @@
 //! function whose answer is not known yet ends the execution with [`ExecError::NeedsQuery`]; the caller
 //! finds the answer and executes again. Knows nothing of rules, alerts or engines.
 
+mod alerts;
 mod ast;
 mod builtins;
 mod error;
+mod escape;
 mod exec;
 mod format;
 mod functions;
+mod glob;
+mod html;
 mod humanize;
+mod json;
 mod lexer;
 mod literal;
+mod markup;
+mod message;
 mod number;
 mod parser;
 mod prometheus;
 mod time;
+mod time_parse;
+mod uri;
 mod value;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use alerts::{AlertTemplates, Rendering, alert_functions};
 pub use builtins::query_escape;
 pub use error::{CallError, ExecError, ParseError};
 pub use functions::{Function, Functions, Kind};
+pub use json::{JsonError, escape_json, to_json};
+pub use message::{Message, MessageAlert, quote_meta};
 pub use prometheus::{Answers, Environment, QueryAnswer, prometheus_functions};
 pub use time::GoTime;
-pub use value::{Map, Object, Value};
+pub use value::{List, Map, Object, Value};
 
 /// One template's tree and the text that its positions refer to.
 #[derive(Debug)]
@@ -45,7 +57,7 @@ pub(crate) type Set = BTreeMap<Arc<str>, Arc<Body>>;
 pub struct Limits {
     /// Bytes of the text, and of each text on the way there.
     pub output_bytes: usize,
-    /// Nodes that are visited.
+    /// Nodes that are visited. What functions read and give counts too, so that steps bound the time.
     pub steps: usize,
     /// Templates, branches and parentheses inside each other.
     pub depth: usize,
@@ -73,6 +85,10 @@ impl Template {
         let mut template = Self { name: name.into(), set: Set::new() };
         template.add(name, text, functions)?;
         Ok(template)
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { name: "".into(), set: Set::new() }
     }
 
     /// Parses a further text, whose definitions replace those of the same name.
@@ -119,12 +135,32 @@ impl Template {
         functions: &Functions,
         limits: Limits,
     ) -> Result<String, ExecError> {
-        let Some(body) = self.set.get(name) else {
-            let what = format!("template: no template {name:?} associated with template {:?}", self.name);
-            return Err(ExecError::Failed(what));
-        };
-        let mut exec = exec::Exec::new(&self.set, (name, body), functions, limits);
+        let mut exec = exec::Exec::new(&self.set, (name, self.body(name)?), functions, limits);
         exec.run(data)?;
         Ok(exec.out)
+    }
+
+    /// The HTML that the template gives for `data`: its own text is trusted, and what it inserts is escaped
+    /// for the place where it stands.
+    ///
+    /// # Errors
+    /// See [`ExecError`].
+    pub fn execute_html(
+        &self,
+        data: &Value,
+        functions: &Functions,
+        limits: Limits,
+    ) -> Result<String, ExecError> {
+        let name = &*self.name;
+        let mut exec = exec::Exec::new(&self.set, (name, self.body(name)?), functions, limits).escaping();
+        exec.run(data)?;
+        Ok(exec.out)
+    }
+
+    fn body(&self, name: &str) -> Result<&Body, ExecError> {
+        self.set.get(name).map(|body| &**body).ok_or_else(|| {
+            let what = format!("template: no template {name:?} associated with template {:?}", self.name);
+            ExecError::Failed(what)
+        })
     }
 }

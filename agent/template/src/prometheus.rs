@@ -11,7 +11,7 @@ use crate::error::CallError;
 use crate::functions::{Function, Functions, Kind};
 use crate::humanize::{humanize, humanize_1024, humanize_duration, humanize_percentage, short};
 use crate::time::GoTime;
-use crate::value::{Map, Object, Value};
+use crate::value::{List, Map, Object, Value};
 
 /// What the functions know of the world.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +100,7 @@ fn label_of(sample: &[Value], at: usize, label: &str) -> Answer {
     }
 }
 
-fn list_of(value: &Value) -> Result<Arc<[Value]>, CallError> {
+fn list_of(value: &Value) -> Result<Arc<List>, CallError> {
     match value {
         Value::List(items) => Ok(Arc::clone(items)),
         other => {
@@ -145,7 +145,7 @@ fn add_samples(functions: &mut Functions, answers: Arc<Answers>) {
             "args",
             Function::variadic(&[], Kind::Any, |args| {
                 let named = args.iter().enumerate().map(|(at, arg)| (format!("arg{at}"), arg.clone()));
-                Ok(Value::Map(Arc::new(Map::of_any(named))))
+                Value::Map(Arc::new(Map::of_any(named))).not_too_deep()
             }),
         );
 }
@@ -186,7 +186,7 @@ fn add_numbers(functions: &mut Functions) {
 }
 
 /// What `humanize` and its like take: numbers, and texts that are numbers.
-fn to_float(value: &Value) -> Result<f64, CallError> {
+pub(crate) fn to_float(value: &Value) -> Result<f64, CallError> {
     match value {
         Value::Float(value) => Ok(*value),
         #[allow(clippy::cast_precision_loss, reason = "what Prometheus does")]
@@ -232,7 +232,7 @@ fn to_time(seconds: f64) -> Result<GoTime, CallError> {
     GoTime::from_ms(nanos.div_euclid(1_000_000)).ok_or_else(|| "value is out of range".into())
 }
 
-fn text(args: &[Value], at: usize) -> &str {
+pub(crate) fn text(args: &[Value], at: usize) -> &str {
     args.get(at).and_then(Value::as_text).map_or("", |text| text)
 }
 
@@ -261,7 +261,7 @@ fn add_texts(functions: &mut Functions) {
         .add("reReplaceAll", Function::new(&[Kind::Text, Kind::Text, Kind::Text], replaced));
 }
 
-fn compile(pattern: &str) -> Result<regex::Regex, CallError> {
+pub(crate) fn compile(pattern: &str) -> Result<regex::Regex, CallError> {
     regex::RegexBuilder::new(pattern)
         .size_limit(1 << 20)
         .build()
@@ -269,7 +269,7 @@ fn compile(pattern: &str) -> Result<regex::Regex, CallError> {
 }
 
 /// First letter of each word in upper case, the rest as it is.
-fn title(text: &str) -> String {
+pub(crate) fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_word = false;
     for char in text.chars() {

@@ -19,7 +19,7 @@ pub struct GoTime {
 
 /// Go's layout of `Time.String`.
 const STRING: &str = "2006-01-02 15:04:05.999999999 -0700 MST";
-const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -33,13 +33,20 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+pub(crate) const DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 impl GoTime {
     /// A moment in UTC, in milliseconds since the Unix epoch; `None` beyond the year 9999.
     #[must_use]
     pub fn from_ms(ms: i64) -> Option<Self> {
         Some(Self { at: Timestamp::from_millisecond(ms).ok()?, zone: TimeZone::UTC })
+    }
+
+    /// Go's zero time, the first of January of the year 1.
+    #[must_use]
+    pub fn zero() -> Self {
+        Self { at: Timestamp::from_second(ZERO_SECONDS).unwrap_or_default(), zone: TimeZone::UTC }
     }
 
     /// The same moment in the time zone of that name; `None` when there is no such zone.
@@ -124,18 +131,71 @@ impl GoTime {
             ("Before" | "After" | "Equal" | "Sub" | "Compare", [Value::Time(other)]) => {
                 self.against(name, other)
             }
-            ("Add", [Value::Duration(by)]) => {
-                match Timestamp::from_nanosecond(self.nanos() + i128::from(*by)) {
-                    Ok(at) => Value::Time(Self { at, zone: self.zone.clone() }),
-                    Err(error) => return Some(Err(CallError::Failed(error.to_string()))),
-                }
+            ("UnixMicro", []) => Value::Int(self.at.as_microsecond()),
+            ("Add", [by]) => {
+                let Some(by) = as_duration(by) else {
+                    return Some(Err(wrong_type("time.Duration", by)));
+                };
+                return Some(self.moved(self.nanos() + i128::from(by)));
+            }
+            ("AddDate", [years, months, days]) => return Some(self.add_date([years, months, days])),
+            ("Truncate" | "Round", [unit]) => {
+                let Some(unit) = as_duration(unit) else {
+                    return Some(Err(wrong_type("time.Duration", unit)));
+                };
+                // Go counts from its zero time.
+                let zero = i128::from(ZERO_SECONDS) * 1_000_000_000;
+                return Some(self.moved(zero + to_unit(self.nanos() - zero, unit, name == "Round")));
             }
             ("Before" | "After" | "Equal" | "Sub" | "Compare", [other]) => {
                 return Some(Err(wrong_type("time.Time", other)));
             }
-            ("Add", [other]) => return Some(Err(wrong_type("time.Duration", other))),
             _ => return None,
         }))
+    }
+
+    fn moved(&self, nanos: i128) -> Result<Value, CallError> {
+        match Timestamp::from_nanosecond(nanos) {
+            Ok(at) => Ok(Value::Time(Self { at, zone: self.zone.clone() })),
+            Err(error) => Err(CallError::Failed(error.to_string())),
+        }
+    }
+
+    fn add_date(&self, by: [&Value; 3]) -> Result<Value, CallError> {
+        let mut whole = [0; 3];
+        for (value, slot) in by.into_iter().zip(&mut whole) {
+            *slot = match value {
+                Value::Int(number) => *number,
+                other => return Err(wrong_type("int", other)),
+            };
+        }
+        let beyond = |error: jiff::Error| CallError::Failed(error.to_string());
+        let civil = self.parts().civil;
+        // As in Go, a day that the month does not have runs on into the next one.
+        let months = i64::from(civil.month()) - 1 + whole[1];
+        let year = i64::from(civil.year()).saturating_add(whole[0]).saturating_add(months.div_euclid(12));
+        let month = i8::try_from(months.rem_euclid(12) + 1).unwrap_or(1);
+        let year = i16::try_from(year).map_err(|_| "value is out of range")?;
+        let first = jiff::civil::Date::new(year, month, 1).map_err(beyond)?;
+        let days = whole[2].saturating_add(i64::from(civil.day()) - 1);
+        let span = jiff::Span::new().try_days(days).map_err(beyond)?;
+        let moved = first.checked_add(span).map_err(beyond)?.to_datetime(civil.time());
+        let at = self.zone.to_ambiguous_zoned_datetime(moved).compatible().map_err(beyond)?.timestamp();
+        Ok(Value::Time(Self { at, zone: self.zone.clone() }))
+    }
+
+    /// The moment that a text in such a layout means, in UTC; Go's error where it means none.
+    pub(crate) fn parse(layout: &str, text: &str) -> Result<Self, String> {
+        crate::time_parse::parse(layout, text)
+    }
+
+    pub(crate) fn from_parts(at: Timestamp, zone: TimeZone) -> Self {
+        Self { at, zone }
+    }
+
+    /// As JSON has it: RFC 3339 with as many digits as it takes.
+    pub(crate) fn rfc3339(&self) -> String {
+        self.format("2006-01-02T15:04:05.999999999Z07:00")
     }
 
     fn against(&self, name: &str, other: &Self) -> Value {
@@ -172,7 +232,7 @@ fn day_of(civil: &DateTime) -> usize {
 
 /// An element of a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Element {
+pub(crate) enum Element {
     LongMonth,
     Month,
     NumMonth,
@@ -239,7 +299,7 @@ const ELEMENTS: [(&str, Element); 33] = [
     ("5", Element::Second),
 ];
 
-fn next_element(rest: &str) -> Option<(Element, usize)> {
+pub(crate) fn next_element(rest: &str) -> Option<(Element, usize)> {
     if let Some(fraction) = fraction(rest) {
         return Some(fraction);
     }
@@ -341,8 +401,36 @@ impl Parts {
     }
 }
 
+/// A duration, also as the constant that Go's templates make one of.
+fn as_duration(value: &Value) -> Option<i64> {
+    match value {
+        Value::Duration(nanos) | Value::Int(nanos) => Some(*nanos),
+        #[allow(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
+        Value::Float(nanos) if nanos.fract() == 0.0 && nanos.abs() < 9e18 => Some(*nanos as i64),
+        _ => None,
+    }
+}
+
+/// Down to, or to the nearest, multiple of a unit; halves go away from zero.
+fn to_unit(nanos: i128, unit: i64, nearest: bool) -> i128 {
+    let unit = i128::from(unit);
+    if unit <= 0 {
+        return nanos;
+    }
+    let rest = nanos % unit;
+    let down = nanos - rest;
+    match nearest && rest.abs() * 2 >= unit {
+        true => down + unit * rest.signum(),
+        false => down,
+    }
+}
+
 /// What a method of `time.Duration` gives; `None` when there is no such method.
 pub(crate) fn duration_method(nanos: i64, name: &str, args: &[Value]) -> Option<Value> {
+    if let ("Truncate" | "Round", [unit]) = (name, args) {
+        let moved = to_unit(nanos.into(), as_duration(unit)?, name == "Round");
+        return Some(Value::Duration(i64::try_from(moved).unwrap_or(i64::MAX)));
+    }
     if !args.is_empty() {
         return None;
     }

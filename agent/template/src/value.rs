@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fmt::Write as _;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::CallError;
@@ -23,8 +25,10 @@ pub enum Value {
     Text(Arc<str>),
     /// Text that is HTML already and must not be escaped.
     Html(Arc<str>),
+    /// Text that is a URL already and may have any scheme.
+    Url(Arc<str>),
     /// A slice.
-    List(Arc<[Value]>),
+    List(Arc<List>),
     /// A map with text keys.
     Map(Arc<Map>),
     /// `time.Time`.
@@ -35,11 +39,30 @@ pub enum Value {
     Object(Arc<dyn Object>),
 }
 
+/// Containers inside each other that a template may make: printing and dropping them goes that deep.
+pub(crate) const NESTING_MAX: usize = 64;
+
+/// A slice that knows how deep it is.
+#[derive(Debug)]
+pub struct List {
+    items: Box<[Value]>,
+    depth: usize,
+}
+
+impl Deref for List {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.items
+    }
+}
+
 /// A map with text keys. A key that is missing reads as the zero value of what the map holds.
 #[derive(Clone, Debug)]
 pub struct Map {
     entries: BTreeMap<Arc<str>, Value>,
     zero: Value,
+    depth: usize,
 }
 
 impl Map {
@@ -47,14 +70,16 @@ impl Map {
     #[must_use]
     pub fn of_texts<K: Into<Arc<str>>, V: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, V)>) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), Value::Text(value.into())));
-        Self { entries: entries.collect(), zero: Value::text("") }
+        Self { entries: entries.collect(), zero: Value::text(""), depth: 1 }
     }
 
     /// `map[string]interface{}`: a missing key reads as nil.
     #[must_use]
     pub fn of_any<K: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, Value)>) -> Self {
-        let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
-        Self { entries: entries.collect(), zero: Value::Nil }
+        let entries: BTreeMap<Arc<str>, Value> =
+            entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
+        let depth = 1 + entries.values().map(Value::depth).max().unwrap_or(0);
+        Self { entries, zero: Value::Nil, depth }
     }
 
     /// The value of `key`, the zero value where there is none.
@@ -113,6 +138,11 @@ pub trait Object: fmt::Debug + Send + Sync {
         Value::Nil
     }
 
+    /// The name of a field in JSON.
+    fn json_name(&self, field: &'static str) -> &'static str {
+        field
+    }
+
     /// How the value prints, where that is not its fields or contents.
     fn text(&self) -> Option<String> {
         None
@@ -129,7 +159,43 @@ impl Value {
     /// A list.
     #[must_use]
     pub fn list(items: impl IntoIterator<Item = Value>) -> Self {
-        Self::List(items.into_iter().collect())
+        let items: Box<[Value]> = items.into_iter().collect();
+        let depth = 1 + items.iter().map(Self::depth).max().unwrap_or(0);
+        Self::List(Arc::new(List { items, depth }))
+    }
+
+    /// Containers inside each other.
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Self::List(list) => list.depth,
+            Self::Map(map) => map.depth,
+            _ => 0,
+        }
+    }
+
+    /// How many bytes a function reads of it, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Html(text) | Self::Url(text) => text.len(),
+            Self::List(list) => list.len() * 16,
+            Self::Map(map) => map.len() * 64,
+            _ => 8,
+        }
+    }
+
+    /// The value, unless it is nested deeper than templates may nest.
+    pub(crate) fn not_too_deep(self) -> Result<Self, CallError> {
+        if self.depth() > NESTING_MAX {
+            return Err(format!("lists and maps inside each other, more than {NESTING_MAX} deep").into());
+        }
+        Ok(self)
+    }
+
+    /// The text of `%v`, where it is not longer than `most` bytes.
+    pub(crate) fn show(&self, most: usize) -> Result<String, TooLong> {
+        let mut out = Limited { text: String::new(), most };
+        write!(out, "{self}").map_err(|_| TooLong)?;
+        Ok(out.text)
     }
 
     /// An object.
@@ -148,6 +214,7 @@ impl Value {
             Self::Float(_) => "float64",
             Self::Text(_) => "string",
             Self::Html(_) => "template.HTML",
+            Self::Url(_) => "template.URL",
             Self::List(_) => "[]interface {}",
             Self::Map(map) => map.type_name(),
             Self::Time(_) => "time.Time",
@@ -164,7 +231,7 @@ impl Value {
             Self::Bool(value) => *value,
             Self::Int(value) | Self::Duration(value) => *value != 0,
             Self::Float(value) => *value != 0.0,
-            Self::Text(text) | Self::Html(text) => !text.is_empty(),
+            Self::Text(text) | Self::Html(text) | Self::Url(text) => !text.is_empty(),
             Self::List(items) => !items.is_empty(),
             Self::Map(map) => !map.is_empty(),
             Self::Time(_) => true,
@@ -179,7 +246,7 @@ impl Value {
     #[must_use]
     pub fn as_text(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Text(text) | Self::Html(text) => Some(text),
+            Self::Text(text) | Self::Html(text) | Self::Url(text) => Some(text),
             _ => None,
         }
     }
@@ -232,7 +299,7 @@ impl fmt::Display for Value {
             Self::Bool(value) => write!(f, "{value}"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Float(value) => f.write_str(&crate::number::general(*value, None)),
-            Self::Text(text) | Self::Html(text) => f.write_str(text),
+            Self::Text(text) | Self::Html(text) | Self::Url(text) => f.write_str(text),
             Self::List(items) => {
                 f.write_str("[")?;
                 for (at, item) in items.iter().enumerate() {
@@ -253,6 +320,26 @@ impl fmt::Display for Value {
             Self::Duration(nanos) => f.write_str(&crate::time::duration_text(*nanos)),
             Self::Object(object) => show_object(object.as_ref(), f),
         }
+    }
+}
+
+/// A text that would be over its limit.
+#[derive(Debug)]
+pub(crate) struct TooLong;
+
+/// Takes text up to a length. Shared values print once for each place, so that little data can be much text.
+pub(crate) struct Limited {
+    pub(crate) text: String,
+    pub(crate) most: usize,
+}
+
+impl fmt::Write for Limited {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.text.len() + text.len() > self.most {
+            return Err(fmt::Error);
+        }
+        self.text.push_str(text);
+        Ok(())
     }
 }
 

@@ -255,3 +255,10 @@ fn the_deepest_template_fits_a_threads_stack() {
     let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(work).expect("a thread");
     assert!(thread.join().expect("no overflow"));
 }
+
+#[test]
+fn values_inside_each_other_have_a_bound() {
+    let error =
+        run("{{ $x := args 1 }}{{ range 100000 }}{{ $x = args $x }}{{ end }}{{ $x }}").expect_err("too deep");
+    assert!(error.contains("more than 64 deep"), "{error}");
+}

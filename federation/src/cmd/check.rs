@@ -8,6 +8,8 @@ use alertmanager::matcher::MatcherMode;
 use anyhow::Result;
 use clap::Subcommand;
 use config::Config;
+use env::SystemClock;
+use integrations::Context;
 
 /// What a file is worth, in a sentence; or everything that is wrong with it.
 type Check = fn(&Path) -> Result<String, String>;
@@ -65,6 +67,11 @@ fn alertmanager(path: &Path) -> Result<String, String> {
         AlertmanagerConfig::load(path, MatcherMode::default()).map_err(|errors| errors.to_string())?;
     let mut said =
         format!("valid, {} receivers, {} inhibit rules", loaded.receivers.len(), loaded.inhibit_rules.len());
+    // Templates, URLs and certificates of every receiver, also of one that no route names.
+    let context = Context::load(&loaded.templates, SystemClock::shared())?;
+    for receiver in &loaded.receivers {
+        integrations::build(receiver, &context).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     for place in loaded.unsupported() {
         said.push_str(&format!("\n  {place}"));
     }

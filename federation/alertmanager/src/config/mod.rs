@@ -12,12 +12,13 @@ mod schema;
 mod time_interval;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{HttpClientConfig, Source};
-use yaml::{Checker, ConfigErrors, Located, Position, View};
+use client::{HttpClientConfig, TlsConfig};
+use yaml::{Checker, ConfigErrors, Located, Node, Position, View};
 
 pub use time_interval::TimeInterval;
 
@@ -52,30 +53,42 @@ pub struct AlertmanagerConfig {
 }
 
 /// A receiver; one without integrations sends nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ReceiverConfig {
     /// `name`, unique.
     pub name: String,
     /// `labels`; always with `name`.
     pub labels: BTreeMap<String, String>,
-    /// `webhook_configs`.
-    pub webhooks: Vec<WebhookConfig>,
+    /// Where it sends, in Alertmanager's order of integrations.
+    pub integrations: Vec<IntegrationConfig>,
 }
 
-/// One entry of `webhook_configs`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebhookConfig {
-    /// `url` (may be a template) or `url_file`, which is read at each use and stands as it is
-    /// written: relative to the working directory, as in Alertmanager.
-    pub url: Source,
+/// One entry of a receiver's `webhook_configs`, `slack_configs` and so on.
+#[derive(Clone)]
+pub struct IntegrationConfig {
+    /// The integration's name, such as `webhook`.
+    pub kind: &'static str,
+    /// Its position in its list.
+    pub index: u32,
+    /// `send_resolved`, where the file does not say it the integration's own default.
+    pub send_resolved: bool,
     /// `http_config`, the receiver's or `global`'s as a whole.
     pub http: HttpClientConfig,
-    /// `max_alerts` in one message; 0: all.
-    pub max_alerts: u64,
-    /// `timeout` of one attempt; `None`: what is left of the group's interval.
-    pub timeout: Option<Duration>,
-    /// `send_resolved`.
-    pub send_resolved: bool,
+    /// `tls_config` of an integration that has one, or `global`'s for it.
+    pub tls: TlsConfig,
+    /// The entry as a map that its schema has checked, with what it takes from `global`. Files in it stand
+    /// as they are written: relative to the working directory, as in Alertmanager.
+    pub settings: Node,
+}
+
+/// The settings hold secrets.
+impl fmt::Debug for IntegrationConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntegrationConfig")
+            .field("kind", &self.kind)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AlertmanagerConfig {
@@ -167,27 +180,10 @@ fn receivers(view: View<'_>, base: &Path, check: &mut Checker) -> Vec<ReceiverCo
         inherit::check_needs(entry, global, check);
         let mut labels: BTreeMap<String, String> = entry.pairs("labels").into_iter().collect();
         labels.insert("name".to_owned(), name.clone());
-        let webhooks =
-            entry.list("webhook_configs").map(|webhook| read_webhook(webhook, global, base, check)).collect();
-        found.push(ReceiverConfig { name, labels, webhooks });
+        let integrations = inherit::integrations(entry, global, base, check);
+        found.push(ReceiverConfig { name, labels, integrations });
     }
     found
-}
-
-fn read_webhook(view: View<'_>, global: View<'_>, base: &Path, check: &mut Checker) -> WebhookConfig {
-    let http = if view.has("http_config") { view.map("http_config") } else { global.map("http_config") };
-    let file = || Source::File(PathBuf::from(view.text_or_empty("url_file")));
-    let url = view.text("url").filter(|url| !url.is_empty());
-    if let Some(Err(_)) = url.filter(|url| !url.contains("{{") && *url != "<secret>").map(yaml::check_url) {
-        check.error(view.value_at("url"), "the URL cannot be parsed; expected one like https://host/path");
-    }
-    WebhookConfig {
-        url: url.map_or_else(file, Source::inline),
-        http: yaml::client_config(http, base, check),
-        max_alerts: view.count("max_alerts").unwrap_or(0),
-        timeout: view.go_duration("timeout").filter(|timeout| !timeout.is_zero()),
-        send_resolved: view.flag("send_resolved").unwrap_or(true),
-    }
 }
 
 fn intervals(view: View<'_>, check: &mut Checker) -> Vec<TimeInterval> {

@@ -6,8 +6,6 @@ use yaml::{Checker, Node, Schema, Type, View, field};
 use super::chat::{DISCORD, MATTERMOST, MSTEAMS, MSTEAMS_V2, ROCKETCHAT, SLACK, TELEGRAM, WEBEX, WECHAT};
 use super::schema::smarthost;
 
-const LATER: &str = "this kind of receiver";
-
 /// A receiver.
 pub(super) static RECEIVER: Schema = Schema::new(
     "a receiver",
@@ -15,23 +13,23 @@ pub(super) static RECEIVER: Schema = Schema::new(
         field("name", Type::Text),
         field("labels", Type::TEXT_MAP),
         field("webhook_configs", Type::List(&Type::Object(&WEBHOOK))),
-        field("email_configs", Type::List(&Type::Object(&EMAIL))).later(LATER),
-        field("pagerduty_configs", Type::List(&Type::Object(&PAGERDUTY))).later(LATER),
-        field("opsgenie_configs", Type::List(&Type::Object(&OPSGENIE))).later(LATER),
-        field("wechat_configs", Type::List(&Type::Object(&WECHAT))).later(LATER),
-        field("slack_configs", Type::List(&Type::Object(&SLACK))).later(LATER),
-        field("victorops_configs", Type::List(&Type::Object(&VICTOROPS))).later(LATER),
-        field("pushover_configs", Type::List(&Type::Object(&PUSHOVER))).later(LATER),
-        field("sns_configs", Type::List(&Type::Object(&SNS))).later(LATER),
-        field("telegram_configs", Type::List(&Type::Object(&TELEGRAM))).later(LATER),
-        field("discord_configs", Type::List(&Type::Object(&DISCORD))).later(LATER),
-        field("webex_configs", Type::List(&Type::Object(&WEBEX))).later(LATER),
-        field("msteams_configs", Type::List(&Type::Object(&MSTEAMS))).later(LATER),
-        field("msteamsv2_configs", Type::List(&Type::Object(&MSTEAMS_V2))).later(LATER),
-        field("jira_configs", Type::List(&Type::Object(&JIRA))).later(LATER),
-        field("incidentio_configs", Type::List(&Type::Object(&INCIDENTIO))).later(LATER),
-        field("rocketchat_configs", Type::List(&Type::Object(&ROCKETCHAT))).later(LATER),
-        field("mattermost_configs", Type::List(&Type::Object(&MATTERMOST))).later(LATER),
+        field("email_configs", Type::List(&Type::Object(&EMAIL))),
+        field("pagerduty_configs", Type::List(&Type::Object(&PAGERDUTY))),
+        field("opsgenie_configs", Type::List(&Type::Object(&OPSGENIE))),
+        field("wechat_configs", Type::List(&Type::Object(&WECHAT))),
+        field("slack_configs", Type::List(&Type::Object(&SLACK))),
+        field("victorops_configs", Type::List(&Type::Object(&VICTOROPS))),
+        field("pushover_configs", Type::List(&Type::Object(&PUSHOVER))),
+        field("sns_configs", Type::List(&Type::Object(&SNS))),
+        field("telegram_configs", Type::List(&Type::Object(&TELEGRAM))),
+        field("discord_configs", Type::List(&Type::Object(&DISCORD))),
+        field("webex_configs", Type::List(&Type::Object(&WEBEX))),
+        field("msteams_configs", Type::List(&Type::Object(&MSTEAMS))),
+        field("msteamsv2_configs", Type::List(&Type::Object(&MSTEAMS_V2))),
+        field("jira_configs", Type::List(&Type::Object(&JIRA))),
+        field("incidentio_configs", Type::List(&Type::Object(&INCIDENTIO))),
+        field("rocketchat_configs", Type::List(&Type::Object(&ROCKETCHAT))),
+        field("mattermost_configs", Type::List(&Type::Object(&MATTERMOST))),
     ],
 )
 .verify(receiver);
@@ -82,7 +80,7 @@ static WEBHOOK: Schema = Schema::new(
         field("url_file", Type::Text),
         field("max_alerts", Type::COUNT),
         field("timeout", Type::GoDuration),
-        field("payload", Type::Any).later("a webhook payload of one's own"),
+        field("payload", Type::Any),
     ],
 )
 .with(&[&COMMON])
@@ -90,6 +88,10 @@ static WEBHOOK: Schema = Schema::new(
 
 fn webhook(view: View<'_>, check: &mut Checker) {
     exactly_one(view, check, "url");
+    let url = view.text("url").filter(|url| !url.contains("{{") && *url != "<secret>" && !url.is_empty());
+    if let Some(Err(_)) = url.map(yaml::check_url) {
+        check.error(view.value_at("url"), "the URL cannot be parsed; expected one like https://host/path");
+    }
 }
 
 static THREADING: Schema = Schema::new(

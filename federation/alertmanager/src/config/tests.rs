@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use client::{Auth, Source};
 use model::Labels;
+use yaml::View;
 
-use super::{AlertmanagerConfig, WebhookConfig};
+use super::{AlertmanagerConfig, IntegrationConfig};
 use crate::matcher::MatcherMode;
 use crate::route::RouteTree;
 
@@ -68,15 +69,17 @@ fn a_whole_file_becomes_checked_types() {
     assert_eq!(reached(&[("team", "db"), ("severity", "page")]), ["db"]);
     assert_eq!(reached(&[("service", "foo")]), ["default"]);
     assert_eq!(tree.get(0).expect("the root").group_wait, Duration::ZERO);
-    let [first, second] = config.receivers[1].webhooks.as_slice() else { panic!("two webhooks") };
+    let [first, second] = config.receivers[1].integrations.as_slice() else { panic!("two webhooks") };
     let bearer = Auth::Header { scheme: "Bearer".to_owned(), credentials: Source::inline("sesame") };
     assert_eq!(first.http.auth, Some(bearer));
+    let of = |config: &IntegrationConfig, key: &str| View::of(&config.settings).text(key).map(str::to_owned);
+    assert_eq!((first.kind, first.index, first.send_resolved), ("webhook", 0, true));
     assert_eq!(
-        (first.max_alerts, first.timeout, first.send_resolved),
-        (5, Some(Duration::from_secs(3)), true)
+        (of(first, "max_alerts"), of(first, "timeout")),
+        (Some("5".to_owned()), Some("3s".to_owned()))
     );
-    let WebhookConfig { url, http, send_resolved, .. } = second;
-    assert_eq!(*url, Source::File(PathBuf::from("secret.url")));
+    let IntegrationConfig { http, send_resolved, .. } = second;
+    assert_eq!((second.index, of(second, "url_file")), (1, Some("secret.url".to_owned())));
     assert_eq!(http.tls.ca, Some(Source::File(PathBuf::from("/etc/am/ca.pem"))));
     assert!(http.auth.is_none() && !send_resolved);
     assert_eq!(config.receivers[1].labels.get("name").map(String::as_str), Some("db"));
@@ -133,12 +136,51 @@ fn wrong_files_are_refused_with_place_and_words() {
 }
 
 #[test]
-fn receivers_that_are_not_built_are_named() {
-    let text = "route: {receiver: a}\nreceivers:\n- name: a\n  pagerduty_configs: [{routing_key: k}]\n";
+fn receivers_take_from_global_what_they_do_not_say() {
+    let text = r#"
+global:
+  slack_api_url: http://slack/x
+  slack_app_url: http://slack/app
+  smtp_smarthost: mail:25
+  smtp_from: a@b
+  smtp_require_tls: false
+  smtp_auth_password: general
+  http_config: {proxy_url: "http://proxy:1"}
+route: {receiver: a}
+receivers:
+- name: a
+  slack_configs: [{channel: c}, {app_token: t}]
+  email_configs: [{to: x@y, auth_password_file: own}]
+  msteamsv2_configs: [{webhook_url: "http://t/", http_config: {follow_redirects: false}}]
+"#;
+    let config = parse(text).expect("good");
+    let all = &config.receivers[0].integrations;
+    let kinds: Vec<_> = all.iter().map(|it| (it.kind, it.index, it.send_resolved)).collect();
+    let wanted = [("email", 0, false), ("slack", 0, false), ("slack", 1, false), ("msteamsv2", 0, true)];
+    assert_eq!(kinds, wanted);
+    for (at, key, value) in [
+        (0, "smarthost", Some("mail:25")),
+        (0, "require_tls", Some("false")),
+        (0, "auth_password", None),
+        (0, "auth_password_file", Some("own")),
+        (1, "api_url", Some("http://slack/x")),
+        (2, "api_url", None),
+        (2, "app_token", Some("t")),
+        (2, "app_url", Some("http://slack/app")),
+    ] {
+        assert_eq!(View::of(&all[at].settings).text(key), value, "{at} {key}");
+    }
+    assert!(matches!(all[3].http.proxy, client::Proxy::Url { .. }) && !all[3].http.follow_redirects);
+    assert!(!format!("{all:?}").contains("general"), "{all:?}");
+}
+
+#[test]
+fn what_is_not_built_is_named() {
+    let text = "route: {receiver: a}\nreceivers:\n- name: a\ntracing: {endpoint: \"x:1\"}\n";
     let config = parse(text).expect("valid");
     let notes: Vec<String> = config.unsupported().iter().map(ToString::to_string).collect();
     assert_eq!(notes.len(), 1, "{notes:?}");
-    assert!(notes[0].starts_with("/etc/am/a.yml:4:3: pagerduty_configs is valid, but"), "{notes:?}");
+    assert!(notes[0].starts_with("/etc/am/a.yml:4:1: tracing is valid, but"), "{notes:?}");
 }
 
 #[test]
@@ -146,7 +188,7 @@ fn the_demo_asks_for_nothing_that_is_not_built() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/demo/alertmanager.yml");
     let config = AlertmanagerConfig::load(&path, MatcherMode::Fallback).expect("good");
     assert!(config.unsupported().is_empty());
-    assert_eq!(config.receivers[0].webhooks.len(), 1);
+    assert_eq!(config.receivers[0].integrations.len(), 1);
 }
 
 /// Files whose name says what is wrong with them; all others load.
