@@ -12,16 +12,26 @@ const NO_FILE: &str = "route: { receiver: none }\nreceivers: [{ name: none }]\n"
 
 /// Loads an alertmanager.yml; a key whose part is not built is refused with its place.
 pub(crate) fn load_settings(path: Option<&Path>, external_url: &str) -> Result<Settings, String> {
-    let loaded = match path {
-        Some(path) => AlertmanagerConfig::load(path, MatcherMode::default()),
-        None => AlertmanagerConfig::parse(NO_FILE, Path::new("alertmanager.yml"), MatcherMode::default()),
+    let Some(path) = path else {
+        let loaded =
+            AlertmanagerConfig::parse(NO_FILE, Path::new("alertmanager.yml"), MatcherMode::default());
+        return settings_of(&loaded.map_err(|errors| errors.to_string())?, external_url);
     };
-    let loaded = loaded.map_err(|errors| errors.to_string())?;
+    load_file(path, external_url, MatcherMode::default())
+}
+
+/// Loads a file whose matchers are read in this mode.
+pub(crate) fn load_file(path: &Path, external_url: &str, mode: MatcherMode) -> Result<Settings, String> {
+    let loaded = AlertmanagerConfig::load(path, mode).map_err(|errors| errors.to_string())?;
+    settings_of(&loaded, external_url)
+}
+
+fn settings_of(loaded: &AlertmanagerConfig, external_url: &str) -> Result<Settings, String> {
     if !loaded.unsupported().is_empty() {
         let lines: Vec<String> = loaded.unsupported().iter().map(ToString::to_string).collect();
         return Err(lines.join("\n"));
     }
-    Settings::from_config(&loaded, external_url, integrations::build).map_err(|error| error.to_string())
+    Settings::from_config(loaded, external_url, integrations::build).map_err(|error| error.to_string())
 }
 
 /// A hash over what a pair must have in common: external labels and rules.
