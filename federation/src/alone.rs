@@ -135,7 +135,7 @@ impl Alone {
             None => (RaftOptions::new(dir, name, NOWHERE.to_owned()), None),
             Some(cluster) => {
                 let tls = cluster.tls.as_ref().map(|tls| &tls.server);
-                let grpc = Grpc::bind(cluster.listen, tls, true).await.context("--cluster.listen-address")?;
+                let grpc = Grpc::bind("--cluster.listen-address", cluster.listen, tls, true).await?;
                 let port = grpc.address.port();
                 let advertise = match &cluster.advertise {
                     Advertise::Listener => grpc.address.to_string(),

@@ -207,8 +207,11 @@ async fn features_decide_what_names_are() {
 #[tokio::test]
 async fn three_become_a_cluster() {
     let mut first = Server::start(FILE, &["--cluster.settle-timeout=0s"]).await;
+    let tool = Tool::at(&first.url);
+    let member = || tool.ok("cluster -o extended").lines().nth(4).map(str::to_owned);
+    first.until(|| member().is_some()).await;
     let peer =
-        status(&first).await["cluster"]["peers"][0]["address"].as_str().expect("an address").to_owned();
+        member().and_then(|line| line.split_whitespace().next().map(str::to_owned)).expect("an address");
     let flag = format!("--cluster.peer={peer}");
     let mut others = Vec::new();
     for _ in 0..2 {

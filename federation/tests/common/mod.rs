@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a call came to.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// A running alertmanager.
-pub struct Server {
-    pub url: String,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) dir: tempfile::TempDir,
     process: Process,
 }
 
 impl Server {
     /// Starts one with that file and these flags besides; it listens on a port of its own choice.
-    pub async fn start(file: &str, flags: &[&str]) -> Self {
+    pub(crate) async fn start(file: &str, flags: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().expect("a folder"), file, flags).await
     }
 
     /// The same in a folder that may have been used before.
-    pub async fn start_in(dir: tempfile::TempDir, file: &str, flags: &[&str]) -> Self {
+    pub(crate) async fn start_in(dir: tempfile::TempDir, file: &str, flags: &[&str]) -> Self {
         let (config, log) = (dir.path().join("alertmanager.yml"), dir.path().join("log"));
         std::fs::write(&config, file).expect("written");
         let _ = std::fs::remove_file(&log);
@@ -66,22 +66,22 @@ impl Server {
     }
 
     /// Waits for a condition.
-    pub async fn until(&self, condition: impl FnMut() -> bool) {
+    pub(crate) async fn until(&self, condition: impl FnMut() -> bool) {
         until("what the server was to come to", condition).await;
     }
 
     /// What it logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         self.process.signal(signal);
     }
 
     /// SIGTERM: it ends in order.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let status = self.process.terminate(PATIENCE).await.expect("ends");
         assert_eq!(status.code(), Some(0), "{}", self.process.tail());
     }
@@ -92,63 +92,57 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// An amtool in a folder and a home of its own.
-pub struct Tool {
+pub(crate) struct Tool {
     dir: tempfile::TempDir,
     url: Option<String>,
 }
 
 impl Tool {
     /// One that is told of no alertmanager.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         symlink(PROGRAM, dir.path().join("amtool")).expect("linked");
         Self { dir, url: None }
     }
 
     /// One that asks there.
-    pub fn at(url: &str) -> Self {
+    pub(crate) fn at(url: &str) -> Self {
         Self { url: Some(url.to_owned()), ..Self::new() }
     }
 
     /// A file in its folder.
-    pub fn file(&self, name: &str, text: &str) {
+    pub(crate) fn file(&self, name: &str, text: &str) {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(path, text).expect("written");
     }
 
-    /// Runs a line.
-    pub fn run(&self, line: &str, input: &str) -> Run {
-        let words: Vec<&str> = line.split_whitespace().collect();
+    /// Runs a line; `¬` stands for a blank inside a word.
+    pub(crate) fn run(&self, line: &str, input: &str) -> Run {
+        let words = words(line);
         self.call(&self.dir.path().join("amtool"), &words, input)
     }
 
     /// Runs a line that works, and gives what it prints.
-    pub fn ok(&self, line: &str) -> String {
+    pub(crate) fn ok(&self, line: &str) -> String {
         let run = self.run(line, "");
         assert_eq!(run.code, Some(0), "{line}: {run:?}");
         run.out
     }
 
     /// Runs a line under the program's own name.
-    pub fn run_own(&self, line: &str) -> Run {
-        let words: Vec<&str> = line.split_whitespace().collect();
+    pub(crate) fn run_own(&self, line: &str) -> Run {
+        let words = words(line);
         self.call(Path::new(PROGRAM), &words, "")
     }
 
     /// Runs a line with another amtool.
-    pub fn run_as(&self, program: &Path, line: &str) -> Run {
-        let words: Vec<&str> = line.split_whitespace().collect();
+    pub(crate) fn run_as(&self, program: &Path, line: &str) -> Run {
+        let words = words(line);
         self.call(program, &words, "")
     }
 
-    /// Runs words that may have blanks.
-    pub fn words(&self, program: Option<&PathBuf>, words: &[&str]) -> Run {
-        let ours = self.dir.path().join("amtool");
-        self.call(program.unwrap_or(&ours), words, "")
-    }
-
-    fn call(&self, program: &Path, words: &[&str], input: &str) -> Run {
+    fn call(&self, program: &Path, words: &[String], input: &str) -> Run {
         let mut command = Command::new(program);
         command.args(words).current_dir(self.dir.path()).env("HOME", self.dir.path());
         if let Some(url) = &self.url {
@@ -162,4 +156,8 @@ impl Tool {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(|word| word.replace('¬', " ")).collect()
 }
