@@ -7,6 +7,7 @@ mod features;
 pub mod flags;
 pub mod go_text;
 pub mod heap;
+pub mod http_config;
 pub mod lifecycle;
 mod maintain;
 pub mod process;

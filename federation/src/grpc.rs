@@ -27,18 +27,23 @@ pub(crate) struct Grpc {
 }
 
 impl Grpc {
-    /// Binds the listener. Without TLS only loopback is served, unless `insecure` is said.
-    pub(crate) async fn bind(address: SocketAddr, tls: Option<&GrpcTls>, insecure: bool) -> Result<Self> {
+    /// Binds the listener that `flag` names. Without TLS only loopback is served, unless `insecure` is said.
+    pub(crate) async fn bind(
+        flag: &str,
+        address: SocketAddr,
+        tls: Option<&GrpcTls>,
+        insecure: bool,
+    ) -> Result<Self> {
         if tls.is_none() && !address.ip().is_loopback() && !insecure {
             bail!(
-                "--grpc.listen-address={address}: not loopback and without TLS; set vedette.pair.tls_config in the configuration, \
+                "{flag}={address}: not loopback and without TLS; set vedette.pair.tls_config in the configuration, \
                  or say --insecure where the network itself is trusted"
             );
         }
         let listener = match TcpListener::bind(address).await {
             Ok(listener) => listener,
             Err(error) => {
-                bail!("--grpc.listen-address={address}: {}", web::describe_bind_error(address, &error))
+                bail!("{flag}={address}: {}", web::describe_bind_error(address, &error))
             }
         };
         let address = listener.local_addr().context("the gRPC listener's own address")?;

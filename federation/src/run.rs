@@ -95,7 +95,9 @@ impl Node {
             key: tls.key.clone(),
             client_ca: tls.ca.clone(),
         });
-        let grpc = Grpc::bind(self.flags.grpc, grpc_tls.as_ref(), self.flags.insecure).await?;
+        let grpc =
+            Grpc::bind("--grpc.listen-address", self.flags.grpc, grpc_tls.as_ref(), self.flags.insecure)
+                .await?;
         let (life, requests) = Life::new(self.flags.common.web.enable_lifecycle, self.tasks.clone());
         signals::watch(&life, &self.tasks).context("signals")?;
         std::fs::create_dir_all(&self.flags.common.storage.path)

@@ -18,17 +18,36 @@ pub(crate) fn load_settings(
     external_url: &str,
     clock: &SharedClock,
 ) -> Result<Settings, String> {
-    let loaded = match path {
-        Some(path) => AlertmanagerConfig::load(path, MatcherMode::default()),
-        None => AlertmanagerConfig::parse(NO_FILE, Path::new("alertmanager.yml"), MatcherMode::default()),
+    let Some(path) = path else {
+        let loaded =
+            AlertmanagerConfig::parse(NO_FILE, Path::new("alertmanager.yml"), MatcherMode::default());
+        return settings_of(&loaded.map_err(|errors| errors.to_string())?, external_url, clock);
     };
-    let loaded = loaded.map_err(|errors| errors.to_string())?;
+    load_file(path, external_url, MatcherMode::default(), clock)
+}
+
+/// Loads a file whose matchers are read in this mode.
+pub(crate) fn load_file(
+    path: &Path,
+    external_url: &str,
+    mode: MatcherMode,
+    clock: &SharedClock,
+) -> Result<Settings, String> {
+    let loaded = AlertmanagerConfig::load(path, mode).map_err(|errors| errors.to_string())?;
+    settings_of(&loaded, external_url, clock)
+}
+
+fn settings_of(
+    loaded: &AlertmanagerConfig,
+    external_url: &str,
+    clock: &SharedClock,
+) -> Result<Settings, String> {
     if !loaded.unsupported().is_empty() {
         let lines: Vec<String> = loaded.unsupported().iter().map(ToString::to_string).collect();
         return Err(lines.join("\n"));
     }
     let context = Context::load(&loaded.templates, clock.clone())?;
-    Settings::from_config(&loaded, external_url, |receiver| integrations::build(receiver, &context))
+    Settings::from_config(loaded, external_url, |receiver| integrations::build(receiver, &context))
         .map_err(|error| format!("{}: {error}", loaded.path.display()))
 }
 

@@ -34,7 +34,6 @@ const SENDS_AT_ONCE: usize = 64;
 /// How soon a group looks again at what could not be committed or planned.
 const RETRY_MS: i64 = 500;
 const BEAT: Duration = Duration::from_secs(1);
-const GC_EVERY: Duration = Duration::from_mins(1);
 /// Alerts that one garbage collection names at most.
 const GC_ALERTS: usize = 10_000;
 
@@ -113,6 +112,7 @@ impl Dispatcher {
         let now = clock.monotonic();
         let grid = Grid::start(parts.state.read(|state| state.beacon), clock.now_ms(), now);
         let feed = parts.state.feed();
+        let next_gc = now + parts.options.gc_every;
         let mut dispatcher = Self {
             parts,
             settings,
@@ -127,7 +127,7 @@ impl Dispatcher {
             beacon_under_way: false,
             swept: false,
             next_beat: now,
-            next_gc: now + GC_EVERY,
+            next_gc,
             places: HashMap::new(),
         };
         dispatcher.take_changes();

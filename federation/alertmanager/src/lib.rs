@@ -38,6 +38,7 @@ mod state;
 mod time;
 
 pub use alert::{Alert, Fingerprint};
+pub use api::STANDS_IN_FOR;
 pub use command::{
     Anchor, Applied, Command, Content, LeaderId, MergedEntry, MergedSilence, NotifyKey, Overlay, Reason,
     Rejection, Reply,
@@ -48,7 +49,7 @@ pub use notify::{
     FailureReason, Notification, Notifier, NotifyAlert, NotifyError, NotifyOutcome, Sent, notification_id,
 };
 pub use options::Options;
-pub use route::{GroupBy, Route, RouteSpec, RouteTree};
+pub use route::{GroupBy, Route, RouteSpec, RouteTree, matchers_key, quoted, written_matcher};
 pub use settings::{InhibitRule, IntervalCheck, Receiver, Settings, TimeMute};
 pub use shared::SharedState;
 pub use silence::{Silence, SilenceMatcher, SilenceState};

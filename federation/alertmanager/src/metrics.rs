@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) alerts: Gauges,
     pub(crate) received: Counters,
     pub(crate) invalid: Counters,
+    pub(crate) limited: Counter,
     pub(crate) silences: Gauges,
     pub(crate) groups: Gauge,
     pub(crate) receivers: Gauge,
@@ -62,6 +63,7 @@ impl Metrics {
             alerts: Family::default(),
             received: Family::default(),
             invalid: Family::default(),
+            limited: Counter::default(),
             silences: Family::default(),
             groups: Gauge::default(),
             receivers: Gauge::default(),
@@ -96,6 +98,11 @@ impl Metrics {
             &am("alerts_invalid"),
             "The total number of received alerts that were invalid.",
             self.invalid.clone(),
+        );
+        registry.register(
+            &am("alerts_limited"),
+            "Alerts that were not taken because of --alerts.per-alertname-limit.",
+            self.limited.clone(),
         );
         registry.register(&am("silences"), "How many silences by state.", self.silences.clone());
         registry.register(

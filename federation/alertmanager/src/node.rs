@@ -69,6 +69,8 @@ pub(crate) struct Node {
     pub(crate) touches: Touches,
     journal: Arc<dyn Journal>,
     tasks: Tasks,
+    /// Monotonic time from which on groups may begin.
+    begins_at: Duration,
     quorum: Arc<Backend>,
     /// While this node is, or lately was, without a quorum.
     overlay: RwLock<Option<Arc<Cut>>>,
@@ -110,6 +112,7 @@ impl Alertmanager {
         let node = Node {
             lease: parts.lease,
             settings: watch::Sender::new(Arc::new(parts.settings)),
+            begins_at: parts.clock.monotonic() + parts.options.start_delay,
             options: Arc::new(parts.options),
             started_ms: parts.clock.now_ms(),
             clock: parts.clock,
@@ -265,7 +268,7 @@ impl Node {
     async fn supervise(self: Arc<Self>) {
         let mut leading = self.lease.leading();
         let now = self.clock.monotonic();
-        let mut watch = Watch { attached_since: None, detached_since: now };
+        let mut watch = Watch { attached_since: None, detached_since: now, settled: false };
         let mut next_count = now;
         let mut running: Option<(Role, Running)> = None;
         loop {
@@ -292,11 +295,19 @@ impl Node {
             tokio::select! {
                 () = self.tasks.stopping() => break,
                 changed = leading.changed() => if changed.is_err() { break },
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(self.next_look()) => {}
             }
         }
         if let Some((_, old)) = running {
             old.end(false).await;
+        }
+    }
+
+    /// When the supervisor looks again: at the very moment from which on groups may begin.
+    fn next_look(&self) -> Duration {
+        match self.begins_at.saturating_sub(self.clock.monotonic()) {
+            Duration::ZERO => LOOK_EVERY,
+            left => left.min(LOOK_EVERY),
         }
     }
 
@@ -307,10 +318,11 @@ impl Node {
         if self.cut().is_some() && attached_for.is_some_and(|it| it >= self.options.heal_after) {
             return Some(Role::Heal);
         }
-        if !self.options.sends {
+        if !self.options.sends || now < self.begins_at {
             return None;
         }
-        if detached_for.is_some_and(|it| it >= self.options.degrade_after) {
+        let patience = if watch.settled { self.options.degrade_after } else { self.options.settle };
+        if detached_for.is_some_and(|it| it >= patience) {
             self.cut_off();
             return Some(Role::Alone);
         }
@@ -471,10 +483,13 @@ impl Running {
 struct Watch {
     attached_since: Option<Duration>,
     detached_since: Duration,
+    /// It has heard one since it started.
+    settled: bool,
 }
 
 impl Watch {
     fn look(&mut self, attached: bool, now: Duration) {
+        self.settled |= attached;
         match (attached, self.attached_since) {
             (true, None) => self.attached_since = Some(now),
             (false, Some(_)) => {

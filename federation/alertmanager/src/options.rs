@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::matcher::MatcherMode;
+
 /// Times and places; the defaults are Alertmanager's where it has them.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,6 +33,25 @@ pub struct Options {
     pub write_patience: Duration,
     /// This process takes part in sending. A witness does not.
     pub sends: bool,
+    /// There may be other members: else the status says that there is no cluster.
+    pub clustered: bool,
+    /// The same as `degrade_after` for a node that has heard no leader since its start
+    /// (`--cluster.settle-timeout`).
+    pub settle: Duration,
+    /// Groups are begun no sooner than this after the start (`--dispatch.start-delay`).
+    pub start_delay: Duration,
+    /// Between two rounds of throwing away what is over (`--data.maintenance-interval`).
+    pub gc_every: Duration,
+    /// How matchers and label names are read (`--enable-feature`).
+    pub matcher_mode: MatcherMode,
+    /// Most silences, those that are over included; 0: no limit (`--silences.max-silences`).
+    pub max_silences: usize,
+    /// Most bytes of a silence as it is kept; 0: no limit (`--silences.max-silence-size-bytes`).
+    pub max_silence_bytes: usize,
+    /// Most firing alerts of one name; 0: no limit (`--alerts.per-alertname-limit`).
+    pub alerts_per_name: usize,
+    /// Says in the log who set or ended which silence (`--log.silences`).
+    pub log_silences: bool,
 }
 
 impl Options {
@@ -50,6 +71,15 @@ impl Options {
             repeat_damping: Duration::from_mins(5),
             write_patience: Duration::from_secs(3),
             sends: true,
+            clustered: true,
+            settle: Duration::from_secs(15),
+            start_delay: Duration::ZERO,
+            gc_every: Duration::from_mins(1),
+            matcher_mode: MatcherMode::default(),
+            max_silences: 0,
+            max_silence_bytes: 0,
+            alerts_per_name: 0,
+            log_silences: false,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Labels, Matcher};
+use model::{Labels, MatchOp, Matcher};
 
 /// By which labels alerts are grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,8 +188,9 @@ impl Route {
     }
 }
 
-/// A route's own part of its key: matchers in order of name, value and kind.
-fn matchers_key(matchers: &[Matcher]) -> String {
+/// Matchers in order of name, value and kind, as a route's own part of its key.
+#[must_use]
+pub fn matchers_key(matchers: &[Matcher]) -> String {
     let mut sorted: Vec<_> = matchers.iter().collect();
     sorted.sort_by_key(|matcher| (matcher.name().to_owned(), matcher.value().to_owned(), matcher.op() as u8));
     let texts: Vec<_> = sorted.into_iter().map(matcher_text).collect();
@@ -198,17 +199,26 @@ fn matchers_key(matchers: &[Matcher]) -> String {
 
 /// A matcher as Alertmanager prints it.
 pub(crate) fn matcher_text(matcher: &Matcher) -> String {
+    written_matcher(matcher.name(), matcher.op(), matcher.value())
+}
+
+/// The same for one that need not compile.
+#[must_use]
+pub fn written_matcher(name: &str, op: MatchOp, value: &str) -> String {
     let reserved = |c: char| c.is_whitespace() || "{}!=~,\\\"'`".contains(c);
-    let mut text = String::new();
-    if matcher.name().contains(reserved) {
-        quote(&mut text, matcher.name());
-        let _ = write!(text, "{}", matcher.op());
-        quote(&mut text, matcher.value());
-        return text;
+    if name.contains(reserved) {
+        return format!("{}{op}{}", quoted(name), quoted(value));
     }
-    let value = matcher.value().replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
-    let _ = write!(text, "{}{}\"{value}\"", matcher.name(), matcher.op());
-    text
+    let value = value.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
+    format!("{name}{op}\"{value}\"")
+}
+
+/// `text` in double quotes, escaped as Go escapes strings.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    quote(&mut out, text);
+    out
 }
 
 /// Appends `text` in double quotes, escaped as Go escapes strings.
@@ -254,8 +264,6 @@ fn is_printable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::MatchOp;
-
     use super::*;
 
     fn spec(receiver: &str, matchers: &[(&str, MatchOp, &str)], routes: Vec<RouteSpec>) -> RouteSpec {

@@ -101,6 +101,17 @@ impl World {
 
     /// A world whose nodes act alone when they are cut off, or one whose nodes wait.
     pub(crate) fn with(seed: u64, faults: Faults, alone: bool) -> Arc<Self> {
+        Self::set_up(seed, faults, |options| {
+            if !alone {
+                options.degrade_after = Duration::from_hours(1);
+                options.settle = options.degrade_after;
+                options.write_patience = Duration::from_hours(1);
+            }
+        })
+    }
+
+    /// A world whose nodes have other options.
+    pub(crate) fn set_up(seed: u64, faults: Faults, change: impl FnOnce(&mut Options)) -> Arc<Self> {
         let member = || Member {
             state: SharedState::new(),
             applied: 0,
@@ -112,11 +123,9 @@ impl World {
         let mut options = Options::new("", PathBuf::new());
         options.peer_timeout = Duration::from_secs(3);
         options.degrade_after = Duration::from_secs(5);
+        options.settle = options.degrade_after;
         options.hold = Duration::from_secs(10);
-        if !alone {
-            options.degrade_after = Duration::from_hours(1);
-            options.write_patience = Duration::from_hours(1);
-        }
+        change(&mut options);
         let inner = Inner {
             log: Vec::new(),
             members: (0..MEMBERS).map(|_| member()).collect(),

@@ -96,6 +96,37 @@ fn alerts_of_a_group_are_told_together_and_later_ones_after_the_interval() {
 }
 
 #[test]
+fn groups_begin_no_sooner_than_the_delay_after_the_start() {
+    run(async {
+        let delay = Duration::from_millis(5_300);
+        let world = World::set_up(7, Faults::NONE, |options| options.start_delay = delay);
+        let start = world.clock.monotonic();
+        assert!(world.elect(0));
+        world.post(&[world.firing("g", "a")]).await;
+        pass(delay + Duration::from_millis(900)).await;
+        assert!(pages(&world).is_empty(), "the group waits as long as any");
+        pass(Duration::from_secs(1)).await;
+        assert_eq!(pages(&world), [page(&["a"], &[])]);
+        let at = (world.accepted.lock()[0].at - start).as_millis();
+        assert!((6_300..6_500).contains(&at), "{at}");
+    });
+}
+
+#[test]
+fn a_node_that_has_found_no_leader_since_its_start_waits_to_settle() {
+    run(async {
+        let settle = Duration::from_secs(40);
+        let world = World::set_up(8, Faults::NONE, |options| options.settle = settle);
+        world.post(&[world.firing("g", "a")]).await;
+        pass(Duration::from_secs(30)).await;
+        assert!(pages(&world).is_empty(), "{:?}", pages(&world));
+        pass(Duration::from_secs(30)).await;
+        let said = pages(&world);
+        assert!(said.contains(&page(&["a"], &[])), "nobody leads, and it pages: {said:?}");
+    });
+}
+
+#[test]
 fn an_alert_that_nobody_repeats_is_over_when_it_said() {
     run(async {
         let world = World::new(3, Faults::NONE);

@@ -24,6 +24,9 @@ pub(crate) struct Node {
 pub(crate) enum ClusterCommand {
     /// Nodes, leader, twin and agents, as one node sees them.
     Status,
+    /// The alertmanager's cluster, as amtool's `cluster show`.
+    #[command(disable_help_flag = true)]
+    Show(crate::Words),
     /// Make the node that listens for gRPC at HOST:PORT a member.
     Add {
         /// Its gRPC address.
@@ -50,6 +53,8 @@ pub(crate) enum AgentsCommand {
 #[allow(clippy::print_stdout, reason = "the answer is what was asked for")]
 pub(crate) async fn cluster(node: &Node, command: ClusterCommand) -> Result<()> {
     match command {
+        // Its words are amtool's, which is asked elsewhere.
+        ClusterCommand::Show(_) => {}
         ClusterCommand::Status => print_status(&node.get("vedette/cluster.json").await?),
         ClusterCommand::Add { address } => {
             println!(

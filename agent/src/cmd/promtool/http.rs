@@ -1,17 +1,15 @@
 //! Asking a server: URLs, `--http.config.file`, the API's envelope.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
-use client::{Auth, Client, HttpClientConfig, Limits, Response, Source};
+use client::{Auth, Client, Limits, Response, Source};
 use http::{HeaderName, HeaderValue, Request, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
-use yaml::{Checker, View};
+use vedette_agent::http_config::{self, percent_decoded};
 
 use super::HttpConfig;
 
@@ -45,8 +43,8 @@ impl Server {
         let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let mut base = Url::parse(&whole).with_context(|| format!("parse {url:?}"))?;
         let mut settings = match &config.http_config {
-            Some(path) => load(path).context("Failed to load HTTP config file")?,
-            None => plain(),
+            Some(path) => http_config::load(path).context("Failed to load HTTP config file")?,
+            None => http_config::plain(),
         };
         if !base.username().is_empty() {
             if config.http_config.is_some() {
@@ -128,24 +126,6 @@ impl Server {
     }
 }
 
-fn plain() -> HttpClientConfig {
-    HttpClientConfig { follow_redirects: true, enable_http2: true, ..HttpClientConfig::default() }
-}
-
-fn load(path: &Path) -> Result<HttpClientConfig> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("open {}", path.display()))?;
-    let file: Arc<str> = Arc::from(&*path.to_string_lossy());
-    let root = yaml::parse(&file, &text)?;
-    let mut check = Checker::new(&file);
-    check.object(&root, &yaml::http::HTTP);
-    let base = path.parent().unwrap_or(Path::new(""));
-    let config = yaml::client_config(View::of(&root), base, &mut check);
-    if let Some(later) = check.finish()?.first() {
-        bail!("{later}");
-    }
-    Ok(config)
-}
-
 /// `NAME=VALUE`.
 fn header(pair: &str) -> Result<(HeaderName, HeaderValue)> {
     let (name, value) = key_value(pair)?;
@@ -155,10 +135,4 @@ fn header(pair: &str) -> Result<(HeaderName, HeaderValue)> {
 /// A pair as kingpin takes it.
 pub(super) fn key_value(pair: &str) -> Result<(&str, &str)> {
     pair.split_once('=').with_context(|| format!("expected KEY=VALUE got '{pair}'"))
-}
-
-fn percent_decoded(text: &str) -> String {
-    url::form_urlencoded::parse(format!("k={}", text.replace('+', "%2B")).as_bytes())
-        .next()
-        .map_or_else(String::new, |(_, value)| value.into_owned())
 }

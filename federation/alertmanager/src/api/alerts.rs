@@ -12,11 +12,11 @@ pub(super) async fn list(
     State(alertmanager): State<Alertmanager>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Response {
-    let filter = match Filter::read(&Params::new(pairs)) {
+    let node = &alertmanager.0;
+    let filter = match Filter::read(&Params::new(pairs), node.options.matcher_mode) {
         Ok(filter) => filter,
         Err(answer) => return *answer,
     };
-    let node = &alertmanager.0;
     let (settings, now_ms) = (node.settings.borrow().clone(), node.clock.now_ms());
     let backend = node.backend();
     let mut mutes = backend.mutes.lock();

@@ -31,12 +31,12 @@ pub(super) async fn list(
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Response {
     let params = Params::new(pairs);
-    let filter = match Filter::read(&params) {
+    let node = &alertmanager.0;
+    let filter = match Filter::read(&params, node.options.matcher_mode) {
         Ok(filter) => filter,
         Err(answer) => return *answer,
     };
     let with_muted = params.switch("muted");
-    let node = &alertmanager.0;
     let (settings, now_ms) = (node.settings.borrow().clone(), node.clock.now_ms());
     let muted_by: Vec<Vec<String>> =
         settings.routes.iter().map(|route| settings.muted_by(route, now_ms).names().to_vec()).collect();

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod groups;
+mod limits;
 mod receive;
 mod silences;
 mod status;
@@ -18,6 +19,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use crate::node::Alertmanager;
+pub use status::STANDS_IN_FOR;
 
 /// Bytes of a request body at most. Alertmanager has no limit; this one only keeps a mistake from filling
 /// the memory.

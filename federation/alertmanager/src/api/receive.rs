@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use model::Labels;
 use serde::Deserialize;
 
-use super::{bad_body, error, problem, warn_overlay};
+use super::{bad_body, error, limits, problem, warn_overlay};
 use crate::alert::Alert;
+use crate::matcher::MatcherMode;
 use crate::node::{Alertmanager, Node};
 use crate::time::parse_ms;
 
@@ -49,6 +50,7 @@ pub(super) async fn receive(State(alertmanager): State<Alertmanager>, body: Byte
             }
         }
     }
+    let alerts = limits::within(node, alerts, now_ms);
     let overlay = match node.take_alerts(alerts, now_ms).await {
         Ok(overlay) => overlay,
         Err(failed) => return error(StatusCode::INTERNAL_SERVER_ERROR, &failed.to_string()),
@@ -79,16 +81,18 @@ fn check(node: &Node, posted: Posted, now_ms: i64) -> Result<Alert, Invalid> {
         return invalid("start time must be before end time".to_owned());
     }
     let pairs = posted.labels.unwrap_or_default();
-    if pairs.keys().any(String::is_empty) {
-        return invalid("invalid label set: invalid name \"\"".to_owned());
+    let classic = node.options.matcher_mode == MatcherMode::Classic;
+    let is_bad = |name: &&String| name.is_empty() || (classic && !model::is_valid_legacy_label_name(name));
+    if let Some(name) = pairs.keys().find(is_bad) {
+        return invalid(format!("invalid label set: invalid name {name:?}"));
     }
     let labels = Labels::from_pairs(pairs);
     if labels.is_empty() {
         return invalid("at least one label pair required".to_owned());
     }
     let annotations = posted.annotations.unwrap_or_default();
-    if annotations.keys().any(String::is_empty) {
-        return invalid("invalid annotations: invalid name \"\"".to_owned());
+    if let Some(name) = annotations.keys().find(is_bad) {
+        return invalid(format!("invalid annotations: invalid name {name:?}"));
     }
     Ok(Alert {
         labels,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::view::read_matchers;
-use super::{Params, bad_body, error, json, problem, warn_overlay};
+use super::{Params, bad_body, error, json, limits, problem, warn_overlay};
 use crate::command::{Command, Rejection, Reply};
 use crate::node::Alertmanager;
 use crate::silence::{Silence, SilenceMatcher, SilenceState};
@@ -70,11 +70,11 @@ pub(super) async fn list(
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Response {
     let params = Params::new(pairs);
-    let wanted = match read_matchers(&params) {
+    let node = &alertmanager.0;
+    let wanted = match read_matchers(&params, node.options.matcher_mode) {
         Ok(matchers) => matchers,
         Err(answer) => return *answer,
     };
-    let node = &alertmanager.0;
     node.read_barrier().await;
     let now_ms = node.clock.now_ms();
     let mut found: Vec<_> = node.backend().state.read(|state| {
@@ -114,8 +114,11 @@ pub(super) async fn expire(State(alertmanager): State<Alertmanager>, Path(id): P
         return answer;
     }
     let node = &alertmanager.0;
-    match node.write(Command::SilenceExpire { id, now_ms: node.clock.now_ms() }).await {
+    match node.write(Command::SilenceExpire { id: id.clone(), now_ms: node.clock.now_ms() }).await {
         Ok(written) => {
+            if node.options.log_silences {
+                tracing::info!(%id, "a silence was ended");
+            }
             let found = written.reply != Reply::Rejected(Rejection::NotFound);
             let status = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
             warn_overlay(status.into_response(), written.overlay)
@@ -162,11 +165,18 @@ pub(super) async fn set(State(alertmanager): State<Alertmanager>, body: Bytes) -
         Ok(silence) => silence,
         Err(answer) => return *answer,
     };
+    if let Err(wrong) = limits::check(node, &silence, now_ms) {
+        return error(StatusCode::BAD_REQUEST, &wrong);
+    }
+    let (author, comment) = (silence.created_by.clone(), silence.comment.clone());
     let new_id =
         uuid::Builder::from_random_bytes(node.random.next_u128().to_be_bytes()).into_uuid().to_string();
     match node.write(Command::SilenceSet { silence, new_id, now_ms }).await {
         Ok(written) => match written.reply {
             Reply::Silence(silence_id) => {
+                if node.options.log_silences {
+                    tracing::info!(id = %silence_id, %author, %comment, "a silence was set");
+                }
                 warn_overlay(json(StatusCode::OK, &Answer { silence_id }), written.overlay)
             }
             _ => error(StatusCode::NOT_FOUND, "silence not found"),

@@ -11,8 +11,8 @@ use super::json;
 use crate::node::Alertmanager;
 use crate::time::format_ms;
 
-/// The Alertmanager that we stand in for: amtool compares major and minor.
-const STANDS_IN_FOR: &str = "0.34.0";
+/// The Alertmanager that this one stands in for: amtool compares major and minor.
+pub const STANDS_IN_FOR: &str = "0.34.0";
 
 #[derive(Serialize)]
 struct PeerView {
@@ -61,15 +61,8 @@ struct ReceiverView {
 
 pub(super) async fn status(State(alertmanager): State<Alertmanager>) -> Response {
     let node = &alertmanager.0;
-    let mut peers: Vec<_> = node.lease.peers();
-    peers.sort_by(|one, other| one.name.cmp(&other.name));
-    let ready = node.lease.quorum_available() && !alertmanager.is_degraded();
     let view = StatusView {
-        cluster: ClusterView {
-            name: node.options.node_name.clone(),
-            peers: peers.into_iter().map(|it| PeerView { address: it.address, name: it.name }).collect(),
-            status: if ready { "ready" } else { "settling" },
-        },
+        cluster: cluster(&alertmanager),
         config: ConfigView { original: node.settings.borrow().original.clone() },
         uptime: format_ms(node.started_ms),
         version_info: VersionView {
@@ -82,6 +75,21 @@ pub(super) async fn status(State(alertmanager): State<Alertmanager>) -> Response
         },
     };
     json(StatusCode::OK, &view)
+}
+
+fn cluster(alertmanager: &Alertmanager) -> ClusterView {
+    let node = &alertmanager.0;
+    if !node.options.clustered {
+        return ClusterView { name: String::new(), peers: Vec::new(), status: "disabled" };
+    }
+    let mut peers: Vec<_> = node.lease.peers();
+    peers.sort_by(|one, other| one.name.cmp(&other.name));
+    let ready = node.lease.quorum_available() && !alertmanager.is_degraded();
+    ClusterView {
+        name: node.options.node_name.clone(),
+        peers: peers.into_iter().map(|it| PeerView { address: it.address, name: it.name }).collect(),
+        status: if ready { "ready" } else { "settling" },
+    }
 }
 
 pub(super) async fn receivers(State(alertmanager): State<Alertmanager>) -> Response {

@@ -83,7 +83,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// Reads the parameters; a bad one is answered.
-    pub(crate) fn read(params: &Params) -> Result<Self, Box<Response>> {
+    pub(crate) fn read(params: &Params, mode: MatcherMode) -> Result<Self, Box<Response>> {
         let receiver = match params.last("receiver") {
             None => None,
             Some(text) => Some(Regex::new(&format!("^(?:{text})$")).map_err(|wrong| {
@@ -92,7 +92,7 @@ impl Filter {
             })?),
         };
         Ok(Self {
-            matchers: read_matchers(params)?,
+            matchers: read_matchers(params, mode)?,
             receiver,
             active: params.switch("active"),
             silenced: params.switch("silenced"),
@@ -116,8 +116,8 @@ impl Filter {
 }
 
 /// The `filter` parameters.
-pub(crate) fn read_matchers(params: &Params) -> Result<Vec<Matcher>, Box<Response>> {
-    let read = |text: &String| parse_matcher_in(MatcherMode::Fallback, text);
+pub(crate) fn read_matchers(params: &Params, mode: MatcherMode) -> Result<Vec<Matcher>, Box<Response>> {
+    let read = |text: &String| parse_matcher_in(mode, text);
     let matchers = params.all("filter").iter().map(read).collect::<Result<_, _>>();
     matchers.map_err(|wrong| Box::new(error(StatusCode::BAD_REQUEST, &wrong)))
 }

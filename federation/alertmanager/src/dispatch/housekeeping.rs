@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BEAT, Dispatcher, Event, GC_ALERTS, GC_EVERY};
+use super::{BEAT, Dispatcher, Event, GC_ALERTS};
 use crate::command::{Anchor, Command, NotifyKey};
 use crate::grid::{millis, next_tick};
 
@@ -26,7 +26,7 @@ impl Dispatcher {
             self.sweep();
         }
         if now >= self.next_gc {
-            self.next_gc = now + GC_EVERY;
+            self.next_gc = now + self.parts.options.gc_every;
             self.collect_garbage();
         }
     }
