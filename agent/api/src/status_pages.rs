@@ -1,10 +1,10 @@
-//! `/status/*`, `/metadata`, `/alertmanagers`, `/features`, `/notifications`.
+//! `/status/*`, `/metadata`, `/alertmanagers`, `/features`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::reply::Reply;
 use crate::state::{Answer, Inner};
@@ -47,8 +47,10 @@ pub(crate) fn store<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         if limit > STATS_MAX {
             return Err(ApiError::bad_data(format!("limit must not exceed {STATS_MAX}")));
         }
-        let stats = state.parts.store.as_ref().map_or_else(StoreStats::default, |store| store.stats(limit));
-        Reply::of(&stats)
+        let Some(store) = state.parts.store.clone() else { return Reply::of(&StoreStats::default()) };
+        // Counting a million series takes a while, in which others are to be answered.
+        let stats = tokio::task::spawn_blocking(move || store.stats(limit)).await;
+        Reply::of(&stats.map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()))?)
     })
 }
 
@@ -59,20 +61,11 @@ pub(crate) fn wal_replay<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a
     })
 }
 
-/// What the process has to tell its users, such as a configuration that does not load.
-pub(crate) fn notifications<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
-    #[derive(Serialize)]
-    struct Notification {
-        text: String,
-        date: String,
-        active: bool,
-    }
+/// The store's sealed parts, as Prometheus lists its blocks.
+pub(crate) fn blocks<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
-        let runtime = state.parts.process.runtime();
-        let failed = (!runtime.reload_config_success).then(|| "Configuration reload has failed.".to_owned());
-        let date = crate::json::rfc3339(runtime.server_time);
-        let notification = |text| Notification { text, date: date.clone(), active: true };
-        Reply::of(&failed.into_iter().chain(runtime.safe_mode).map(notification).collect::<Vec<_>>())
+        let blocks = state.parts.store.as_ref().map_or_else(Vec::new, |store| store.blocks());
+        Reply::of(&BTreeMap::from([("blocks", blocks)]))
     })
 }
 
