@@ -10,6 +10,7 @@ pub mod heap;
 pub mod lifecycle;
 mod maintain;
 pub mod process;
+pub mod query_log;
 pub mod rules_status;
 pub mod safe_mode;
 pub mod signals;

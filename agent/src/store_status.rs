@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Count, HeadStats, StoreStats, StoreStatus, WalReplay};
+use api::{Block, Count, HeadStats, StoreStats, StoreStatus, WalReplay};
 use tsdb::Store;
 
 /// Shows a store to the API.
@@ -24,6 +24,17 @@ impl StoreStatus for ShownStore {
             memory_in_bytes_by_label_name: counts(most.bytes_by_label),
             series_count_by_label_value_pair: counts(most.series_by_pair),
         }
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let block = |part: tsdb::SealedPart| Block {
+            number: part.number,
+            start: part.start,
+            end: part.end,
+            samples: part.samples,
+            level: if part.is_day { 2 } else { 1 },
+        };
+        self.0.sealed_parts().into_iter().map(block).collect()
     }
 
     fn wal_replay(&self) -> WalReplay {
