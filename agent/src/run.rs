@@ -140,7 +140,7 @@ impl Agent {
         let process = Process::new(
             self.clock.clone(),
             shown,
-            self.retention(),
+            (self.retention(), self.flags.common.storage.memory_max()),
             reload.clone(),
             move || safe_mode.why(),
             move || damaged.log_corruptions(),

@@ -154,7 +154,7 @@ impl Node {
         let process = Process::new(
             self.clock.clone(),
             shown,
-            self.retention(),
+            (self.retention(), self.flags.common.storage.memory_max()),
             reload.clone(),
             || None,
             move || damaged.as_ref().map_or(0, |store| store.log_corruptions()),

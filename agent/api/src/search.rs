@@ -209,10 +209,11 @@ fn is_on(params: &Params, name: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// What some target says about each metric.
+/// What some target, else some sender, says about each metric.
 fn said(state: &Inner) -> BTreeMap<String, Metadata> {
     let entries = state.parts.targets.as_ref().map_or_else(Vec::new, |targets| targets.metadata());
-    entries.into_iter().map(|entry| (entry.metric, entry.metadata)).collect()
+    let stored = state.parts.store.as_ref().map_or_else(Vec::new, |store| store.families());
+    stored.into_iter().chain(entries.into_iter().map(|entry| (entry.metric, entry.metadata))).collect()
 }
 
 fn lines(found: &[Found<'_>], batch: usize, coverage: &Coverage, has_more: bool) -> Result<String, ApiError> {

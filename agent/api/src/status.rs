@@ -357,6 +357,8 @@ impl Serialize for Block {
 pub trait StoreStatus: Send + Sync {
     /// Its largest contributors, at most `limit` in each list.
     fn stats(&self, limit: usize) -> StoreStats;
+    /// What was said of the families whose samples it has, also of those that were pushed or come from agents.
+    fn families(&self) -> Vec<(String, Metadata)>;
     /// Its sealed parts, oldest first.
     fn blocks(&self) -> Vec<Block>;
     /// How far start-up has come.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::Metadata;
 use serde::Serialize;
 
 use crate::error::{ApiError, ErrorKind};
@@ -103,6 +104,16 @@ struct Said {
     unit: String,
 }
 
+impl Said {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            kind: metadata.metric_type.as_str(),
+            help: metadata.help.to_string(),
+            unit: metadata.unit.to_string(),
+        }
+    }
+}
+
 pub(crate) fn metadata<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
         let limit = number(params, "limit")?;
@@ -110,14 +121,19 @@ pub(crate) fn metadata<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         let only = params.get("metric");
         let entries = state.parts.targets.as_ref().map_or_else(Vec::new, |targets| targets.metadata());
         let mut by_metric: BTreeMap<String, BTreeSet<Said>> = BTreeMap::new();
-        for entry in entries.into_iter().filter(|entry| only.is_empty() || entry.metric == only) {
-            let said = Said {
-                kind: entry.metadata.metric_type.as_str(),
-                help: entry.metadata.help.to_string(),
-                unit: entry.metadata.unit.to_string(),
-            };
-            by_metric.entry(entry.metric).or_default().insert(said);
+        let wanted = |metric: &str| only.is_empty() || metric == only;
+        for entry in entries.into_iter().filter(|entry| wanted(&entry.metric)) {
+            by_metric.entry(entry.metric).or_default().insert(Said::of(&entry.metadata));
         }
+        // What nobody scrapes here now: pushed, or shipped by agents.
+        let mut others: BTreeMap<String, BTreeSet<Said>> = BTreeMap::new();
+        let stored = state.parts.store.as_ref().map_or_else(Vec::new, |store| store.families());
+        for (metric, said) in stored.into_iter().filter(|(metric, _)| wanted(metric)) {
+            if !by_metric.contains_key(&metric) {
+                others.entry(metric).or_default().insert(Said::of(&said));
+            }
+        }
+        by_metric.append(&mut others);
         let page: BTreeMap<String, Vec<Said>> = by_metric
             .into_iter()
             .take(limit.unwrap_or(usize::MAX))

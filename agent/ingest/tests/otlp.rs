@@ -9,7 +9,7 @@ use axum::body::Body;
 use env::{SeededRandom, SharedClock, SimulatedClock, Tasks};
 use http::Request;
 use http_body_util::BodyExt as _;
-use model::{MatchOp, Matcher};
+use model::{MatchOp, Matcher, MetricType};
 use storage::{Appender, Querier as _, Select, TimeRange};
 use telemetry::Registry;
 use tempfile::TempDir;
@@ -91,6 +91,11 @@ async fn requests_are_taken_and_refused() {
     assert_eq!(scene.post("application/json", "gzip", packed).await.0, 200);
     let line = r#"a_b_seconds{job="shop"} [(1000, 1.0), (2000, 2.0), (3000, 3.0)]"#;
     assert_eq!(scene.found("a_b.*").await, [line]);
+    let said = scene.store.metadata();
+    assert_eq!(
+        said["a_b_seconds"].iter().map(|one| one.metric_type).collect::<Vec<_>>(),
+        [MetricType::Gauge]
+    );
     // What was sent already is there, what is older or different is refused.
     assert_eq!(scene.send(&gauge("a.b", &[(3_000, 3.0)])).await.0, 200);
     for (point, what) in [((2_500, 1.0), "out of order sample"), ((3_000, 4.0), "duplicate sample")] {

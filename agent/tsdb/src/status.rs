@@ -1,9 +1,9 @@
 //! What a store tells about itself: its size, and which names and labels it holds most of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Labels, METRIC_NAME};
+use model::{Labels, METRIC_NAME, Metadata};
 
 use crate::sealed::Generation;
 use crate::state::State;
@@ -89,6 +89,27 @@ impl Store {
         let mut parts: Vec<SealedPart> = self.inner.vault.generations().iter().map(part).collect();
         parts.sort_by_key(|part| (part.start, part.number));
         parts
+    }
+
+    /// What was said of the metrics whose samples the store has, by name; of one that nothing was said of, nothing.
+    #[must_use]
+    pub fn metadata(&self) -> BTreeMap<String, Vec<Arc<Metadata>>> {
+        // Looked through without holding anybody up.
+        let shapes = self.inner.state.read().layouts.shapes();
+        let mut said: BTreeMap<String, Vec<Arc<Metadata>>> = BTreeMap::new();
+        let unsaid = Metadata::default();
+        for slot in shapes.iter().flat_map(|shape| shape.slots().iter()) {
+            let name = slot.labels.metric_name();
+            if *slot.metadata == unsaid || name.is_empty() {
+                continue;
+            }
+            match said.get_mut(name) {
+                Some(known) if known.contains(&slot.metadata) => {}
+                Some(known) => known.push(Arc::clone(&slot.metadata)),
+                None => drop(said.insert(name.to_owned(), vec![Arc::clone(&slot.metadata)])),
+            }
+        }
+        said
     }
 
     /// The store's size now.

@@ -516,6 +516,14 @@ impl StoreStatus for World {
         }
     }
 
+    fn families(&self) -> Vec<(String, Metadata)> {
+        let said = |metric: &str, help: &str| {
+            let metric_type = MetricType::Counter;
+            (metric.to_owned(), Metadata { metric_type, unit: "".into(), help: help.into() })
+        };
+        vec![said("pushed_total", "Pushed."), said("requests_total", "Of an older page.")]
+    }
+
     fn blocks(&self) -> Vec<Block> {
         vec![Block { number: 33, start: 1, end: 7_200_001, samples: 5, level: 1 }]
     }
