@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Ours under `vedette`; the rest is written from published schemas.
-const FOLDERS: [&str; 3] = ["vedette/v1", "prometheus", "io/prometheus/client"];
+const FOLDERS: [&str; 4] = ["vedette/v1", "prometheus", "io/prometheus/client", "opentelemetry"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<PathBuf> = Vec::new();

@@ -113,9 +113,9 @@ pub(crate) fn of(flags: &BTreeMap<String, String>) -> BTreeMap<String, Kind> {
         ("exclude_alerts", true),
         ("label_values_match", true),
         ("lifecycle", on("web.enable-lifecycle")),
-        ("openapi_3.1", false),
-        ("openapi_3.2", false),
-        ("otlp_write_receiver", false),
+        ("openapi_3.1", true),
+        ("openapi_3.2", true),
+        ("otlp_write_receiver", on("web.enable-otlp-receiver")),
         ("query_stats", true),
         ("query_warnings", true),
         ("remote_write_receiver", on("web.enable-remote-write-receiver")),
@@ -129,7 +129,7 @@ pub(crate) fn of(flags: &BTreeMap<String, String>) -> BTreeMap<String, Kind> {
         ("fill_left", fill),
         ("fill_right", fill),
         ("delayed_name_removal", has("promql-delayed-name-removal")),
-        ("per_step_stats", false),
+        ("per_step_stats", has("promql-per-step-stats")),
         ("type_and_unit_labels", false),
     ];
     let functions =

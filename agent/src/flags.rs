@@ -38,6 +38,12 @@ pub struct WebFlags {
     /// Allow /-/reload and /-/quit over HTTP.
     #[arg(long = "web.enable-lifecycle")]
     pub enable_lifecycle: bool,
+    /// Listeners to /api/v1/notifications/live, at most; further ones are sent away.
+    #[arg(long = "web.max-notifications-subscribers", default_value_t = 16)]
+    pub listeners_max: usize,
+    /// Most results that a search may ask for, with --enable-feature=search-api; 0 for no limit.
+    #[arg(long = "web.search.max-limit", default_value_t = 10_000)]
+    pub search_max: usize,
     /// Regex of the origins whose pages may read answers.
     #[arg(long = "web.cors.origin", default_value = ".*", value_name = "REGEX")]
     pub cors_origin: String,
@@ -160,8 +166,8 @@ pub struct QueryFlags {
 #[derive(Args, Clone, Debug, Default)]
 pub struct FeatureFlags {
     /// Experimental features, as Prometheus names them: promql-experimental-functions,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, st-storage,
-    /// use-start-timestamps.
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal,
+    /// promql-per-step-stats, search-api, st-storage, use-start-timestamps.
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
     features: Vec<String>,
 }
@@ -199,11 +205,13 @@ impl FeatureFlags {
 }
 
 /// What `--enable-feature` knows; the last ones are always on, as in Prometheus 3.14.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 11] = [
     "promql-experimental-functions",
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
+    "promql-per-step-stats",
+    "search-api",
     "st-storage",
     "use-start-timestamps",
     "promql-duration-expr",
@@ -300,6 +308,7 @@ impl CommonFlags {
             subquery_step: loaded.global.evaluation_interval,
             delayed_name_removal: self.query.features.has("promql-delayed-name-removal"),
             use_start_timestamps: self.query.features.has("use-start-timestamps"),
+            per_step_stats: self.query.features.has("promql-per-step-stats"),
             ..EngineOptions::default()
         }
     }
@@ -311,6 +320,8 @@ impl CommonFlags {
             lookback: self.query.lookback_delta,
             samples_max: self.query.max_samples,
             cors_origin: self.web.cors_origin.clone(),
+            listeners_max: self.web.listeners_max,
+            search_max: self.query.features.has("search-api").then_some(self.web.search_max),
             remote_read: RemoteReadOptions {
                 samples_max: self.remote_read.samples_max,
                 concurrent_max: self.remote_read.concurrent_max,

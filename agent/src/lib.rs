@@ -11,6 +11,7 @@ pub mod http_config;
 pub mod lifecycle;
 mod maintain;
 pub mod process;
+pub mod query_log;
 pub mod rules_status;
 pub mod safe_mode;
 pub mod signals;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use api::Lifecycle;
+use api::{Lifecycle, Notices};
 use env::{SharedClock, Tasks};
 use parking_lot::Mutex;
 use storage::BoxFuture;
@@ -19,12 +19,16 @@ pub struct ReloadState {
     last: Mutex<(bool, i64)>,
     success: Gauge,
     success_seconds: Gauge,
+    notices: Arc<Notices>,
 }
+
+/// What users are told while the last reload is one that failed.
+const RELOAD_FAILED: &str = "Configuration reload has failed.";
 
 impl ReloadState {
     /// No reload yet; the configuration that the process started with counts as the first.
     #[must_use]
-    pub fn new(clock: &SharedClock, registry: &Registry) -> Arc<Self> {
+    pub fn new(clock: &SharedClock, notices: &Arc<Notices>, registry: &Registry) -> Arc<Self> {
         let (success, success_seconds) = (Gauge::default(), Gauge::default());
         registry.register(
             "prometheus_config_last_reload_successful",
@@ -36,7 +40,8 @@ impl ReloadState {
             "Timestamp of the last successful configuration reload.",
             success_seconds.clone(),
         );
-        let state = Self { last: Mutex::new((true, 0)), success, success_seconds };
+        let notices = Arc::clone(notices);
+        let state = Self { last: Mutex::new((true, 0)), success, success_seconds, notices };
         state.record(true, clock.now_ms());
         Arc::new(state)
     }
@@ -48,6 +53,9 @@ impl ReloadState {
         if success {
             last.1 = now_ms;
             self.success_seconds.set(now_ms / 1_000);
+            self.notices.settle(RELOAD_FAILED);
+        } else {
+            self.notices.raise(RELOAD_FAILED);
         }
         self.success.set(i64::from(success));
     }

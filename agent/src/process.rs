@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::{BuildInfo, ProcessStatus, RuntimeInfo};
 use env::SharedClock;
+use tokio::runtime::Handle;
 
 use crate::lifecycle::ReloadState;
 
@@ -14,26 +15,28 @@ pub struct Process {
     start_ms: i64,
     flags: BTreeMap<String, String>,
     retention: String,
+    memory_max: u64,
     reload: Arc<ReloadState>,
     safe_mode: Box<dyn Fn() -> Option<String> + Send + Sync>,
     corruptions: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Process {
-    /// A process that starts now, with these flags. `safe_mode` says why the
+    /// A process that starts now, with these flags; how long it keeps samples, and at how many bytes of memory it begins
+    /// no new series. `safe_mode` says why the
     /// process runs with the minimum, while it does; `corruptions` how many damages of its log were met.
     #[must_use]
     pub fn new(
         clock: SharedClock,
         flags: BTreeMap<String, String>,
-        retention: String,
+        (retention, memory_max): (String, u64),
         reload: Arc<ReloadState>,
         safe_mode: impl Fn() -> Option<String> + Send + Sync + 'static,
         corruptions: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Arc<Self> {
         let start_ms = clock.now_ms();
         let (safe_mode, corruptions) = (Box::new(safe_mode), Box::new(corruptions));
-        Arc::new(Self { clock, start_ms, flags, retention, reload, safe_mode, corruptions })
+        Arc::new(Self { clock, start_ms, flags, retention, memory_max, reload, safe_mode, corruptions })
     }
 }
 
@@ -61,9 +64,10 @@ impl ProcessStatus for Process {
             reload_config_success: success,
             last_config_time: at_ms,
             corruption_count: (self.corruptions)(),
-            goroutine_count: 0,
+            goroutine_count: Handle::try_current()
+                .map_or(0, |tokio| tokio.metrics().num_alive_tasks() as u64),
             gomaxprocs: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
-            gomemlimit: 0,
+            gomemlimit: self.memory_max,
             gogc: String::new(),
             godebug: String::new(),
             storage_retention: self.retention.clone(),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use api::ConfigStatus;
+use api::{ConfigStatus, ScrapePool};
 use config::{Loaded, Located};
 use env::{SharedClock, SharedRandom, Tasks};
 use host::HostConfig;
+use ingest::Otlp;
 use model::Labels;
 use notifier::{Notifier, NotifierConfig, PairConfig};
 use parking_lot::{Mutex, RwLock};
@@ -19,6 +20,7 @@ use telemetry::Registry;
 use tsdb::Store;
 use uplink::{TlsFiles, Uplink, UplinkConfig};
 use vedette_agent::cli::WrongConfig;
+use vedette_agent::query_log::QueryRecord;
 use vedette_agent::rules_status::rules_config;
 
 use crate::cmd::run::RunFlags;
@@ -31,29 +33,35 @@ const UPLINK_STOP: Duration = Duration::from_secs(2);
 pub(crate) struct Reloader {
     loaded: RwLock<Loaded>,
     flags: RunFlags,
-    scrape: Arc<ScrapeManager>,
-    rules: Arc<RuleManager>,
-    notifier: Arc<Notifier>,
+    told: Told,
     shipping: Shipping,
 }
 
+/// Who is told of a new configuration.
+pub(crate) struct Told {
+    pub(crate) scrape: Arc<ScrapeManager>,
+    pub(crate) rules: Arc<RuleManager>,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) queries: Arc<QueryRecord>,
+    pub(crate) otlp: Option<Otlp>,
+}
+
 impl Reloader {
-    pub(crate) fn new(
-        loaded: Loaded,
-        flags: RunFlags,
-        scrape: Arc<ScrapeManager>,
-        rules: Arc<RuleManager>,
-        notifier: Arc<Notifier>,
-        shipping: Shipping,
-    ) -> Arc<Self> {
-        Arc::new(Self { loaded: RwLock::new(loaded), flags, scrape, rules, notifier, shipping })
+    pub(crate) fn new(loaded: Loaded, flags: RunFlags, told: Told, shipping: Shipping) -> Arc<Self> {
+        Arc::new(Self { loaded: RwLock::new(loaded), flags, told, shipping })
+    }
+
+    /// Who is told of a new configuration.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     /// Starts what the configuration names.
     pub(crate) async fn first(&self, groups: Vec<RuleGroup>) -> Result<()> {
         let loaded = self.loaded.read().clone();
-        self.scrape.apply(loaded.scrape_configs.clone()).await?;
-        self.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
+        self.told.queries.replace(QueryRecord::open(loaded.global.query_log_file.as_deref())?);
+        self.told.scrape.apply(loaded.scrape_configs.clone()).await?;
+        self.told.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
         self.shipping.apply(&loaded).await
     }
 
@@ -61,15 +69,20 @@ impl Reloader {
     pub(crate) async fn reload(&self) -> Result<()> {
         let loaded = load(self.flags.config_file.as_deref())?;
         let groups = vedette_agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
+        let query_log = QueryRecord::open(loaded.global.query_log_file.as_deref())?;
         // These two refuse what they cannot run before they change anything.
         let name = &self.shipping.name;
-        self.notifier.apply(notifier_config(&loaded, name))?;
-        if let Err(error) = self.scrape.apply(loaded.scrape_configs.clone()).await {
+        self.told.notifier.apply(notifier_config(&loaded, name))?;
+        if let Err(error) = self.told.scrape.apply(loaded.scrape_configs.clone()).await {
             let old = notifier_config(&self.loaded.read(), name);
-            self.notifier.apply(old)?;
+            self.told.notifier.apply(old)?;
             return Err(error.into());
         }
-        self.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
+        self.told.queries.replace(query_log);
+        if let Some(otlp) = &self.told.otlp {
+            otlp.apply(loaded.otlp.clone());
+        }
+        self.told.rules.apply(rules_config(&loaded, groups, Duration::ZERO)).await;
         self.shipping.store.set_exemplars_max(exemplars_max(&loaded));
         self.shipping.store.set_out_of_order_window(loaded.storage.out_of_order_window);
         self.shipping.apply(&loaded).await?;
@@ -110,6 +123,13 @@ impl ConfigStatus for Reloader {
 
     fn external_labels(&self) -> Labels {
         self.loaded.read().global.external_labels.clone()
+    }
+
+    fn scrape_pool(&self, name: &str) -> Option<ScrapePool> {
+        let loaded = self.loaded.read();
+        let job = loaded.scrape_configs.iter().find(|job| job.job_name == name)?;
+        let yaml = loaded.job_yaml(name).unwrap_or_default().to_owned();
+        Some(ScrapePool { yaml, relabel_configs: job.relabel_configs.clone() })
     }
 }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use api::{AlertmanagerStatus, ApiParts, ApiState};
+use api::{AlertmanagerStatus, ApiParts, ApiState, Notices};
 use axum::Router;
 use axum::routing::get;
 use config::{Config, Loaded};
 use env::{SharedClock, SharedRandom, SystemClock, SystemRandom, Tasks};
 use host::Host;
-use ingest::{Limits, RemoteWrite};
+use ingest::{Limits, Otlp, RemoteWrite};
 use notifier::{Notifier, NotifierOptions};
 use promql::Engine;
 use rules::RuleManager;
@@ -24,6 +24,7 @@ use tsdb::{Store, StoreOptions};
 use vedette_agent::cli::WrongConfig;
 use vedette_agent::lifecycle::{Life, ReloadState, serve_reloads};
 use vedette_agent::process::Process;
+use vedette_agent::query_log::QueryRecord;
 use vedette_agent::rules_status::{ShownRules, ToNotifier, rule_options};
 use vedette_agent::safe_mode::{Guard, SafeMode, limited};
 use vedette_agent::store_status::ShownStore;
@@ -32,7 +33,7 @@ use vedette_agent::{compact, give_back_program, heap, maintain, signals};
 use web::{UiInfo, WebOptions, WebServer};
 
 use crate::cmd::run::RunFlags;
-use crate::reload::{Reloader, Shipping, refuse_unsupported};
+use crate::reload::{Reloader, Shipping, Told, refuse_unsupported};
 
 /// Everything has stopped within this time of a SIGTERM.
 const STOP: Duration = Duration::from_secs(4);
@@ -85,8 +86,9 @@ impl Agent {
         let store = self.store(&loaded)?;
         let options = self.flags.common.engine_options(&loaded);
         let active = self.safe_mode.active_queries();
-        let limited = Engine::new(limited(&options)).noting(active.clone());
-        let engine = Arc::new(Engine::new(options).noting(active));
+        let record = QueryRecord::new(self.clock.clone(), options.max_concurrent, &self.registry);
+        let limited = Engine::new(limited(&options)).noting(active.clone()).logging(Some(record.clone()));
+        let engine = Arc::new(Engine::new(options).noting(active).logging(Some(record.clone())));
         let queries = Arc::new(Guard { mode: self.safe_mode.clone(), engine: engine.clone(), limited });
         let external_url = self.flags.common.web.external_url_or(self.web_address());
 
@@ -119,26 +121,31 @@ impl Agent {
         store.count_memory("buffers", move || counted.upgrade().map_or(0, |scrape| scrape.idle_buffers()));
         heap::count(&store);
         let shipping = Shipping::new(&self, store.clone());
-        let reload = ReloadState::new(&self.clock, &self.registry);
+        let notices = Notices::new(self.clock.clone());
+        let reload = ReloadState::new(&self.clock, &notices, &self.registry);
+        let otlp = self.otlp(&loaded, &store);
         let reloader = Reloader::new(
             loaded,
             self.flags.clone(),
-            scrape.clone(),
-            rules.clone(),
-            notifier.clone(),
+            Told {
+                scrape: scrape.clone(),
+                rules: rules.clone(),
+                notifier: notifier.clone(),
+                queries: record,
+                otlp,
+            },
             shipping,
         );
         let (safe_mode, damaged) = (self.safe_mode.clone(), store.clone());
         let process = Process::new(
             self.clock.clone(),
             shown,
-            self.retention(),
+            (self.retention(), self.flags.common.storage.memory_max()),
             reload.clone(),
             move || safe_mode.why(),
             move || damaged.log_corruptions(),
         );
-        let router =
-            self.router(&store, queries, process, life.clone(), &reloader, &scrape, &rules, &notifier)?;
+        let router = self.router(&store, queries, process, life.clone(), &reloader, notices.clone())?;
         // The listener is bound before anything is scraped: a port that is taken stops the start here.
         let bound = WebServer::bind(self.web_options(), router, &self.tasks, &self.registry).await?;
         for address in bound.local_addrs() {
@@ -152,7 +159,7 @@ impl Agent {
         let (compacting, tasks, safe_mode) = (store.clone(), self.tasks.clone(), self.safe_mode.clone());
         let is_safe = move || safe_mode.is_active();
         self.tasks.spawn(async move { compact(compacting, COMPACT, is_safe, tasks).await });
-        self.tasks.spawn(self.safe_mode.clone().leave_when_stable(self.tasks.clone()));
+        self.tasks.spawn(self.safe_mode.clone().leave_when_stable(notices.clone(), self.tasks.clone()));
         self.tasks.spawn(give_back_program(self.tasks.clone()));
         self.tasks.spawn(bound.serve());
         let again = move || -> BoxFuture<'static, Result<()>> {
@@ -163,6 +170,8 @@ impl Agent {
         life.set_ready();
         tracing::info!("Server is ready to receive web requests.");
         self.tasks.stopping().await;
+        notices.raise("Shutting down...");
+        notices.close();
         self.stop(&store, &scrape, &notifier).await
     }
 
@@ -208,7 +217,6 @@ impl Agent {
         ScrapeManager::new(store.clone(), self.clock.clone(), &self.tasks, &self.registry, identity)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the one place where all parts meet")]
     fn router(
         &self,
         store: &Arc<Store>,
@@ -216,10 +224,9 @@ impl Agent {
         process: Arc<Process>,
         life: Arc<Life>,
         reloader: &Arc<Reloader>,
-        scrape: &Arc<ScrapeManager>,
-        rules: &Arc<RuleManager>,
-        notifier: &Arc<Notifier>,
+        notices: Arc<Notices>,
     ) -> Result<Router> {
+        let Told { scrape, rules, notifier, .. } = reloader.told();
         let parts = ApiParts {
             querier: store.clone(),
             exemplars: Some(store.clone()),
@@ -232,11 +239,12 @@ impl Agent {
             rules: Some(Arc::new(ShownRules(rules.clone()))),
             alertmanagers: Some(Arc::new(ShownAlertmanagers(notifier.clone()))),
             store: Some(Arc::new(ShownStore(store.clone()))),
+            notices,
             admin: self.flags.admin_api.then(|| self.admin(store)),
             options: self.flags.common.api_options(),
         };
         let state = ApiState::new(parts, &self.registry).context("--web.cors.origin")?;
-        let pushed = api::gated(state.clone(), self.push_routes(store));
+        let pushed = api::gated(state.clone(), self.push_routes(store).merge(self.otlp_routes(reloader)));
         let api = api::router(state);
         let (name, links) = (self.name.clone(), reloader.clone());
         let cluster = get(move || {
@@ -260,6 +268,18 @@ impl Agent {
         let accepted = ingest::Version::ALL.map(|one| wanted.is_empty() || wanted.contains(&one));
         let (limits, clock) = (Limits { accepted, ..Limits::default() }, self.clock.clone());
         RemoteWrite::new(store.clone(), limits, clock, &self.random, &self.tasks, &self.registry).router()
+    }
+
+    /// OpenTelemetry's metrics.
+    fn otlp_routes(&self, reloader: &Reloader) -> Router {
+        reloader.told().otlp.as_ref().map_or_else(ingest::otlp_disabled, |otlp| otlp.clone().router())
+    }
+
+    fn otlp(&self, loaded: &Loaded, store: &Arc<Store>) -> Option<Otlp> {
+        self.flags.otlp_receiver.then(|| {
+            let (clock, config) = (self.clock.clone(), loaded.otlp.clone());
+            Otlp::new(store.clone(), config, clock, &self.random, &self.tasks, &self.registry)
+        })
     }
 
     fn web_options(&self) -> WebOptions {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use agent::cli::WrongConfig;
+use agent::query_log::QueryRecord;
 use alertmanager::Alertmanager;
 use anyhow::Result;
-use api::ConfigStatus;
+use api::{ConfigStatus, ScrapePool};
 use config::{Config, Loaded};
 use env::SharedClock;
 use model::Labels;
@@ -20,6 +21,7 @@ pub(crate) struct Reloader {
     loaded: RwLock<Loaded>,
     alertmanager: Alertmanager,
     rules: Option<Arc<PairRules>>,
+    queries: Arc<QueryRecord>,
     external_url: String,
     config_hash: Arc<Mutex<u128>>,
     clock: SharedClock,
@@ -30,11 +32,21 @@ impl Reloader {
         loaded: Loaded,
         alertmanager: Alertmanager,
         rules: Option<Arc<PairRules>>,
+        queries: Arc<QueryRecord>,
         external_url: String,
         config_hash: Arc<Mutex<u128>>,
         clock: SharedClock,
-    ) -> Arc<Self> {
-        Arc::new(Self { loaded: RwLock::new(loaded), alertmanager, rules, external_url, config_hash, clock })
+    ) -> Result<Arc<Self>> {
+        queries.replace(QueryRecord::open(loaded.global.query_log_file.as_deref())?);
+        Ok(Arc::new(Self {
+            loaded: RwLock::new(loaded),
+            alertmanager,
+            rules,
+            queries,
+            external_url,
+            config_hash,
+            clock,
+        }))
     }
 
     /// Reads every file first, and only then tells the parts.
@@ -45,7 +57,9 @@ impl Reloader {
         let groups = agent::check::rule_groups(&loaded).map_err(WrongConfig)?;
         let file = loaded.vedette.federation.alertmanager_config.as_deref();
         let settings = load_settings(file, &self.external_url, &self.clock).map_err(WrongConfig)?;
+        let query_log = QueryRecord::open(loaded.global.query_log_file.as_deref())?;
         self.alertmanager.reload(settings);
+        self.queries.replace(query_log);
         if let Some(rules) = &self.rules {
             rules.apply(&loaded, groups).await;
         }
@@ -62,6 +76,11 @@ impl ConfigStatus for Reloader {
 
     fn external_labels(&self) -> Labels {
         self.loaded.read().global.external_labels.clone()
+    }
+
+    /// A node scrapes nothing.
+    fn scrape_pool(&self, _name: &str) -> Option<ScrapePool> {
+        None
     }
 }
 
@@ -85,6 +104,9 @@ pub(crate) fn refuse(loaded: &Loaded) -> Result<()> {
             "storage.tsdb.out_of_order_time_window",
             "set it at the agents: what they take late is taken here whenever it comes",
         );
+    }
+    if loaded.otlp != Default::default() {
+        refuse("otlp", "expected it in an agent's configuration");
     }
     agent::check::warn_moot(loaded);
     if lines.is_empty() { Ok(()) } else { Err(WrongConfig(lines.join("\n")).into()) }

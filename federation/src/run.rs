@@ -7,12 +7,14 @@ use std::time::Duration;
 use agent::cli::WrongConfig;
 use agent::lifecycle::{Life, ReloadState, serve_reloads};
 use agent::process::Process;
+use agent::query_log::QueryRecord;
+use agent::safe_mode::RunningQueries;
 use agent::signals;
 use agent::store_admin::StoreAdmin;
 use agent::store_status::ShownStore;
 use alertmanager::{Alertmanager, Options, Parts, SharedState};
 use anyhow::{Context as _, Result};
-use api::{ApiOptions, ApiParts, ApiState};
+use api::{ApiOptions, ApiParts, ApiState, Notices};
 use axum::Router;
 use config::{Config, Loaded, PeerTls};
 use env::{SharedClock, SharedRandom, SystemClock, SystemRandom, Tasks};
@@ -103,6 +105,11 @@ impl Node {
         std::fs::create_dir_all(&self.flags.common.storage.path)
             .with_context(|| self.flags.common.storage.path.display().to_string())?;
 
+        // Before the store is opened: that may be what ends the process.
+        let running = match self.members.roles.has(Role::Store) {
+            true => RunningQueries::begin(&self.flags.common.storage.path.join("store")),
+            false => RunningQueries::default(),
+        };
         let config_hash = Arc::new(parking_lot::Mutex::new(pair_hash(&loaded)));
         let replica = if self.members.roles.has(Role::Store) {
             Some(self.replica(&loaded, tls.as_ref(), &config_hash)?)
@@ -118,8 +125,12 @@ impl Node {
 
         let external_url = self.flags.common.web.external_url_or(self.web_address());
         let alertmanager = self.alertmanager(&loaded, &external_url, &raft, state.clone())?;
-        let reload = ReloadState::new(&self.clock, &self.registry);
-        let engine = Arc::new(Engine::new(self.flags.common.engine_options(&loaded)));
+        let notices = Notices::new(self.clock.clone());
+        let reload = ReloadState::new(&self.clock, &notices, &self.registry);
+        let options = self.flags.common.engine_options(&loaded);
+        let record = QueryRecord::new(self.clock.clone(), options.max_concurrent, &self.registry);
+        let engine = Engine::new(options).noting(running.active()).logging(Some(record.clone()));
+        let engine = Arc::new(engine);
         let rules = match &replica {
             Some(replica) if self.members.roles.has(Role::Rules) => {
                 let parts = PairParts {
@@ -140,13 +151,20 @@ impl Node {
             _ => None,
         };
         let clock = self.clock.clone();
-        let reloader =
-            Reloader::new(loaded, alertmanager.clone(), rules.clone(), external_url, config_hash, clock);
+        let reloader = Reloader::new(
+            loaded,
+            alertmanager.clone(),
+            rules.clone(),
+            record,
+            external_url,
+            config_hash,
+            clock,
+        )?;
         let damaged = replica.as_ref().map(|replica| replica.store.clone());
         let process = Process::new(
             self.clock.clone(),
             shown,
-            self.retention(),
+            (self.retention(), self.flags.common.storage.memory_max()),
             reload.clone(),
             || None,
             move || damaged.as_ref().map_or(0, |store| store.log_corruptions()),
@@ -160,6 +178,7 @@ impl Node {
             process,
             life.clone(),
             reloader.clone(),
+            notices.clone(),
         )?;
         let bound = WebServer::bind(self.web_options(), router, &self.tasks, &self.registry).await?;
         for address in bound.local_addrs() {
@@ -174,8 +193,11 @@ impl Node {
         self.tasks.spawn(serve_reloads(requests, reload, self.clock.clone(), self.tasks.clone(), again));
         self.background(replica.as_ref());
         let waited = self.wait(&raft).await;
+        notices.raise("Shutting down...");
+        notices.close();
         // Also where consensus failed: its files are closed before the process ends.
         let stopped = self.stop(&raft, replica).await;
+        running.ended_in_order();
         waited.and(stopped)
     }
 
@@ -336,6 +358,7 @@ impl Node {
         process: Arc<Process>,
         life: Arc<Life>,
         reloader: Arc<Reloader>,
+        notices: Arc<Notices>,
     ) -> Result<Router> {
         let twin = replica.and_then(|replica| replica.pair.as_ref()).map(|pair| pair.view());
         let admin = Admin {
@@ -358,6 +381,7 @@ impl Node {
             targets: None,
             rules: rules.map(|rules| rules as Arc<dyn api::RuleStatus>),
             alertmanagers: None,
+            notices,
             store: replica
                 .map(|replica| Arc::new(ShownStore(replica.store.clone())) as Arc<dyn api::StoreStatus>),
             admin: replica.filter(|_| self.flags.admin_api).map(|replica| {

@@ -1,4 +1,4 @@
-//! Bytes from disk and network that nobody of ours wrote: one function a format, which panics where a reader
+//! Bytes from disk, network and users that nobody of ours wrote: one function a format, which panics where a reader
 //! panics, answers twice differently, or gives what was not there.
 //!
 //! `make fuzz` runs each under libFuzzer; `tests/replay.rs` runs seeds, findings and some mutations of them
@@ -9,6 +9,7 @@ mod codecs;
 mod logs;
 mod pages;
 mod pushes;
+mod queries;
 mod wire;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tiles", run: codecs::tiles, seeds: codecs::tile_seeds },
     Target { name: "blocks", run: codecs::blocks, seeds: codecs::block_seeds },
     Target { name: "times", run: codecs::times, seeds: codecs::times_seeds },
+    Target { name: "language", run: queries::language, seeds: queries::language_seeds },
+    Target { name: "evaluation", run: queries::evaluation, seeds: queries::evaluation_seeds },
     Target { name: "chunks", run: chunks::chunks, seeds: chunks::chunk_seeds },
 ];
 

@@ -24,5 +24,11 @@ pub mod prometheus {
     tonic::include_proto!("io.prometheus.client");
 }
 
+/// OpenTelemetry's protocol for metrics.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod otlp {
+    tonic::include_proto!("opentelemetry.proto.metrics.v1");
+}
+
 /// Prometheus's remote write 1.
 pub use prompb as remote_write_1;

@@ -14,6 +14,14 @@ pub struct Grid {
     pub step: i64,
 }
 
+impl Grid {
+    /// Its steps.
+    pub(crate) fn times(self) -> impl Iterator<Item = i64> {
+        std::iter::successors(Some(self.start), move |time| time.checked_add(self.step))
+            .take_while(move |time| *time <= self.end)
+    }
+}
+
 /// Something that evaluates expressions, and bounds how many at a time and for how long.
 pub trait Evaluate: Send + Sync {
     /// At one time, in milliseconds since the Unix epoch.

@@ -18,15 +18,7 @@ pub(crate) fn series<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         let (query, limit) = label_query(params, |what| ApiError::parameter("match[]", what))?;
         let (mut found, coverage) = state.parts.querier.series(query).await?;
         let cut = truncate(&mut found, limit);
-        let mut data = String::from("[");
-        for (at, labels) in found.iter().enumerate() {
-            if at > 0 {
-                data.push(',');
-            }
-            json::write_labels(&mut data, labels);
-        }
-        data.push(']');
-        Ok(Reply::raw(data).truncated(cut).cover(&coverage))
+        Ok(Reply::list(found, json::write_labels).truncated(cut).cover(&coverage))
     })
 }
 
@@ -36,7 +28,7 @@ pub(crate) fn names<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         let (query, limit) = label_query(params, ApiError::bad_data)?;
         let (mut names, coverage) = state.parts.querier.label_names(query).await?;
         let cut = truncate(&mut names, limit);
-        Ok(Reply::of(&names)?.truncated(cut).cover(&coverage))
+        Ok(Reply::list(names, write_text).truncated(cut).cover(&coverage))
     })
 }
 
@@ -49,7 +41,7 @@ pub(crate) async fn values(state: &Inner, name: &str, params: &Params) -> Result
     let (query, limit) = label_query(params, ApiError::bad_data)?;
     let (mut values, coverage) = state.parts.querier.label_values(&name, query).await?;
     let cut = truncate(&mut values, limit);
-    Ok(Reply::of(&values)?.truncated(cut).cover(&coverage))
+    Ok(Reply::list(values, write_text).truncated(cut).cover(&coverage))
 }
 
 /// The common parameters, and the limit as asked. One entry more is asked for, to see whether there is one.
@@ -62,6 +54,10 @@ fn label_query(
     let matcher_sets = params.matcher_sets().map_err(refuse)?;
     let ask = if limit == 0 { usize::MAX } else { limit.saturating_add(1) };
     Ok((LabelQuery { matcher_sets, range, limit: ask }, limit))
+}
+
+fn write_text(out: &mut String, text: &String) {
+    json::write_string(out, text);
 }
 
 fn truncate<T>(found: &mut Vec<T>, limit: usize) -> bool {

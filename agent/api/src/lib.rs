@@ -4,18 +4,25 @@
 //! it opens no socket, knows no store and no scrape manager.
 
 mod admin;
+mod endpoints;
 mod error;
 mod evaluate;
 mod federate;
 mod json;
 mod labels;
 mod lifecycle;
+mod notices;
+mod openapi;
 mod params;
 mod query;
 mod remote_read;
 mod reply;
+mod result;
 mod router;
 mod rules;
+mod search;
+mod self_metrics;
+mod similarity;
 mod state;
 mod status;
 mod status_pages;
@@ -23,15 +30,16 @@ mod targets;
 mod tree;
 
 pub use evaluate::{Evaluate, Grid};
+pub use notices::Notices;
 pub use params::parse_time;
 pub use remote_read::RemoteReadOptions;
 pub use router::{gated, router};
 pub use state::{ApiOptions, ApiParts, ApiState};
 pub use status::{
-    ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, BuildInfo, ConfigStatus, Count,
+    ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, Block, BuildInfo, ConfigStatus, Count,
     DroppedTarget, HeadStats, Lifecycle, ProcessStatus, RecordingRule, Rule, RuleGroup, RuleHealth,
-    RuleStatus, RuntimeInfo, StoreAdmin, StoreStats, StoreStatus, TargetHealth, TargetMetadata, TargetStatus,
-    Targets, WalReplay,
+    RuleStatus, RuntimeInfo, ScrapePool, StoreAdmin, StoreStats, StoreStatus, TargetHealth, TargetMetadata,
+    TargetStatus, Targets, WalReplay,
 };
 
 #[cfg(test)]

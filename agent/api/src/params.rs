@@ -1,8 +1,10 @@
 //! Request parameters: the query string and the posted form, and how times, spans and limits are written.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::{Method, Request, header};
 use model::Matcher;
 use storage::TimeRange;
@@ -16,7 +18,30 @@ const TIME_MAX: (&str, i64) =
 
 /// A request's parameters, the posted ones first.
 #[derive(Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    asker: Asker,
+}
+
+/// Who asked, and where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asker {
+    /// The address, without its port; empty where the listener does not tell.
+    pub(crate) client: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+}
+
+impl Asker {
+    fn of(head: &http::request::Parts) -> Self {
+        let client = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        Self {
+            client: client.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string()).unwrap_or_default(),
+            method: head.method.to_string(),
+            path: head.uri.path().to_owned(),
+        }
+    }
+}
 
 impl Params {
     /// Reads the query string and, of a posted form, the body up to `body_max` bytes.
@@ -33,17 +58,22 @@ impl Params {
         }
         let query = head.uri.query().unwrap_or("");
         pairs.extend(url::form_urlencoded::parse(query.as_bytes()).into_owned());
-        Ok(Self(pairs))
+        Ok(Self { pairs, asker: Asker::of(&head) })
+    }
+
+    /// Who asked.
+    pub(crate) fn asker(&self) -> &Asker {
+        &self.asker
     }
 
     /// The first value of a parameter, empty where there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     /// Every value of a parameter.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A time in milliseconds that must be given.
@@ -151,6 +181,15 @@ pub(crate) fn parse_span(text: &str) -> Result<Span, String> {
     match model::parse_duration(text) {
         Ok(span) => Ok(Span(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))),
         Err(_) => Err(format!("cannot parse {text:?} to a valid duration")),
+    }
+}
+
+/// Reads a truth as Go does.
+pub(crate) fn flag(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
+        _ => None,
     }
 }
 

@@ -1,18 +1,17 @@
 //! `/query`, `/query_range`, `/query_exemplars`, `/format_query`, `/parse_query`.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{HistogramSample, Labels, Sample, Series};
-use promql::{EvalError, Expr, QueryOptions, Value, ValueType};
-use storage::{BoxFuture, HistogramSeries, QueryError, SeriesExemplars};
+use promql::{EvalError, Expr, Origin, QueryOptions, ValueType};
+use storage::{BoxFuture, QueryError, SeriesExemplars};
 
 use crate::error::{ApiError, ErrorKind};
 use crate::evaluate::Grid;
 use crate::json;
 use crate::params::{Params, Span};
 use crate::reply::Reply;
+use crate::result::{QueryData, write_stats};
 use crate::state::{Answer, Inner};
 use crate::tree::write_tree;
 
@@ -51,7 +50,8 @@ pub(crate) fn instant<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         let at = params.time_or("time", state.parts.clock.now_ms())?;
         let Asked { expr, options } = Asked::read(params)?;
         let querier = state.parts.querier.as_ref();
-        run(state, params, limit, state.parts.engine.instant(querier, &expr, at, options)).await
+        let evaluation = state.parts.engine.instant(querier, &expr, at, options);
+        run(state, params, limit, Grid { start: at, end: at, step: 1 }, evaluation).await
     })
 }
 
@@ -81,7 +81,8 @@ pub(crate) fn range<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         }
         let grid = Grid { start, end, step };
         let querier = state.parts.querier.as_ref();
-        run(state, params, limit, state.parts.engine.range(querier, &expr, grid, options)).await
+        let evaluation = state.parts.engine.range(querier, &expr, grid, options);
+        run(state, params, limit, grid, evaluation).await
     })
 }
 
@@ -94,6 +95,9 @@ pub(crate) fn exemplars<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> 
         }
         let expr =
             promql::parse(params.get("query")).map_err(|error| ApiError::bad_data(error.to_string()))?;
+        if expr.selectors().is_empty() {
+            return Ok(Reply::nothing());
+        }
         let sets: Vec<_> = expr.selectors().iter().map(|selector| selector.matchers.clone()).collect();
         let found = state.parts.exemplars.as_ref().map(|exemplars| exemplars.exemplars(&sets, range));
         let mut data = String::from("[");
@@ -137,7 +141,16 @@ impl Asked {
             .map_err(|what| ApiError::bad_data(format!("error parsing lookback delta duration: {what}")))?
             .and_then(Span::positive);
         // The limit is applied here, whoever evaluates.
-        let options = QueryOptions { lookback_delta, timeout, limit: None };
+        let asker = params.asker();
+        let origin = Origin::Http {
+            query: params.get("query").to_owned(),
+            client: asker.client.clone(),
+            method: asker.method.clone(),
+            path: asker.path.clone(),
+        };
+        let per_step_stats = params.get("stats") == "all";
+        let origin = Some(Arc::new(origin));
+        let options = QueryOptions { lookback_delta, timeout, limit: None, per_step_stats, origin };
         let expr = parse(params)?;
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             // Who allows no time gets no answer, however fast it would be.
@@ -147,34 +160,30 @@ impl Asked {
     }
 }
 
-/// Waits for the evaluation and writes its answer.
+/// Waits for the evaluation and begins its answer.
 async fn run(
     state: &Inner,
     params: &Params,
     limit: usize,
+    grid: Grid,
     evaluation: BoxFuture<'_, Result<promql::Answer, EvalError>>,
 ) -> Result<Reply, ApiError> {
     let counted = Counted::new(state);
-    let begun = state.parts.clock.monotonic();
-    let mut answer = evaluation.await?;
+    let answer = evaluation.await?;
     drop(counted);
-    let cut = match &mut answer.value {
-        Value::Vector(samples) => {
-            let left = limit.saturating_sub(samples.len());
-            let cut = cut_to(samples, limit);
-            cut | cut_histograms(&mut answer.histograms, limit, left)
-        }
-        Value::Matrix(series) => cut_both(series, &mut answer.histograms, limit),
-        Value::Scalar(_) | Value::String(..) => false,
-    };
-    let mut data = String::from("{\"resultType\":\"");
-    write_value(&mut data, &answer.value, &answer.histograms);
-    if !params.get("stats").is_empty() {
-        let spent = state.parts.clock.monotonic().saturating_sub(begun);
-        write_stats(&mut data, &answer.stats, spent);
+    let (mut stats, asked) = (String::new(), params.get("stats"));
+    if !asked.is_empty() {
+        write_stats(&mut stats, &answer.stats, answer.per_step.as_ref(), grid);
     }
-    data.push('}');
-    Ok(Reply::raw(data).truncated(cut).warn(answer.warnings).cover(&answer.coverage).inform(answer.infos))
+    let odd = (!matches!(asked, "" | "true" | "all")).then(|| {
+        format!(
+            "value {asked:?} for parameter \"stats\" is deprecated and will be rejected in the next major release, \
+             use \"true\" or \"all\""
+        )
+    });
+    let (data, cut) = QueryData::new(answer.value, answer.histograms, limit, stats);
+    let reply = Reply::parts(data).truncated(cut).warn(answer.warnings).warn(odd);
+    Ok(reply.cover(&answer.coverage).inform(answer.infos))
 }
 
 impl From<EvalError> for ApiError {
@@ -192,101 +201,6 @@ impl From<EvalError> for ApiError {
     }
 }
 
-fn cut_to<T>(entries: &mut Vec<T>, limit: usize) -> bool {
-    let cut = limit > 0 && entries.len() > limit;
-    if cut {
-        entries.truncate(limit);
-    }
-    cut
-}
-
-fn cut_histograms(histograms: &mut Vec<HistogramSeries>, limit: usize, left: usize) -> bool {
-    let cut = limit > 0 && histograms.len() > left;
-    if cut {
-        histograms.truncate(left);
-    }
-    cut
-}
-
-/// Cuts a matrix to its first series, whichever kind of samples they have.
-fn cut_both(series: &mut Vec<Series>, histograms: &mut Vec<HistogramSeries>, limit: usize) -> bool {
-    if limit == 0 {
-        return false;
-    }
-    let all = joined(series, histograms);
-    let Some(first_out) = all.get(limit).map(|(labels, ..)| (*labels).clone()) else { return false };
-    series.retain(|one| one.labels < first_out);
-    histograms.retain(|one| one.labels < first_out);
-    true
-}
-
-/// A series with its samples of either kind.
-type Both<'a> = (&'a Labels, &'a [Sample], &'a [HistogramSample]);
-
-/// The series of two lists in order of labels, those that are in both once.
-fn joined<'a>(series: &'a [Series], histograms: &'a [HistogramSeries]) -> Vec<Both<'a>> {
-    let mut all: BTreeMap<&Labels, Both<'a>> = BTreeMap::new();
-    for one in series {
-        all.insert(&one.labels, (&one.labels, &one.samples, &[]));
-    }
-    for one in histograms {
-        all.entry(&one.labels).or_insert((&one.labels, &[], &[])).2 = &one.samples;
-    }
-    all.into_values().collect()
-}
-
-fn write_value(data: &mut String, value: &Value, histograms: &[HistogramSeries]) {
-    match value {
-        Value::Scalar(sample) => {
-            // Unlike samples, Go's own encoder writes this one: no padded decimals, never an exponent.
-            data.push_str("scalar\",\"result\":[");
-            data.push_str(&seconds(sample.timestamp));
-            data.push_str(",\"");
-            data.push_str(&model::format_float(sample.value));
-            data.push_str("\"]");
-        }
-        Value::String(at, text) => {
-            data.push_str("string\",\"result\":[");
-            data.push_str(&seconds(*at));
-            data.push(',');
-            json::write_string(data, text);
-            data.push(']');
-        }
-        Value::Vector(samples) => {
-            data.push_str("vector\",\"result\":[");
-            for (at, sample) in samples.iter().enumerate() {
-                data.push_str(if at > 0 { ",{\"metric\":" } else { "{\"metric\":" });
-                json::write_labels(data, &sample.labels);
-                data.push_str(",\"value\":");
-                write_point(data, sample.timestamp, sample.value);
-                data.push('}');
-            }
-            let found = histograms.iter().filter_map(|one| Some((&one.labels, one.samples.last()?)));
-            for (at, (labels, sample)) in (samples.len()..).zip(found) {
-                data.push_str(if at > 0 { ",{\"metric\":" } else { "{\"metric\":" });
-                json::write_labels(data, labels);
-                data.push_str(",\"histogram\":");
-                write_histogram(data, sample);
-                data.push('}');
-            }
-            data.push(']');
-        }
-        Value::Matrix(series) => {
-            data.push_str("matrix\",\"result\":[");
-            if histograms.is_empty() {
-                for (at, one) in series.iter().enumerate() {
-                    write_series(data, at, (&one.labels, &one.samples, &[]));
-                }
-            } else {
-                for (at, both) in joined(series, histograms).into_iter().enumerate() {
-                    write_series(data, at, both);
-                }
-            }
-            data.push(']');
-        }
-    }
-}
-
 fn write_exemplars(data: &mut String, series: &SeriesExemplars) {
     data.push_str("{\"seriesLabels\":");
     json::write_labels(data, &series.labels);
@@ -301,64 +215,4 @@ fn write_exemplars(data: &mut String, series: &SeriesExemplars) {
         data.push('}');
     }
     data.push_str("]}");
-}
-
-fn write_series(data: &mut String, at: usize, (labels, samples, histograms): Both<'_>) {
-    data.push_str(if at > 0 { ",{\"metric\":" } else { "{\"metric\":" });
-    json::write_labels(data, labels);
-    if !samples.is_empty() {
-        data.push_str(",\"values\":[");
-        for (at, sample) in samples.iter().enumerate() {
-            if at > 0 {
-                data.push(',');
-            }
-            write_point(data, sample.timestamp, sample.value);
-        }
-        data.push(']');
-    }
-    if !histograms.is_empty() {
-        data.push_str(",\"histograms\":[");
-        for (at, sample) in histograms.iter().enumerate() {
-            if at > 0 {
-                data.push(',');
-            }
-            write_histogram(data, sample);
-        }
-        data.push(']');
-    }
-    data.push('}');
-}
-
-fn write_histogram(data: &mut String, sample: &HistogramSample) {
-    data.push('[');
-    json::write_timestamp(data, sample.timestamp);
-    data.push(',');
-    json::write_histogram(data, &sample.histogram.to_float());
-    data.push(']');
-}
-
-fn write_point(data: &mut String, timestamp: i64, value: f64) {
-    data.push('[');
-    json::write_timestamp(data, timestamp);
-    data.push(',');
-    json::write_value(data, value);
-    data.push(']');
-}
-
-fn seconds(millis: i64) -> String {
-    #[allow(clippy::cast_precision_loss, reason = "Prometheus divides a float here too")]
-    json::number(millis as f64 / 1_000.0)
-}
-
-/// The engine does not time its parts, so all of the time is the evaluation's.
-fn write_stats(data: &mut String, stats: &promql::QueryStats, spent: Duration) {
-    let seconds = json::number(spent.as_secs_f64());
-    let (total, read, peak) = (stats.total_samples, stats.samples_read, stats.peak_samples);
-    let _ = write!(
-        data,
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{seconds},\"resultSortTime\":0,\
-         \"queryPreparationTime\":0,\"innerEvalTime\":{seconds},\"execQueueTime\":0,\
-         \"execTotalTime\":{seconds}}},\"samples\":{{\"totalQueryableSamples\":{total},\
-         \"samplesRead\":{read},\"peakSamples\":{peak}}}}}"
-    );
 }

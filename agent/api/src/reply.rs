@@ -1,7 +1,11 @@
-//! The envelope of a successful answer.
+//! The envelope of a successful answer. What may be large is written while it is sent.
 
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use http::header;
+use futures_util::stream;
+use http::{StatusCode, header};
 use serde::Serialize;
 use storage::Coverage;
 
@@ -14,10 +18,26 @@ const NOTES_MAX: usize = 10;
 /// What is said when a limit cut an answer short.
 const TRUNCATED: &str = "results truncated due to limit";
 
-/// An answer's data, already JSON, and what there is to say about it.
-#[derive(Debug)]
+/// Bytes of an answer that are made before they are sent; what is longer is sent in such pieces.
+const PIECE: usize = 64 << 10;
+
+/// Data that is made part by part, so that a large answer is never there as a whole.
+pub(crate) trait Parts: Send {
+    /// Writes some more, at least something and not much more than [`PIECE`]; false once all is written.
+    fn write(&mut self, out: &mut String) -> bool;
+}
+
+enum Data {
+    /// JSON already.
+    Whole(String),
+    Parts(Box<dyn Parts>),
+    /// There is none, which is no error.
+    None,
+}
+
+/// An answer's data, and what there is to say about it.
 pub(crate) struct Reply {
-    data: String,
+    data: Data,
     warnings: Vec<String>,
     infos: Vec<String>,
 }
@@ -25,7 +45,25 @@ pub(crate) struct Reply {
 impl Reply {
     /// An answer that is JSON already.
     pub(crate) fn raw(data: String) -> Self {
-        Self { data, warnings: Vec::new(), infos: Vec::new() }
+        Self { data: Data::Whole(data), warnings: Vec::new(), infos: Vec::new() }
+    }
+
+    /// An answer that is made while it is sent.
+    pub(crate) fn parts(data: impl Parts + 'static) -> Self {
+        Self { data: Data::Parts(Box::new(data)), ..Self::nothing() }
+    }
+
+    /// A list, an entry a part.
+    pub(crate) fn list<T: Send + 'static>(
+        entries: Vec<T>,
+        write: impl Fn(&mut String, &T) + Send + 'static,
+    ) -> Self {
+        Self::parts(List { entries: entries.into_iter(), write, is_begun: false })
+    }
+
+    /// An answer without data, where Prometheus gives none.
+    pub(crate) fn nothing() -> Self {
+        Self { data: Data::None, warnings: Vec::new(), infos: Vec::new() }
     }
 
     /// An answer to be written as JSON.
@@ -75,14 +113,76 @@ pub(crate) fn coverage_warnings(coverage: &Coverage) -> Vec<String> {
     coverage.warnings.iter().cloned().chain(gaps).collect()
 }
 
+struct List<T, W> {
+    entries: std::vec::IntoIter<T>,
+    write: W,
+    is_begun: bool,
+}
+
+impl<T: Send, W: Fn(&mut String, &T) + Send> Parts for List<T, W> {
+    fn write(&mut self, out: &mut String) -> bool {
+        let begin = if self.is_begun { ',' } else { '[' };
+        let Some(entry) = self.entries.next() else {
+            out.push_str(if self.is_begun { "]" } else { "[]" });
+            return false;
+        };
+        out.push(begin);
+        (self.write)(out, &entry);
+        self.is_begun = true;
+        true
+    }
+}
+
+/// A body in pieces: the envelope's head, the data, what is said about it.
+struct Pieces {
+    /// What the next piece begins with.
+    begun: String,
+    data: Option<Box<dyn Parts>>,
+    tail: String,
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let data = self.data.as_mut()?;
+        let mut piece = std::mem::take(&mut self.begun);
+        while piece.len() < PIECE {
+            if !data.write(&mut piece) {
+                piece.push_str(&self.tail);
+                self.data = None;
+                break;
+            }
+        }
+        Some(piece.into())
+    }
+}
+
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let mut body = String::with_capacity(self.data.len() + 64);
-        body.push_str("{\"status\":\"success\",\"data\":");
-        body.push_str(&self.data);
-        write_notes(&mut body, "warnings", &self.warnings);
-        write_notes(&mut body, "infos", &self.infos);
-        body.push('}');
+        let mut tail = String::new();
+        write_notes(&mut tail, "warnings", &self.warnings);
+        write_notes(&mut tail, "infos", &self.infos);
+        tail.push('}');
+        let mut begun = "{\"status\":\"success\",\"data\":".to_owned();
+        let body = match self.data {
+            Data::None => return StatusCode::NO_CONTENT.into_response(),
+            Data::Whole(data) => {
+                begun.push_str(&data);
+                begun.push_str(&tail);
+                Body::from(begun)
+            }
+            Data::Parts(data) => {
+                let mut pieces = Pieces { begun, data: Some(data), tail };
+                let first = pieces.next().unwrap_or_default();
+                if pieces.data.is_none() {
+                    Body::from(first)
+                } else {
+                    let all = std::iter::once(first).chain(pieces);
+                    Body::from_stream(stream::iter(all.map(Ok::<_, Infallible>)))
+                }
+            }
+        };
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
 }

@@ -8,14 +8,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::{HeaderValue, Method, StatusCode, header};
 
+use crate::endpoints::ENDPOINTS;
 use crate::params::Params;
+use crate::search::{self, Kind};
 use crate::state::{ApiState, Endpoint};
-use crate::{admin, federate, labels, lifecycle, query, remote_read, rules, status_pages, targets};
+use crate::{admin, federate, labels, lifecycle, notices, openapi, remote_read};
 
 /// The API's routes, without a prefix and without a fallback.
 pub fn router(state: ApiState) -> Router {
-    let gated = endpoints()
+    let gated = endpoints(false)
         .route("/api/v1/label/{name}/values", get(label_values))
+        .route("/api/v1/search/metric_names", search_route(Kind::MetricNames))
+        .route("/api/v1/search/label_names", search_route(Kind::LabelNames))
+        .route("/api/v1/search/label_values", search_route(Kind::LabelValues))
         .route("/api/v1/read", post(remote_read::read))
         .route("/federate", get(federate::federate))
         .route("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
@@ -25,9 +30,9 @@ pub fn router(state: ApiState) -> Router {
         )
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .route_layer(middleware::from_fn_with_state(state.clone(), lifecycle::gate));
-    let always = Router::new()
-        .route("/api/v1/status/walreplay", get(call(status_pages::wal_replay)))
-        .route("/api/v1/notifications", get(call(status_pages::notifications)))
+    let always = endpoints(true)
+        .route("/api/v1/notifications/live", get(notices::live))
+        .route("/api/v1/openapi.yaml", get(openapi::openapi))
         .route("/version", get(lifecycle::version))
         .route("/-/healthy", get(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready))
@@ -45,34 +50,12 @@ pub fn gated(state: ApiState, routes: Router) -> Router {
     routes.route_layer(middleware::from_fn_with_state(state, lifecycle::gate))
 }
 
-/// The endpoints whose only input are parameters: path, endpoint, whether it may be posted.
-const ENDPOINTS: [(&str, Endpoint, bool); 20] = [
-    ("/api/v1/query", query::instant, true),
-    ("/api/v1/query_range", query::range, true),
-    ("/api/v1/query_exemplars", query::exemplars, true),
-    ("/api/v1/format_query", query::format, true),
-    ("/api/v1/parse_query", query::tree, true),
-    ("/api/v1/series", labels::series, true),
-    ("/api/v1/labels", labels::names, true),
-    ("/api/v1/metadata", status_pages::metadata, false),
-    ("/api/v1/targets", targets::targets, false),
-    ("/api/v1/targets/metadata", targets::metadata, false),
-    ("/api/v1/scrape_pools", targets::scrape_pools, false),
-    ("/api/v1/rules", rules::rules, false),
-    ("/api/v1/alerts", rules::alerts, false),
-    ("/api/v1/alertmanagers", status_pages::alertmanagers, false),
-    ("/api/v1/status/config", status_pages::config, false),
-    ("/api/v1/status/flags", status_pages::flags, false),
-    ("/api/v1/status/runtimeinfo", status_pages::runtime, false),
-    ("/api/v1/status/buildinfo", status_pages::build, false),
-    ("/api/v1/status/tsdb", status_pages::store, false),
-    ("/api/v1/features", status_pages::features, false),
-];
-
-fn endpoints() -> Router<ApiState> {
-    ENDPOINTS.into_iter().fold(Router::new(), |router, (path, endpoint, posted)| {
-        let method = if posted { get(call(endpoint)).post(call(endpoint)) } else { get(call(endpoint)) };
-        router.route(path, method)
+/// Those that answer before the process is ready, or those that do not.
+fn endpoints(always: bool) -> Router<ApiState> {
+    ENDPOINTS.iter().filter(|one| one.always == always).fold(Router::new(), |router, one| {
+        let method = get(call(one.endpoint));
+        let method = if one.posted { method.post(call(one.endpoint)) } else { method };
+        router.route(&format!("/api/v1{}", one.path), method)
     })
 }
 
@@ -90,6 +73,18 @@ fn call(
             answer.await.into_response()
         })
     }
+}
+
+/// A search, which writes its answer line by line.
+fn search_route(kind: Kind) -> MethodRouter<ApiState> {
+    let handler = move |State(state): State<ApiState>, request: Request<Body>| async move {
+        let answer = async {
+            let params = Params::read(request, state.0.parts.options.body_max).await?;
+            search::search(&state.0, kind, &params).await
+        };
+        answer.await.into_response()
+    };
+    get(handler.clone()).post(handler)
 }
 
 async fn label_values(

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::ApiError;
 use crate::json::{go_float, rfc3339_opt};
-use crate::params::Params;
+use crate::params::{Params, flag};
 use crate::reply::Reply;
 use crate::state::{Answer, Inner};
 use crate::status::{Alert, AlertingRule, RecordingRule, Rule, RuleGroup};
@@ -102,16 +102,13 @@ impl<'a> Filter<'a> {
         if !matches!(kind.as_str(), "" | "alert" | "record") {
             return Err(ApiError::parameter("type", format!("not supported value {kind:?}")));
         }
-        let without_alerts = match params.get("exclude_alerts") {
-            "" | "0" | "f" | "F" | "false" | "False" | "FALSE" => false,
-            "1" | "t" | "T" | "true" | "True" | "TRUE" => true,
-            other => {
-                let what = format!(
-                    "error converting exclude_alerts: strconv.ParseBool: parsing {other:?}: invalid syntax"
-                );
-                return Err(ApiError::parameter("exclude_alerts", what));
-            }
-        };
+        let asked = params.get("exclude_alerts");
+        let without_alerts = if asked.is_empty() { Some(false) } else { flag(asked) }.ok_or_else(|| {
+            let what = format!(
+                "error converting exclude_alerts: strconv.ParseBool: parsing {asked:?}: invalid syntax"
+            );
+            ApiError::parameter("exclude_alerts", what)
+        })?;
         Ok(Self {
             alerting: kind != "record",
             recording: kind != "alert",

@@ -8,9 +8,11 @@ use env::SharedClock;
 use model::{AnchoredRegex, RegexError};
 use storage::{BoxFuture, ExemplarQuerier, Querier};
 use telemetry::{Counter, Gauge, Registry};
+use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
 use crate::evaluate::Evaluate;
+use crate::notices::{LISTENERS_MAX, Notices, listeners};
 use crate::params::Params;
 use crate::remote_read::{RemoteRead, RemoteReadOptions};
 use crate::reply::Reply;
@@ -32,6 +34,10 @@ pub struct ApiOptions {
     pub cors_origin: String,
     /// Limits of remote read.
     pub remote_read: RemoteReadOptions,
+    /// Listeners to what the process has to tell, at most (`--web.max-notifications-subscribers`).
+    pub listeners_max: usize,
+    /// Most results of a search, where it is enabled (feature `search-api`, `--web.search.max-limit`); 0: any number.
+    pub search_max: Option<usize>,
     /// What the health pages call the process.
     pub app_name: String,
 }
@@ -44,6 +50,8 @@ impl Default for ApiOptions {
             body_max: 10 << 20,
             cors_origin: ".*".to_owned(),
             remote_read: RemoteReadOptions::default(),
+            listeners_max: LISTENERS_MAX,
+            search_max: None,
             app_name: "Prometheus Server".to_owned(),
         }
     }
@@ -75,6 +83,8 @@ pub struct ApiParts {
     pub store: Option<Arc<dyn StoreStatus>>,
     /// Its administration, where that is enabled.
     pub admin: Option<Arc<dyn StoreAdmin>>,
+    /// What there is to tell users.
+    pub notices: Arc<Notices>,
     /// Limits and names.
     pub options: ApiOptions,
 }
@@ -95,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) cors_origin: AnchoredRegex,
     pub(crate) metrics: ApiMetrics,
     pub(crate) remote_read: RemoteRead,
+    pub(crate) registry: Registry,
+    pub(crate) listeners: Arc<Semaphore>,
 }
 
 /// What the API says about itself.
@@ -121,7 +133,8 @@ impl ApiState {
         let metrics = ApiMetrics::default();
         metrics.register(registry);
         let remote_read = RemoteRead::new(parts.options.remote_read, registry);
-        Ok(Self(Arc::new(Inner { parts, cors_origin, metrics, remote_read })))
+        let (registry, listeners) = (registry.clone(), listeners(parts.options.listeners_max));
+        Ok(Self(Arc::new(Inner { parts, cors_origin, metrics, remote_read, registry, listeners })))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use model::relabel::RelabelConfig;
 use model::{Labels, Matcher, Metadata};
 use serde::Serialize;
 use storage::{BoxFuture, TimeRange};
@@ -250,12 +251,23 @@ pub trait AlertmanagerStatus: Send + Sync {
     fn dropped(&self) -> Vec<String>;
 }
 
+/// How the targets of one scrape pool are made and scraped.
+#[derive(Clone, Debug, Default)]
+pub struct ScrapePool {
+    /// Its configuration as YAML, secrets hidden, with what it takes from the global one.
+    pub yaml: String,
+    /// The rules that make targets of what is discovered.
+    pub relabel_configs: Vec<RelabelConfig>,
+}
+
 /// The configuration in use.
 pub trait ConfigStatus: Send + Sync {
     /// The whole of it as YAML, secrets hidden.
     fn yaml(&self) -> String;
     /// `global.external_labels`.
     fn external_labels(&self) -> Labels;
+    /// One scrape pool's part of it.
+    fn scrape_pool(&self, name: &str) -> Option<ScrapePool>;
 }
 
 /// A name and how many or much of something it stands for.
@@ -310,10 +322,45 @@ pub struct WalReplay {
     pub current: u64,
 }
 
+/// A sealed part of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Tells it from others that begin at the same time.
+    pub number: u32,
+    /// Its first time, in milliseconds since the Unix epoch.
+    pub start: i64,
+    /// No sample is at that time or later.
+    pub end: i64,
+    /// Samples.
+    pub samples: u64,
+    /// How often its samples were written together anew: 1 for a window, 2 for a day.
+    pub level: u32,
+}
+
+/// As Prometheus writes a block's `meta.json`.
+impl Serialize for Block {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ulid = crate::json::ulid(self.start, self.number);
+        serde_json::json!({
+            "ulid": ulid,
+            "minTime": self.start,
+            "maxTime": self.end,
+            "stats": { "numSamples": self.samples },
+            "compaction": { "level": self.level, "sources": [ulid] },
+            "version": 1,
+        })
+        .serialize(serializer)
+    }
+}
+
 /// The store.
 pub trait StoreStatus: Send + Sync {
     /// Its largest contributors, at most `limit` in each list.
     fn stats(&self, limit: usize) -> StoreStats;
+    /// What was said of the families whose samples it has, also of those that were pushed or come from agents.
+    fn families(&self) -> Vec<(String, Metadata)>;
+    /// Its sealed parts, oldest first.
+    fn blocks(&self) -> Vec<Block>;
     /// How far start-up has come.
     fn wal_replay(&self) -> WalReplay;
 }

@@ -1,10 +1,11 @@
-//! `/status/*`, `/metadata`, `/alertmanagers`, `/features`, `/notifications`.
+//! `/status/*`, `/metadata`, `/alertmanagers`, `/features`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::Metadata;
 use serde::Serialize;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::reply::Reply;
 use crate::state::{Answer, Inner};
@@ -47,8 +48,10 @@ pub(crate) fn store<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         if limit > STATS_MAX {
             return Err(ApiError::bad_data(format!("limit must not exceed {STATS_MAX}")));
         }
-        let stats = state.parts.store.as_ref().map_or_else(StoreStats::default, |store| store.stats(limit));
-        Reply::of(&stats)
+        let Some(store) = state.parts.store.clone() else { return Reply::of(&StoreStats::default()) };
+        // Counting a million series takes a while, in which others are to be answered.
+        let stats = tokio::task::spawn_blocking(move || store.stats(limit)).await;
+        Reply::of(&stats.map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()))?)
     })
 }
 
@@ -59,20 +62,11 @@ pub(crate) fn wal_replay<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a
     })
 }
 
-/// What the process has to tell its users, such as a configuration that does not load.
-pub(crate) fn notifications<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
-    #[derive(Serialize)]
-    struct Notification {
-        text: String,
-        date: String,
-        active: bool,
-    }
+/// The store's sealed parts, as Prometheus lists its blocks.
+pub(crate) fn blocks<'a>(state: &'a Inner, _params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
-        let runtime = state.parts.process.runtime();
-        let failed = (!runtime.reload_config_success).then(|| "Configuration reload has failed.".to_owned());
-        let date = crate::json::rfc3339(runtime.server_time);
-        let notification = |text| Notification { text, date: date.clone(), active: true };
-        Reply::of(&failed.into_iter().chain(runtime.safe_mode).map(notification).collect::<Vec<_>>())
+        let blocks = state.parts.store.as_ref().map_or_else(Vec::new, |store| store.blocks());
+        Reply::of(&BTreeMap::from([("blocks", blocks)]))
     })
 }
 
@@ -110,6 +104,16 @@ struct Said {
     unit: String,
 }
 
+impl Said {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            kind: metadata.metric_type.as_str(),
+            help: metadata.help.to_string(),
+            unit: metadata.unit.to_string(),
+        }
+    }
+}
+
 pub(crate) fn metadata<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
     Box::pin(async move {
         let limit = number(params, "limit")?;
@@ -117,14 +121,19 @@ pub(crate) fn metadata<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         let only = params.get("metric");
         let entries = state.parts.targets.as_ref().map_or_else(Vec::new, |targets| targets.metadata());
         let mut by_metric: BTreeMap<String, BTreeSet<Said>> = BTreeMap::new();
-        for entry in entries.into_iter().filter(|entry| only.is_empty() || entry.metric == only) {
-            let said = Said {
-                kind: entry.metadata.metric_type.as_str(),
-                help: entry.metadata.help.to_string(),
-                unit: entry.metadata.unit.to_string(),
-            };
-            by_metric.entry(entry.metric).or_default().insert(said);
+        let wanted = |metric: &str| only.is_empty() || metric == only;
+        for entry in entries.into_iter().filter(|entry| wanted(&entry.metric)) {
+            by_metric.entry(entry.metric).or_default().insert(Said::of(&entry.metadata));
         }
+        // What nobody scrapes here now: pushed, or shipped by agents.
+        let mut others: BTreeMap<String, BTreeSet<Said>> = BTreeMap::new();
+        let stored = state.parts.store.as_ref().map_or_else(Vec::new, |store| store.families());
+        for (metric, said) in stored.into_iter().filter(|(metric, _)| wanted(metric)) {
+            if !by_metric.contains_key(&metric) {
+                others.entry(metric).or_default().insert(Said::of(&said));
+            }
+        }
+        by_metric.append(&mut others);
         let page: BTreeMap<String, Vec<Said>> = by_metric
             .into_iter()
             .take(limit.unwrap_or(usize::MAX))

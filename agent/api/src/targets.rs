@@ -1,8 +1,9 @@
-//! `/targets`, `/targets/metadata`, `/scrape_pools`.
+//! `/targets`, `/targets/metadata`, `/targets/relabel_steps`, `/scrape_pools`, `/scrape_pools/config`.
 
 use std::collections::BTreeMap;
 
 use model::Labels;
+use model::relabel::{self, RelabelConfig};
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -10,7 +11,7 @@ use crate::json::labels_map;
 use crate::params::Params;
 use crate::reply::Reply;
 use crate::state::{Answer, Inner};
-use crate::status::{ActiveTarget, DroppedTarget, Targets};
+use crate::status::{ActiveTarget, DroppedTarget, ScrapePool, Targets};
 use crate::status_pages::number;
 
 #[derive(Serialize)]
@@ -47,6 +48,97 @@ pub(crate) fn scrape_pools<'a>(state: &'a Inner, _params: &'a Params) -> Answer<
     Box::pin(async move {
         let pools = state.parts.targets.as_ref().map_or_else(Vec::new, |targets| targets.scrape_pools());
         Reply::of(&BTreeMap::from([("scrapePools", pools)]))
+    })
+}
+
+/// A scrape pool that the request names.
+fn named_pool(state: &Inner, params: &Params) -> Result<ScrapePool, ApiError> {
+    let name = params.get("scrapePool");
+    let found = state.parts.config.scrape_pool(name);
+    found.ok_or_else(|| {
+        ApiError::bad_data(format!("error retrieving scrape config: scrape pool {name:?} not found"))
+    })
+}
+
+fn given<'a>(params: &'a Params, name: &str) -> Result<&'a str, ApiError> {
+    match params.get(name) {
+        "" => Err(ApiError::bad_data(format!("no {name} parameter provided"))),
+        text => Ok(text),
+    }
+}
+
+pub(crate) fn pool_config<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
+    Box::pin(async move {
+        given(params, "scrapePool")?;
+        Reply::of(&BTreeMap::from([("yaml", named_pool(state, params)?.yaml)]))
+    })
+}
+
+/// What one rule makes of what the one before it gave.
+#[derive(Serialize)]
+struct Step {
+    rule: Rule,
+    #[serde(serialize_with = "labels_map")]
+    output: Labels,
+    keep: bool,
+}
+
+/// A rule as Prometheus's configuration is written in JSON; what is empty is left out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    source_labels: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    separator: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    regex: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    modulus: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    target_label: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    replacement: String,
+    action: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Rule {
+    fn of(rule: &RelabelConfig) -> Self {
+        let parts = rule.parts();
+        Self {
+            source_labels: parts.source_labels.unwrap_or_default(),
+            separator: parts.separator.unwrap_or_default(),
+            regex: parts.regex.unwrap_or_default(),
+            modulus: parts.modulus.unwrap_or_default(),
+            target_label: parts.target_label.unwrap_or_default(),
+            replacement: parts.replacement.unwrap_or_default(),
+            action: parts.action.unwrap_or_default(),
+        }
+    }
+}
+
+pub(crate) fn relabel_steps<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
+    Box::pin(async move {
+        given(params, "scrapePool")?;
+        let pairs: BTreeMap<String, String> = serde_json::from_str(given(params, "labels")?)
+            .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}")))?;
+        let pool = named_pool(state, params)?;
+        let mut kept = Some(Labels::from_pairs(pairs));
+        let steps: Vec<Step> = pool
+            .relabel_configs
+            .iter()
+            .map(|rule| {
+                kept = kept.take().and_then(|labels| relabel::process(&labels, std::slice::from_ref(rule)));
+                let output = kept.clone().unwrap_or_else(Labels::empty);
+                Step { rule: Rule::of(rule), output, keep: kept.is_some() }
+            })
+            .collect();
+        Reply::of(&BTreeMap::from([("steps", steps)]))
     })
 }
 

@@ -1,6 +1,6 @@
 //! `global`: what holds for every job and rule.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{Labels, NameValidation};
@@ -44,6 +44,8 @@ pub struct Global {
     pub limits: Limits,
     /// `query_log_file`, below the configuration's folder where relative.
     pub query_log_file: Option<PathBuf>,
+    /// `scrape_failure_log_file` likewise, for jobs that name none.
+    pub scrape_failure_log_file: Option<PathBuf>,
 }
 
 /// What a job's pages and targets may be; zero: no limit.
@@ -130,12 +132,15 @@ impl Global {
             escaping: escaping.map(str::to_owned),
             extra_scrape_metrics: view.flag("extra_scrape_metrics").unwrap_or(false),
             limits: Limits::read(view, Limits::default()),
-            query_log_file: view
-                .text("query_log_file")
-                .filter(|path| !path.is_empty())
-                .map(|path| yaml::join(base, path)),
+            query_log_file: file(view, "query_log_file", base),
+            scrape_failure_log_file: file(view, "scrape_failure_log_file", base),
         }
     }
+}
+
+/// A file that a key names, below the configuration's folder where relative.
+pub(crate) fn file(view: View<'_>, key: &str, base: &Path) -> Option<PathBuf> {
+    view.text(key).filter(|path| !path.is_empty()).map(|path| yaml::join(base, path))
 }
 
 /// Notes an escaping that targets would have to be asked for.

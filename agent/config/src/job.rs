@@ -69,6 +69,8 @@ pub(crate) fn read(
         native_bucket_limit: view.count("native_histogram_bucket_limit").unwrap_or(0),
         native_schema_max: view.float("native_histogram_min_bucket_factor").and_then(schema_max),
         fallback_scrape_protocol: view.text("fallback_scrape_protocol").and_then(ScrapeProtocol::from_word),
+        failure_log: crate::global::file(view, "scrape_failure_log_file", base)
+            .or_else(|| global.scrape_failure_log_file.clone()),
         extra_scrape_metrics: flag("extra_scrape_metrics", global.extra_scrape_metrics),
         http: yaml::client_config(view, base, check),
         discovery: discovery(view, base, check),

@@ -10,6 +10,7 @@ mod files;
 mod global;
 mod job;
 mod load;
+mod otlp;
 mod relabel;
 mod rule_file;
 mod schema;

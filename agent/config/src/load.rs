@@ -1,9 +1,11 @@
 //! Loading: file to [`Loaded`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ingest::OtlpConfig;
 use scrape::ScrapeConfig;
 use yaml::{Checker, ConfigErrors, Located, Node, Position, View};
 
@@ -36,12 +38,15 @@ pub struct Loaded {
     pub notifier: notifier::NotifierConfig,
     /// `storage`.
     pub storage: StorageSection,
+    /// `otlp`.
+    pub otlp: OtlpConfig,
     /// `vedette`.
     pub vedette: VedetteConfig,
     patterns: Vec<(Located, PathBuf)>,
     unsupported: Vec<Located>,
     moot: Vec<Located>,
     redacted: String,
+    job_yaml: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -91,9 +96,11 @@ impl Config {
         Ok(Loaded {
             path: path.to_owned(),
             storage: StorageSection::read(view.map("storage")),
+            otlp: crate::otlp::read(view.map("otlp")),
             rule_files: view.texts("rule_files").iter().map(|path| yaml::join(base, path)).collect(),
             patterns: patterns(view, &file, base),
             scrape_configs: jobs.found,
+            job_yaml: jobs.yaml,
             global,
             notifier,
             vedette,
@@ -121,6 +128,12 @@ impl Loaded {
     #[must_use]
     pub fn redacted_yaml(&self) -> &str {
         &self.redacted
+    }
+
+    /// One job's part of it, with what it takes from `global`.
+    #[must_use]
+    pub fn job_yaml(&self, name: &str) -> Option<&str> {
+        self.job_yaml.get(name).map(String::as_str)
     }
 
     /// The rule files that exist now, patterns resolved, sorted within each pattern.
@@ -152,6 +165,8 @@ impl Loaded {
 struct Jobs {
     found: Vec<ScrapeConfig>,
     names: HashMap<String, (Arc<str>, Position)>,
+    /// By name, as YAML with what it takes from `global`.
+    yaml: BTreeMap<String, String>,
 }
 
 impl Jobs {
@@ -171,7 +186,9 @@ impl Jobs {
                 continue;
             }
             self.names.insert(name.to_owned(), (Arc::clone(file), at));
-            self.found.extend(job::read(entry, global, base, check));
+            let Some(job) = job::read(entry, global, base, check) else { continue };
+            self.yaml.insert(name.to_owned(), job_yaml(entry, &job, check));
+            self.found.push(job);
         }
     }
 
@@ -195,6 +212,27 @@ impl Jobs {
         }
         Ok(later)
     }
+}
+
+/// A job as YAML with every secret hidden: what is written, and after it what the defaults say.
+fn job_yaml(view: View<'_>, job: &ScrapeConfig, check: &Checker) -> String {
+    let mut out = view.node().map_or_else(String::new, |node| yaml::redacted(node, check.secrets()));
+    let duration = model::format_duration;
+    for (key, value) in [
+        ("honor_labels", job.honor_labels.to_string()),
+        ("honor_timestamps", job.honor_timestamps.to_string()),
+        ("track_timestamps_staleness", job.track_timestamps_staleness.to_string()),
+        ("scrape_interval", duration(job.interval)),
+        ("scrape_timeout", duration(job.timeout)),
+        ("metrics_path", job.metrics_path.clone()),
+        ("scheme", job.scheme.as_str().to_owned()),
+        ("enable_compression", job.enable_compression.to_string()),
+    ] {
+        if !view.has(key) {
+            let _ = writeln!(out, "{key}: {value}");
+        }
+    }
+    out
 }
 
 /// Checks rules that nothing built applies yet.

@@ -154,6 +154,10 @@ fn link(view: View<'_>, names: NameValidation, base: &Path, check: &mut Checker)
     let mut local_only = Vec::new();
     for node in view.items("local_only") {
         match promql::parse_metric_selector(node.text().unwrap_or_default()) {
+            Ok(matchers) if matchers.iter().all(|matcher| matcher.matches("")) => check.error(
+                node.at,
+                "no series selector: it passes every series; expected one like up{job=\"x\"}",
+            ),
             Ok(matchers) => local_only.push(matchers),
             Err(error) => check
                 .error(node.at, format!("no series selector: {error}; expected one like up{{job=\"x\"}}")),

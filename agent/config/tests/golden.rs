@@ -126,7 +126,34 @@ fn what_is_not_built_is_named_with_its_place() {
         .collect();
     assert_eq!(loaded.storage.exemplars_max, Some(9));
     assert_eq!(loaded.storage.out_of_order_window, Duration::from_secs(1_800));
-    assert_eq!(places, ["4:5 scrape_failure_log_file", "6:5 consul_sd_configs", "7:1 remote_write"]);
+    assert_eq!(places, ["6:5 consul_sd_configs", "7:1 remote_write"]);
+}
+
+#[test]
+fn logs_and_otlp_become_settings() {
+    let text = "global: {query_log_file: q.log, scrape_failure_log_file: /f.log, scrape_interval: 7s}\n\
+                otlp: {translation_strategy: NoTranslation, promote_resource_attributes: [host.name], \
+                keep_identifying_resource_attributes: true, label_name_underscore_sanitization: false}\n\
+                scrape_configs:\n  - job_name: a\n    authorization: {credentials: hidden}\n    honor_labels: true\n  \
+                - job_name: b\n    scrape_failure_log_file: own.log\n";
+    let loaded = Config::parse(text, Path::new("/etc/v/f.yml")).expect("valid");
+    assert_eq!(loaded.unsupported().len(), 0);
+    assert_eq!(loaded.global.query_log_file, Some(PathBuf::from("/etc/v/q.log")));
+    let logs: Vec<_> = loaded.scrape_configs.iter().filter_map(|job| job.failure_log.clone()).collect();
+    assert_eq!(logs, [PathBuf::from("/f.log"), PathBuf::from("/etc/v/own.log")]);
+    let otlp = &loaded.otlp;
+    assert_eq!((otlp.strategy, otlp.keeps_identifying), (ingest::Strategy::NoTranslation, true));
+    assert_eq!((otlp.sanitizes_underscores, otlp.preserves_underscores), (false, true));
+    assert_eq!(otlp.promoted, ["host.name"]);
+    assert_eq!(
+        loaded.job_yaml("a"),
+        Some(
+            "job_name: a\nauthorization:\n  credentials: <secret>\nhonor_labels: true\nhonor_timestamps: true\n\
+             track_timestamps_staleness: false\nscrape_interval: 7s\nscrape_timeout: 7s\nmetrics_path: /metrics\n\
+             scheme: http\nenable_compression: true\n"
+        )
+    );
+    assert_eq!(loaded.job_yaml("c"), None);
 }
 
 #[test]

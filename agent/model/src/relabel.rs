@@ -183,6 +183,21 @@ impl RelabelConfig {
         self.action
     }
 
+    /// The rule as it could be written, defaults included.
+    #[must_use]
+    pub fn parts(&self) -> RelabelParts {
+        RelabelParts {
+            source_labels: Some(self.source_labels.iter().map(|name| name.to_string()).collect()),
+            separator: Some(self.separator.clone()),
+            regex: Some(self.regex.source().to_owned()),
+            modulus: Some(self.modulus),
+            target_label: Some(self.target_label.to_string()),
+            replacement: Some(self.replacement.to_string()),
+            action: Some(self.action.as_str().to_owned()),
+            names: self.names,
+        }
+    }
+
     fn check(&self, wrote_sources: bool) -> Result<(), RelabelError> {
         use RelabelAction as Action;
         let word = self.action.as_str();

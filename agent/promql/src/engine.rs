@@ -1,6 +1,5 @@
 //! Running queries: options, limits, answers.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,12 @@ use tokio::sync::Semaphore;
 
 use crate::ast::{Expr, ValueType};
 use crate::eval::{Cell, Column, Evaluator, Grid, Operand, histogram_sample};
+use crate::stats::{ActiveQueries, Ending, Origin, PerStep, QueryLog, QueryStats};
 
 /// Times beyond are brought to it: the year 287396.
 const TIME_MAX: i64 = 1 << 53;
+/// No query is waited for any longer, whatever the options say.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// What holds for all queries of an engine.
 #[derive(Clone, Debug)]
@@ -40,6 +42,9 @@ pub struct EngineOptions {
     /// and every part as often as it is there: slower, with the same results. What the other way is compared with
     /// in tests. Default false.
     pub series_by_series: bool,
+    /// Whether who asks for it gets what a query cost step by step, as with Prometheus's flag `promql-per-step-stats`.
+    /// Such a query is evaluated series by series. Default false.
+    pub per_step_stats: bool,
 }
 
 impl Default for EngineOptions {
@@ -54,6 +59,7 @@ impl Default for EngineOptions {
             use_start_timestamps: false,
             type_and_unit_labels: false,
             series_by_series: false,
+            per_step_stats: false,
         }
     }
 }
@@ -67,6 +73,10 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// At most so many series in the answer, with a warning where there were more.
     pub limit: Option<usize>,
+    /// Whether to count step by step, where the engine allows it.
+    pub per_step_stats: bool,
+    /// Who asks.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// A series' value at a time.
@@ -106,17 +116,6 @@ impl Value {
     }
 }
 
-/// What a query cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueryStats {
-    /// Samples that the evaluation looked at, once for every step that did.
-    pub total_samples: u64,
-    /// Samples that came from the store.
-    pub samples_read: u64,
-    /// Most samples held at one moment.
-    pub peak_samples: u64,
-}
-
 /// A query's result.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -133,6 +132,8 @@ pub struct Answer {
     pub coverage: Coverage,
     /// What it cost.
     pub stats: QueryStats,
+    /// What it cost step by step, where that was asked for and the engine allows it.
+    pub per_step: Option<PerStep>,
 }
 
 /// A query gave no result.
@@ -161,18 +162,13 @@ impl EvalError {
     }
 }
 
-/// Is told of each query while it runs, so that one that ends the process can be named afterwards.
-pub trait ActiveQueries: Send + Sync + fmt::Debug {
-    /// A query begins; it ends when what this gives is dropped.
-    fn begin(&self, expr: &Expr) -> Box<dyn Send>;
-}
-
 /// Evaluates queries. Dropping a query's future cancels it.
 #[derive(Debug)]
 pub struct Engine {
     options: EngineOptions,
     slots: Semaphore,
     active: Option<Arc<dyn ActiveQueries>>,
+    log: Option<Arc<dyn QueryLog>>,
 }
 
 impl Engine {
@@ -180,13 +176,20 @@ impl Engine {
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
         let slots = Semaphore::new(options.max_concurrent.clamp(1, Semaphore::MAX_PERMITS));
-        Self { options, slots, active: None }
+        Self { options, slots, active: None, log: None }
     }
 
     /// Tells `active` of each query from now on.
     #[must_use]
     pub fn noting(mut self, active: Option<Arc<dyn ActiveQueries>>) -> Self {
         self.active = active;
+        self
+    }
+
+    /// Tells `log` of each query's end from now on.
+    #[must_use]
+    pub fn logging(mut self, log: Option<Arc<dyn QueryLog>>) -> Self {
+        self.log = log;
         self
     }
 
@@ -281,23 +284,42 @@ impl Engine {
         options: QueryOptions,
     ) -> Result<Answer, EvalError> {
         let timeout = options.timeout.map_or(self.options.timeout, |asked| asked.min(self.options.timeout));
-        let mut queued = true;
-        let work = async {
-            let slot = self.slots.acquire().await;
-            let _slot = slot.map_err(|_| EvalError::Canceled("query queue"))?;
-            queued = false;
-            let _noted = self.active.as_ref().map(|active| active.begin(expr));
-            // The first pause starts the clock of the timeout; every later one reads it.
-            tokio::task::yield_now().await;
-            let mut evaluator = Evaluator::new(querier, &self.options, &options, grid);
-            let value = evaluator.top(expr, instant).await?;
-            Ok(evaluator.answer(value, options.limit))
+        let times = (grid.start, grid.end, if instant { 0 } else { grid.step });
+        let mut ending = Ending::new(self.log.as_deref(), expr, options.origin.clone(), times);
+        let deadline = ending.begun() + timeout.min(TIMEOUT_MAX);
+        let mut outcome = match tokio::time::timeout_at(deadline, self.slots.acquire()).await {
+            Err(_) => Err(EvalError::Timeout("query queue")),
+            Ok(Err(_)) => Err(EvalError::Canceled("query queue")),
+            Ok(Ok(_slot)) => {
+                ending.starts();
+                let _noted = self.active.as_ref().map(|active| active.begin(expr));
+                let work = Box::pin(self.evaluate(querier, expr, grid, instant, &options));
+                match tokio::time::timeout_at(deadline, work).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(EvalError::Timeout("expression evaluation")),
+                }
+            }
         };
-        match tokio::time::timeout(timeout, Box::pin(work)).await {
-            Ok(outcome) => outcome,
-            Err(_) if queued => Err(EvalError::Timeout("query queue")),
-            Err(_) => Err(EvalError::Timeout("expression evaluation")),
+        if let Ok(answer) = &mut outcome {
+            ending.time(&mut answer.stats);
         }
+        ending.tell(outcome.as_ref().map(|answer| answer.stats));
+        outcome
+    }
+
+    async fn evaluate(
+        &self,
+        querier: &dyn Querier,
+        expr: &Expr,
+        grid: Grid,
+        instant: bool,
+        options: &QueryOptions,
+    ) -> Result<Answer, EvalError> {
+        // The first pause starts the clock of the timeout; every later one reads it.
+        tokio::task::yield_now().await;
+        let mut evaluator = Evaluator::new(querier, &self.options, options, grid);
+        let value = evaluator.top(expr, instant).await?;
+        Ok(evaluator.answer(value, options.limit))
     }
 }
 

@@ -17,15 +17,14 @@ mod pretty;
 mod print;
 mod quote;
 pub mod script;
+mod stats;
 
 pub use ast::{
     Aggregate, At, Binary, Border, Call, Expr, MatrixSelector, NumberLiteral, Paren, StringLiteral, Subquery,
     Unary, ValueType, VectorSelector,
 };
 pub use duration::{DurationExpr, DurationKind};
-pub use engine::{
-    ActiveQueries, Answer, Engine, EngineOptions, EvalError, QueryOptions, QueryStats, Value, VectorSample,
-};
+pub use engine::{Answer, Engine, EngineOptions, EvalError, QueryOptions, Value, VectorSample};
 pub use features::Features;
 pub use functions::{FUNCTIONS, Function, function};
 pub use operator::{AggregateOp, BinaryOp, Cardinality, Matching};
@@ -34,3 +33,4 @@ pub use parser::{
 };
 pub use position::{ParseError, PosRange};
 pub use quote::quote;
+pub use stats::{ActiveQueries, Ended, Origin, PerStep, QueryLog, QueryStats};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::{Labels, LabelsBuilder, METRIC_NAME};
-use promql::Engine;
+use promql::{Engine, QueryOptions};
 use storage::Querier;
 use template::{
     Answers, Environment, ExecError, Functions, Limits, Map, Object, ParseError, QueryAnswer, Template,
@@ -111,6 +111,7 @@ pub(crate) struct Expander<'a> {
     alert: &'a str,
     environment: Environment,
     external_labels: Value,
+    asks: QueryOptions,
     answers: Arc<Answers>,
     functions: Option<Functions>,
 }
@@ -122,6 +123,7 @@ impl<'a> Expander<'a> {
         alert: &'a str,
         environment: Environment,
         external_labels: &Labels,
+        asks: QueryOptions,
     ) -> Self {
         Self {
             engine,
@@ -129,6 +131,7 @@ impl<'a> Expander<'a> {
             alert,
             environment,
             external_labels: map_of(external_labels),
+            asks,
             answers: Arc::default(),
             functions: None,
         }
@@ -183,7 +186,8 @@ impl<'a> Expander<'a> {
                     if self.answers.len() >= QUERIES_MAX {
                         return Err(format!("more than {QUERIES_MAX} queries"));
                     }
-                    let answer = run(self.engine, self.querier, &query, self.environment.now_ms).await;
+                    let (at, asks) = (self.environment.now_ms, self.asks.clone());
+                    let answer = run(self.engine, self.querier, &query, at, asks).await;
                     Arc::make_mut(&mut self.answers).insert(query, answer);
                     self.functions = None;
                 }
@@ -192,9 +196,15 @@ impl<'a> Expander<'a> {
     }
 }
 
-async fn run(engine: &Engine, querier: &dyn Querier, query: &str, at_ms: i64) -> QueryAnswer {
+async fn run(
+    engine: &Engine,
+    querier: &dyn Querier,
+    query: &str,
+    at_ms: i64,
+    asks: QueryOptions,
+) -> QueryAnswer {
     let expr = promql::parse(query).map_err(|error| error.to_string())?;
-    let answer = engine.instant(querier, &expr, at_ms).await.map_err(|error| error.to_string())?;
+    let answer = engine.instant_with(querier, &expr, at_ms, asks).await.map_err(|error| error.to_string())?;
     // Templates calculate with numbers: a histogram counts as 0, as in Prometheus.
     Ok(readings(answer)?.into_iter().map(|(labels, value)| (labels, value.number())).collect())
 }

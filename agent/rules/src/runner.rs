@@ -7,7 +7,7 @@ use std::time::Duration;
 use env::SharedClock;
 use model::{Labels, METRIC_NAME};
 use parking_lot::RwLock;
-use promql::Engine;
+use promql::{Engine, Origin, QueryOptions};
 use storage::{Cell, Querier};
 use template::Environment;
 use tokio::sync::Mutex;
@@ -328,7 +328,7 @@ impl GroupRunner {
         querier: &dyn Querier,
         at_ms: i64,
     ) -> Result<Vec<(Labels, Reading)>, String> {
-        let answer = self.parts.engine.instant(querier, expr.expr(), at_ms).await;
+        let answer = self.parts.engine.instant_with(querier, expr.expr(), at_ms, self.asks()).await;
         readings(answer.map_err(|error| error.to_string())?)
     }
 
@@ -347,7 +347,9 @@ impl GroupRunner {
             path_prefix: path_of(&settings.external_url).to_owned(),
         };
         let external = &settings.external_labels;
-        let mut expander = Expander::new(&self.parts.engine, querier, &rule.alert, environment, external);
+        let asks = self.asks();
+        let mut expander =
+            Expander::new(&self.parts.engine, querier, &rule.alert, environment, external, asks);
         let mut results = Vec::with_capacity(elements.len());
         for (at, (labels, value)) in elements.into_iter().enumerate() {
             // Many alerts with long texts must not keep other tasks waiting.
@@ -383,6 +385,12 @@ impl GroupRunner {
                 }
             }
         }
+    }
+
+    /// Who asks, for the query log.
+    fn asks(&self) -> QueryOptions {
+        let GroupKey { file, name } = self.key.clone();
+        QueryOptions { origin: Some(Arc::new(Origin::RuleGroup { file, name })), ..QueryOptions::default() }
     }
 
     fn generator_url(&self, expr: &RuleExpr) -> String {

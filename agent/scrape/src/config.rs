@@ -1,5 +1,6 @@
 //! Checked settings of one scrape job: Prometheus's `<scrape_config>`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use client::HttpClientConfig;
@@ -127,6 +128,8 @@ pub struct ScrapeConfig {
     pub native_schema_max: Option<Resolution>,
     /// `fallback_scrape_protocol`: what an answer without a known `Content-Type` is read as.
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
+    /// `scrape_failure_log_file`: where scrapes that fail are noted.
+    pub failure_log: Option<PathBuf>,
     /// `extra_scrape_metrics`: whether limits and body size become series.
     pub extra_scrape_metrics: bool,
     /// How requests are sent.
@@ -172,6 +175,7 @@ impl ScrapeConfig {
             native_bucket_limit: 0,
             native_schema_max: None,
             fallback_scrape_protocol: None,
+            failure_log: None,
             extra_scrape_metrics: false,
             http: HttpClientConfig::default(),
             discovery: DiscoveryConfig::default(),

@@ -6,6 +6,7 @@
 
 mod buffers;
 mod config;
+mod failure_log;
 mod fetch;
 mod gunzip;
 mod histograms;

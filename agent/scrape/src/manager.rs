@@ -1,6 +1,8 @@
 //! All scrape jobs of a process.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::buffers::IdleBuffers;
 use crate::config::ScrapeConfig;
+use crate::failure_log::FailureLogs;
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
@@ -38,14 +41,25 @@ pub struct ScrapeIdentity {
     pub offset_seed: u64,
 }
 
-/// A job cannot be scraped with its configuration.
+/// A configuration cannot be scraped with.
 #[derive(Debug, thiserror::Error)]
-#[error("scrape job {job:?}: {error}")]
-pub struct ScrapeError {
-    /// The job's name.
-    pub job: String,
-    /// What its HTTP settings lack.
-    pub error: ClientError,
+pub enum ScrapeError {
+    /// A job's HTTP settings lack something.
+    #[error("scrape job {job:?}: {error}")]
+    Http {
+        /// The job's name.
+        job: String,
+        /// What they lack.
+        error: ClientError,
+    },
+    /// A file for failures cannot be opened.
+    #[error("scrape_failure_log_file {}: {error}", path.display())]
+    FailureLog {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
 }
 
 /// Runs the pools of all jobs. Cheap to share behind an `Arc`.
@@ -58,6 +72,7 @@ pub struct ScrapeManager {
     tasks: Tasks,
     identity: ScrapeIdentity,
     alarm: Arc<Alarm>,
+    failures: Arc<FailureLogs>,
     discovery_metrics: DiscoveryMetrics,
 }
 
@@ -88,6 +103,7 @@ impl ScrapeManager {
             tasks,
             identity,
             alarm: Arc::default(),
+            failures: Arc::default(),
             discovery_metrics: DiscoveryMetrics::new(registry),
         }
     }
@@ -115,6 +131,9 @@ impl ScrapeManager {
     pub async fn apply(&self, configs: Vec<ScrapeConfig>) -> Result<(), ScrapeError> {
         let _one = self.applying.lock().await;
         let metrics = &self.sink.metrics;
+        let files = configs.iter().filter_map(|config| config.failure_log.as_deref());
+        let opened =
+            FailureLogs::open(files).map_err(|(path, error)| ScrapeError::FailureLog { path, error })?;
         let mut names = Vec::with_capacity(configs.len());
         let mut changed = Vec::new();
         for config in configs {
@@ -127,10 +146,11 @@ impl ScrapeManager {
             counter.inc();
             let fetcher = Fetcher::new(&config).map_err(|error| {
                 metrics.pools_failed.inc();
-                ScrapeError { job: config.job_name.clone(), error }
+                ScrapeError::Http { job: config.job_name.clone(), error }
             })?;
             changed.push((config, fetcher));
         }
+        self.failures.replace(opened);
         self.retire_all_but(&names);
         for (config, fetcher) in changed {
             let discovery = Discovery::start(&config.discovery, &self.tasks, &self.discovery_metrics).await;
@@ -146,6 +166,7 @@ impl ScrapeManager {
                 alarm: Arc::clone(&self.alarm),
                 buffers: IdleBuffers::default(),
                 texts: Texts::default(),
+                failures: Arc::clone(&self.failures),
             });
             let mut pools = self.pools.lock();
             let earlier = pools.remove(&name);

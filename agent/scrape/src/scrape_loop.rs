@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::buffers::IdleBuffers;
 use crate::config::ScrapeConfig;
+use crate::failure_log::FailureLogs;
 use crate::fetch::{FetchError, Fetcher, Page};
 use crate::labels::Found;
 use crate::page::PageError;
@@ -35,6 +36,7 @@ pub(crate) struct Job {
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) buffers: IdleBuffers,
     pub(crate) texts: Texts,
+    pub(crate) failures: Arc<FailureLogs>,
 }
 
 /// A running loop.
@@ -154,7 +156,10 @@ async fn scrape(job: &Job, target: &Target, session: &mut Session, state: &mut S
     };
     job.buffers.give_back(buffers);
     let mut failed = None;
-    if outcome.is_err() {
+    if let Err(error) = &outcome {
+        if let Some(path) = &job.config.failure_log {
+            job.failures.note(path, job.clock.now_ms(), &job.config.job_name, &target.found.url, error);
+        }
         failed = state.end(timestamp, &job.sink, &mut losses).err();
     }
     let values = report(job, target, Some((outcome.is_ok(), took, counts, size)));

@@ -23,6 +23,9 @@ pub(crate) struct RunFlags {
     /// Take what others push by Prometheus's remote write, at /api/v1/write.
     #[arg(long = "web.enable-remote-write-receiver")]
     pub(crate) remote_write_receiver: bool,
+    /// Take OpenTelemetry's metrics, at /api/v1/otlp/v1/metrics.
+    #[arg(long = "web.enable-otlp-receiver")]
+    pub(crate) otlp_receiver: bool,
     /// Allow deleting series and making snapshots over HTTP, at /api/v1/admin/tsdb/.
     #[arg(long = "web.enable-admin-api")]
     pub(crate) admin_api: bool,

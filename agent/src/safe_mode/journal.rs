@@ -39,6 +39,22 @@ pub(super) fn read(dir: &Path) -> Vec<(u64, String)> {
     slots.filter_map(|line| parse_query(&String::from_utf8_lossy(line))).collect()
 }
 
+/// The same, which the log names.
+pub(super) fn name_unfinished(dir: &Path) -> Vec<(u64, String)> {
+    let ran = read(dir);
+    if !ran.is_empty() {
+        let queries: Vec<&String> = ran.iter().map(|(_, text)| text).collect();
+        tracing::warn!(?queries, "these queries ran when the process ended, unfinished");
+    }
+    ran
+}
+
+/// An empty journal, where one can be written.
+pub(super) fn begin(dir: &Path) -> Option<Journal> {
+    let made = Journal::create(dir);
+    made.inspect_err(|error| tracing::warn!(%error, "running queries cannot be noted")).ok()
+}
+
 impl Journal {
     /// An empty one, in the place of what was there.
     pub(super) fn create(dir: &Path) -> io::Result<Self> {

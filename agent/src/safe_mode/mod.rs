@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use api::Notices;
 use env::{SharedClock, Tasks};
 use promql::ActiveQueries;
 use telemetry::{Counter, Gauge, Registry};
@@ -54,6 +55,36 @@ pub struct SafeMode {
     refused: Counter,
 }
 
+/// The queries of a process without safe mode: noted while they run, and named after an unclean end.
+#[derive(Default)]
+pub struct RunningQueries(Option<Journal>);
+
+impl RunningQueries {
+    /// Names those that ran when the process last ended, and notes the next ones in `dir`, unless another process has
+    /// it.
+    #[must_use]
+    pub fn begin(dir: &Path) -> Self {
+        if !starts::is_free(dir) {
+            return Self::default();
+        }
+        journal::name_unfinished(dir);
+        Self(journal::begin(dir))
+    }
+
+    /// What is to note them.
+    #[must_use]
+    pub fn active(&self) -> Option<Arc<dyn ActiveQueries>> {
+        self.0.clone().map(|journal| Arc::new(journal) as _)
+    }
+
+    /// The process ends in order: what runs is no suspect.
+    pub fn ended_in_order(&self) {
+        if let Some(journal) = &self.0 {
+            journal.forget();
+        }
+    }
+}
+
 impl SafeMode {
     /// Notes this start in `dir` and tells whether there were too many before it. Where nothing can be noted, or another
     /// process has the folder, the process runs as always.
@@ -88,13 +119,9 @@ impl SafeMode {
             refused,
         };
         if starts::is_free(dir) {
-            let ran = journal::read(dir);
-            if !ran.is_empty() {
-                let queries: Vec<&String> = ran.iter().map(|(_, text)| text).collect();
-                tracing::warn!(?queries, "these queries ran when the process ended, unfinished");
-            }
+            let ran = journal::name_unfinished(dir);
             if options.crashes == 0 || mode.note_start(now_ms, ran) {
-                mode.note_queries();
+                mode.journal = journal::begin(dir);
             }
         }
         Arc::new(mode)
@@ -104,12 +131,6 @@ impl SafeMode {
     #[must_use]
     pub fn active_queries(&self) -> Option<Arc<dyn ActiveQueries>> {
         self.journal.clone().map(|journal| Arc::new(journal) as _)
-    }
-
-    fn note_queries(&mut self) {
-        self.journal = Journal::create(&self.dir)
-            .inspect_err(|error| tracing::warn!(%error, "running queries cannot be noted"))
-            .ok();
     }
 
     /// Whether the start could be noted; enters the mode where there were too many.
@@ -160,16 +181,16 @@ impl SafeMode {
     }
 
     /// Leaves the mode once the process has run long enough.
-    pub async fn leave_when_stable(self: Arc<Self>, tasks: Tasks) {
-        if !self.is_active() {
-            return;
-        }
+    pub async fn leave_when_stable(self: Arc<Self>, notices: Arc<Notices>, tasks: Tasks) {
+        let Some(why) = self.why() else { return };
+        notices.raise(&why);
         tokio::select! {
             () = tokio::time::sleep(self.options.window) => {}
             () = tasks.stopping() => return,
         }
         self.active.store(false, Ordering::Relaxed);
         self.gauge.set(0);
+        notices.settle(&why);
         let mut starts = Starts::default();
         starts.begin(self.started_ms);
         if let Err(error) = starts.write(&self.dir) {

@@ -69,6 +69,11 @@ impl Layouts {
         self.shapes.get(&id).map(|shape| &**shape.slots())
     }
 
+    /// All shapes, each once.
+    pub(crate) fn shapes(&self) -> Vec<Arc<Shape>> {
+        self.shapes.values().cloned().collect()
+    }
+
     /// Makes a layout known; what it has in common with others is kept once.
     pub(crate) fn add(&mut self, layout: Layout) -> Arc<Layout> {
         if let Some(known) = self.all.get(&layout.id()) {

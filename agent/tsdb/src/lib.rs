@@ -70,5 +70,5 @@ pub use archive::{Analysis, Archive, Checked, Fault, Place, Repair, RepairError,
 pub use delete::AdminError;
 pub use disk::DiskLevel;
 pub use options::{OpenError, StoreOptions};
-pub use status::{Cardinality, Count, Status};
+pub use status::{Cardinality, Count, SealedPart, Status};
 pub use store::Store;

@@ -1,13 +1,15 @@
 //! What a store tells about itself: its size, and which names and labels it holds most of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use model::{Labels, METRIC_NAME};
+use model::{Labels, METRIC_NAME, Metadata};
 
+use crate::sealed::Generation;
 use crate::state::State;
 use crate::store::{Inner, Store};
 use crate::streams::Place;
-use crate::window::Window;
+use crate::window::{DAY_MS, WINDOW_MS, Window};
 
 /// The size of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +60,58 @@ pub struct Cardinality {
     pub names: u64,
 }
 
+/// A sealed window of two hours, or a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedPart {
+    /// Tells it from others that begin at the same time.
+    pub number: u32,
+    /// Its first time, in milliseconds since the Unix epoch.
+    pub start: i64,
+    /// No sample is at that time or later.
+    pub end: i64,
+    /// Samples.
+    pub samples: u64,
+    /// Whether it is a day.
+    pub is_day: bool,
+}
+
 impl Store {
+    /// What is sealed, oldest first.
+    #[must_use]
+    pub fn sealed_parts(&self) -> Vec<SealedPart> {
+        let part = |(start, generation): &(i64, Arc<Generation>)| SealedPart {
+            number: generation.order(),
+            start: *start,
+            end: start.saturating_add(if generation.is_day() { DAY_MS } else { WINDOW_MS }),
+            samples: generation.samples,
+            is_day: generation.is_day(),
+        };
+        let mut parts: Vec<SealedPart> = self.inner.vault.generations().iter().map(part).collect();
+        parts.sort_by_key(|part| (part.start, part.number));
+        parts
+    }
+
+    /// What was said of the metrics whose samples the store has, by name; of one that nothing was said of, nothing.
+    #[must_use]
+    pub fn metadata(&self) -> BTreeMap<String, Vec<Arc<Metadata>>> {
+        // Looked through without holding anybody up.
+        let shapes = self.inner.state.read().layouts.shapes();
+        let mut said: BTreeMap<String, Vec<Arc<Metadata>>> = BTreeMap::new();
+        let unsaid = Metadata::default();
+        for slot in shapes.iter().flat_map(|shape| shape.slots().iter()) {
+            let name = slot.labels.metric_name();
+            if *slot.metadata == unsaid || name.is_empty() {
+                continue;
+            }
+            match said.get_mut(name) {
+                Some(known) if known.contains(&slot.metadata) => {}
+                Some(known) => known.push(Arc::clone(&slot.metadata)),
+                None => drop(said.insert(name.to_owned(), vec![Arc::clone(&slot.metadata)])),
+            }
+        }
+        said
+    }
+
     /// The store's size now.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -71,6 +71,9 @@ fn batches_share_slots_and_times_and_tell_what_is_constant() {
     clock.advance(Duration::from_millis(3 * WINDOW as u64));
     store.maintain();
     assert_eq!(store.status().sealed_windows, 1);
+    let parts = store.sealed_parts();
+    let told: Vec<_> = parts.iter().map(|part| (part.end - part.start, part.samples, part.is_day)).collect();
+    assert_eq!(told, [(WINDOW, store.status().sealed_samples, false)]);
     let all = read(&store, Vec::new(), &Budget::unlimited()).expect("answers");
     check(&all, true);
     // Two blocks a host, which come from the same rows.

@@ -48,6 +48,29 @@ async fn pages_around_the_router() {
 }
 
 #[tokio::test]
+async fn a_request_whose_sender_leaves_ends() {
+    struct Ends(Arc<Notify>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let (begun, ended) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, ends) = (Arc::clone(&begun), Arc::clone(&ended));
+    let handler = move || async move {
+        let _ends = Ends(ends);
+        begins.notify_one();
+        std::future::pending::<&str>().await
+    };
+    let server = Server::start(options(), Router::new().route("/query", get(handler))).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /query HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("sent");
+    tokio::time::timeout(PATIENCE, begun.notified()).await.expect("it is answered");
+    drop(stream);
+    tokio::time::timeout(PATIENCE, ended.notified()).await.expect("what answered it is dropped");
+}
+
+#[tokio::test]
 async fn everything_moves_below_the_prefix() {
     let mut options = options();
     options.route_prefix = "/prom/".to_owned();

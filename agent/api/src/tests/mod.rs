@@ -3,6 +3,7 @@
 //! A case is `### name`, the request (`GET path`, or `POST path form`), the code, and the body; the
 //! body ends at the next case. `# ` lines before the first case are comments.
 
+mod streams;
 pub(crate) mod world;
 
 use axum::Router;

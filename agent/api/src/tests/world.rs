@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::SimulatedClock;
+use env::{SharedClock, SimulatedClock};
 use model::{
-    AnyHistogram, Exemplar, HistogramSample, IntegerHistogram, Labels, Matcher, Metadata, MetricType, Sample,
-    Series, stale_nan,
+    AnyHistogram, Exemplar, HistogramSample, IntegerHistogram, Labels, Matcher, Metadata, MetricType,
+    RelabelConfig, RelabelParts, Sample, Series, stale_nan,
 };
 use promql::{Answer, Engine, EngineOptions, EvalError, Expr, QueryOptions, QueryStats, Value, VectorSample};
 use storage::{
@@ -17,10 +17,10 @@ use storage::{
 use telemetry::Registry;
 
 use crate::{
-    ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, ApiOptions, ApiParts, ApiState,
-    BuildInfo, ConfigStatus, Count, DroppedTarget, Evaluate, Grid, HeadStats, Lifecycle, ProcessStatus,
-    RecordingRule, Rule, RuleGroup, RuleHealth, RuleStatus, RuntimeInfo, StoreAdmin, StoreStats, StoreStatus,
-    TargetHealth, TargetMetadata, TargetStatus, Targets, WalReplay,
+    ActiveTarget, Alert, AlertState, AlertingRule, AlertmanagerStatus, ApiOptions, ApiParts, ApiState, Block,
+    BuildInfo, ConfigStatus, Count, DroppedTarget, Evaluate, Grid, HeadStats, Lifecycle, Notices,
+    ProcessStatus, RecordingRule, Rule, RuleGroup, RuleHealth, RuleStatus, RuntimeInfo, ScrapePool,
+    StoreAdmin, StoreStats, StoreStatus, TargetHealth, TargetMetadata, TargetStatus, Targets, WalReplay,
 };
 
 /// What the process takes for now.
@@ -35,11 +35,20 @@ pub(crate) struct World {
     /// Whether queries go to the real engine instead of the canned answers.
     pub(crate) evaluates: bool,
     pub(crate) cors_origin: String,
+    /// Whether searches are allowed.
+    pub(crate) searches: bool,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { ready: true, stopping: false, enabled: false, evaluates: false, cors_origin: ".*".to_owned() }
+        Self {
+            ready: true,
+            stopping: false,
+            enabled: false,
+            evaluates: false,
+            cors_origin: ".*".to_owned(),
+            searches: true,
+        }
     }
 }
 
@@ -48,8 +57,13 @@ pub(crate) fn state_with(world: World) -> ApiState {
         cors_origin: world.cors_origin.clone(),
         body_max: 1_024,
         lookback: Duration::from_secs(300),
+        search_max: world.searches.then_some(3),
+        listeners_max: 2,
         ..ApiOptions::default()
     };
+    let clock: SharedClock = SimulatedClock::at(NOW);
+    let notices = Notices::new(clock.clone());
+    notices.raise("Configuration reload has failed.");
     let enabled = world.enabled;
     let world = Arc::new(world);
     let engine: Arc<dyn Evaluate> =
@@ -58,7 +72,8 @@ pub(crate) fn state_with(world: World) -> ApiState {
         querier: world.clone(),
         exemplars: Some(world.clone()),
         engine,
-        clock: SimulatedClock::at(NOW),
+        clock,
+        notices,
         process: world.clone(),
         lifecycle: world.clone(),
         config: world.clone(),
@@ -128,6 +143,14 @@ impl World {
                 stored().into_iter().filter(|series| series.labels.metric_name() == "up").collect(),
             ),
             "absent" => Value::Vector(Vec::new()),
+            "wide" => Value::Matrix(
+                (0..3)
+                    .map(|number| Series {
+                        labels: wide(number),
+                        samples: vec![Sample::new(at, 0.5); 20_000],
+                    })
+                    .collect(),
+            ),
             "numbers" => Value::Vector(
                 [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e-7, 0.000_001, 1e20]
                     .into_iter()
@@ -172,6 +195,11 @@ fn native(name: &'static str, counts: &[(i64, u64)], ends: bool) -> HistogramSer
     HistogramSeries { labels: labels(&[("__name__", name), ("job", "n")]), samples }
 }
 
+/// One of three long series.
+fn wide(number: usize) -> Labels {
+    labels(&[("number", ["1", "2", "3"][number])])
+}
+
 fn vector_sample(labels: Labels, timestamp: i64, value: f64) -> VectorSample {
     VectorSample { labels, timestamp, value }
 }
@@ -183,7 +211,8 @@ fn answer(value: Value) -> Answer {
         warnings: Vec::new(),
         infos: Vec::new(),
         coverage: Coverage::default(),
-        stats: QueryStats { total_samples: 4, samples_read: 3, peak_samples: 2 },
+        stats: QueryStats { total_samples: 4, samples_read: 3, peak_samples: 2, ..QueryStats::default() },
+        per_step: None,
     }
 }
 
@@ -423,6 +452,24 @@ impl ConfigStatus for World {
     fn external_labels(&self) -> Labels {
         labels(&[("region", "eu")])
     }
+
+    fn scrape_pool(&self, name: &str) -> Option<ScrapePool> {
+        let rule = |parts| RelabelConfig::new(parts).expect("a valid rule");
+        let copy = RelabelParts {
+            source_labels: Some(vec!["__address__".to_owned()]),
+            target_label: Some("host".to_owned()),
+            ..RelabelParts::default()
+        };
+        let only = RelabelParts {
+            source_labels: Some(vec!["host".to_owned()]),
+            regex: Some("a:.*".to_owned()),
+            action: Some("keep".to_owned()),
+            ..RelabelParts::default()
+        };
+        let yaml = "job_name: node\n".to_owned();
+        let relabel_configs = vec![rule(copy.clone()), rule(only), rule(copy)];
+        (name == "node").then_some(ScrapePool { yaml, relabel_configs })
+    }
 }
 
 impl StoreAdmin for World {
@@ -467,6 +514,18 @@ impl StoreStatus for World {
             label_value_count_by_label_name: vec![count("__name__", 3)],
             ..StoreStats::default()
         }
+    }
+
+    fn families(&self) -> Vec<(String, Metadata)> {
+        let said = |metric: &str, help: &str| {
+            let metric_type = MetricType::Counter;
+            (metric.to_owned(), Metadata { metric_type, unit: "".into(), help: help.into() })
+        };
+        vec![said("pushed_total", "Pushed."), said("requests_total", "Of an older page.")]
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        vec![Block { number: 33, start: 1, end: 7_200_001, samples: 5, level: 1 }]
     }
 
     fn wal_replay(&self) -> WalReplay {

@@ -28,7 +28,7 @@ pub(crate) static FILE: Schema = Schema::new(
         field("remote_read", Type::List(&Type::Object(&services::REMOTE_READ)))
             .later("remote read")
             .empty_item("empty or null remote read config section"),
-        field("otlp", Type::Object(&services::OTLP)).later("OTLP"),
+        field("otlp", Type::Object(&services::OTLP)),
         field("vedette", Type::Object(&vedette::VEDETTE)),
     ],
 )
@@ -46,7 +46,7 @@ static SHARED: Schema = Schema::new(
         field("scrape_interval", Type::Duration),
         field("scrape_timeout", Type::Duration),
         field("scrape_protocols", Type::TEXTS),
-        field("scrape_failure_log_file", Type::Text).later("the scrape failure log"),
+        field("scrape_failure_log_file", Type::Text),
         field("body_size_limit", Type::Size),
         field("sample_limit", Type::COUNT),
         field("target_limit", Type::COUNT),
@@ -69,7 +69,7 @@ static GLOBAL: Schema = Schema::new(
     &[
         field("evaluation_interval", Type::Duration),
         field("rule_query_offset", Type::Duration),
-        field("query_log_file", Type::Text).later("the query log"),
+        field("query_log_file", Type::Text),
         field("external_labels", Type::TEXT_MAP),
     ],
 )

@@ -5,7 +5,7 @@ mod histogram;
 mod message;
 mod negotiate;
 mod plain;
-mod protobuf;
+pub(crate) mod protobuf;
 mod receiver;
 mod route;
 mod write;

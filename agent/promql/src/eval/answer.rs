@@ -4,6 +4,7 @@ use model::{Sample, Series};
 use storage::HistogramSeries;
 
 use super::column::{Column, Grid, merge_same_labels, same_labelset, without_metadata};
+use super::points::looked_at;
 use super::{Evaluator, extended, histogram_sample, points};
 use crate::ast::Expr;
 use crate::engine::{Answer, EvalError, Outcome, Value};
@@ -23,9 +24,14 @@ impl Evaluator<'_> {
     pub(super) async fn matrix(&mut self, expr: &Expr, grid: Grid) -> Result<Outcome, EvalError> {
         let ranges = self.ranges(expr, grid, false).await?;
         let (start, end) = ranges.window(grid.start);
+        // Of a subquery as a whole query counts what its steps looked at.
+        self.look_at(ranges.looked_at.unwrap_or(0), 0);
         let mut found = Vec::new();
         for one in &ranges.series {
             let points = ranges.points(one, grid.start);
+            if ranges.looked_at.is_none() {
+                self.look_at(looked_at(points), 0);
+            }
             let points = extended::whole_range(points, start, end, ranges.border);
             if !points.is_empty() {
                 let labels = if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
@@ -67,7 +73,15 @@ impl Evaluator<'_> {
                 warnings.push("results truncated due to limit".to_owned());
             }
         }
-        Answer { value, histograms, warnings, infos, coverage: self.coverage, stats: self.stats }
+        Answer {
+            value,
+            histograms,
+            warnings,
+            infos,
+            coverage: self.coverage,
+            stats: self.stats,
+            per_step: self.per_step,
+        }
     }
 }
 

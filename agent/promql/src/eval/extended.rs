@@ -256,7 +256,7 @@ impl Evaluator<'_> {
             let from = one.points.partition_point(|point| point.timestamp <= time - self.lookback);
             let to = one.points.partition_point(|point| point.timestamp <= time + self.lookback);
             let points = &one.points[from..to];
-            self.stats.total_samples += points.len() as u64;
+            self.look_at(points.len() as u64, step);
             let histograms = points.iter().filter(|point| point.value.histogram().is_some()).count();
             if histograms > 0 && histograms < points.len() {
                 self.notes.mixed_range(named.0, named.1);

@@ -47,7 +47,8 @@ use self::selector::{Resets, Wanted};
 use crate::annotation::Annotations;
 use crate::ast::{At, Expr, Unary, ValueType};
 use crate::duration::{self, DurationExpr};
-use crate::engine::{EngineOptions, EvalError, Outcome, QueryOptions, QueryStats, value_of};
+use crate::engine::{EngineOptions, EvalError, Outcome, QueryOptions, value_of};
+use crate::stats::{PerStep, QueryStats};
 
 /// Values handled between two moments in which other tasks may run.
 const WORK_MAX: usize = 100_000;
@@ -76,6 +77,10 @@ pub(crate) struct Evaluator<'q> {
     notes: Annotations,
     coverage: Coverage,
     stats: QueryStats,
+    /// What it cost step by step, where that is counted.
+    per_step: Option<PerStep>,
+    /// How many subqueries are around what is evaluated now.
+    subqueries: usize,
     /// Samples held now.
     held: usize,
     /// Values handled since other tasks could run.
@@ -94,6 +99,7 @@ impl<'q> Evaluator<'q> {
         options: &QueryOptions,
         query: Grid,
     ) -> Self {
+        let by_step = engine.per_step_stats && options.per_step_stats && query.len() <= engine.max_samples;
         Self {
             querier,
             lookback: millis(options.lookback_delta.unwrap_or(engine.lookback_delta)).max(1),
@@ -105,12 +111,14 @@ impl<'q> Evaluator<'q> {
             samples_max: engine.max_samples,
             query,
             instant: false,
-            series_by_series: engine.series_by_series || !querier.has_groups(),
-            evaluates_once: !engine.series_by_series,
+            series_by_series: engine.series_by_series || by_step || !querier.has_groups(),
+            evaluates_once: !engine.series_by_series && !by_step,
             repeats: Repeats::default(),
             notes: Annotations::default(),
             coverage: Coverage::default(),
             stats: QueryStats::default(),
+            per_step: by_step.then(|| PerStep::zero(query.len())),
+            subqueries: 0,
             held: 0,
             work: 0,
         }
@@ -284,6 +292,17 @@ impl<'q> Evaluator<'q> {
         self.held = self.held.saturating_add(samples);
         self.stats.peak_samples = self.stats.peak_samples.max(self.held as u64);
         if self.held > self.samples_max { Err(EvalError::too_many_samples()) } else { Ok(()) }
+    }
+
+    /// Counts samples that one step looked at.
+    fn look_at(&mut self, samples: u64, step: usize) {
+        self.stats.total_samples += samples;
+        // A subquery's steps are not those of the query.
+        if self.subqueries == 0
+            && let Some(total) = self.per_step.as_mut().and_then(|all| all.total_samples.get_mut(step))
+        {
+            *total += samples;
+        }
     }
 
     /// Lets other tasks run after enough work; a dropped query ends here.

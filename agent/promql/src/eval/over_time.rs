@@ -8,6 +8,7 @@ use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid, Operand, same_labelset};
 use super::kahan::{Kahan, Mean, quantile};
+use super::points::looked_at;
 use super::rate::{self, Kind, seconds};
 use super::window::{RangeSeries, Ranges, Window};
 use super::{extended, over_time_histograms};
@@ -200,8 +201,7 @@ impl Evaluator<'_> {
                     Cell::Histogram(histogram) => histograms.push((point.timestamp, histogram)),
                 }
             }
-            let held = points.iter().map(|point| 1 + point.value.extra() as u64);
-            self.stats.total_samples += held.sum::<u64>();
+            self.look_at(looked_at(points), step);
             let params: Vec<f64> = params.iter().map(|values| values[step]).collect();
             let window = Window {
                 points,

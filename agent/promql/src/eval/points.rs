@@ -26,6 +26,11 @@ impl Point {
     }
 }
 
+/// How many samples these count as: a histogram counts as several.
+pub(super) fn looked_at(points: &[Point]) -> u64 {
+    points.iter().map(|point| 1 + point.value.extra() as u64).sum()
+}
+
 /// A series and its samples, oldest first.
 #[derive(Debug)]
 pub(super) struct PointSeries {

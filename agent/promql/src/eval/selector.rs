@@ -117,6 +117,20 @@ impl Evaluator<'_> {
         Ok(series)
     }
 
+    /// Counts what the store gave at the first step of the query that looks at it, where steps are counted.
+    pub(super) fn note_read(&mut self, series: &[PointSeries], reference: Reference) {
+        let Some(per_step) = &mut self.per_step else { return };
+        let last = per_step.samples_read.len().saturating_sub(1);
+        for point in series.iter().flat_map(|one| &one.points) {
+            let seen = reference.pinned.map_or(point.timestamp + reference.offset, |_| self.query.start);
+            let steps = (seen - self.query.start + self.query.step - 1).div_euclid(self.query.step);
+            let step = usize::try_from(steps).unwrap_or(0).min(last);
+            if let Some(read) = per_step.samples_read.get_mut(step) {
+                *read += 1;
+            }
+        }
+    }
+
     /// The columns of an expression whose selectors treat counter resets in this way.
     pub(super) async fn with_resets(
         &mut self,
@@ -154,6 +168,7 @@ impl Evaluator<'_> {
             range.end += self.lookback;
         }
         let series = self.select(selector, range, wanted == Wanted::Start).await?;
+        self.note_read(&series, reference);
         let mut columns = Vec::with_capacity(series.len());
         for one in series {
             let column = if selector.border == Border::Smoothed {
@@ -190,7 +205,7 @@ impl Evaluator<'_> {
                 && !point.is_stale()
                 && let Some(value) = wanted.of(point)
             {
-                self.stats.total_samples += 1 + value.extra() as u64;
+                self.look_at(1 + value.extra() as u64, step);
                 column.push(step, value);
             }
         }

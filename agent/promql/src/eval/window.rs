@@ -24,6 +24,9 @@ pub(super) struct Ranges {
     pub(super) border: Border,
     /// How far beyond its borders a window looks, in milliseconds: before it, and behind it.
     margins: (i64, i64),
+    /// Of a subquery the samples that its steps looked at. Below a function the windows count instead, as in
+    /// Prometheus.
+    pub(super) looked_at: Option<u64>,
 }
 
 /// One series of a range vector.
@@ -121,10 +124,13 @@ impl Evaluator<'_> {
             Border::Anchored => (self.lookback, 0),
             Border::Smoothed => (self.lookback, self.lookback),
         };
-        let mut ranges = Ranges { series: Vec::new(), reference, range: range_ms, border, margins };
+        let mut ranges =
+            Ranges { series: Vec::new(), reference, range: range_ms, border, margins, looked_at: None };
         let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
         let range = TimeRange { start: first - range_ms - margins.0 + 1, end: last + margins.1 };
-        for mut one in self.select(&node.selector, range, starts).await? {
+        let found = self.select(&node.selector, range, starts).await?;
+        self.note_read(&found, reference);
+        for mut one in found {
             one.points.retain(|point| !point.is_stale());
             if !one.points.is_empty() {
                 let (labels, points) = (one.labels, one.points);
@@ -140,7 +146,7 @@ impl Evaluator<'_> {
         let range = self.length(node.range_ms, node.range_expr.as_deref())?;
         let reference = Reference { pinned: self.pinned(node.at), offset };
         let (border, margins) = (Border::Plain, (0, 0));
-        let mut ranges = Ranges { series: Vec::new(), reference, range, border, margins };
+        let mut ranges = Ranges { series: Vec::new(), reference, range, border, margins, looked_at: Some(0) };
         let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
         let step = node.step_ms.unwrap_or(self.subquery_step);
         // Less than a millisecond would be no step at all.
@@ -154,7 +160,13 @@ impl Evaluator<'_> {
         if inner.len() == 0 {
             return Ok(ranges);
         }
-        for column in self.with_resets(Resets::Kept, &node.expr, inner).await? {
+        let before = self.stats.total_samples;
+        self.subqueries += 1;
+        let columns = self.with_resets(Resets::Kept, &node.expr, inner).await;
+        self.subqueries -= 1;
+        ranges.looked_at = Some(self.stats.total_samples - before);
+        self.stats.total_samples = before;
+        for column in columns? {
             let point = |(step, value): (usize, &Cell)| Point {
                 timestamp: inner.time(step),
                 start: 0,

@@ -76,7 +76,7 @@ fn one(text: &str, expr: &mut Expr) -> Checked {
 }
 
 /// Checks that a selector names its metric once and cannot select everything.
-pub(super) fn selector(node: &VectorSelector) -> Checked {
+fn selector(node: &VectorSelector) -> Checked {
     if !node.name.is_empty() {
         let others = &node.matchers[..node.matchers.len() - 1];
         return match others.iter().find(|matcher| matcher.name() == METRIC_NAME) {

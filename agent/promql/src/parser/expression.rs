@@ -70,7 +70,8 @@ impl Parser<'_> {
                 self.next();
                 let left = keyword == Keyword::GroupLeft;
                 matching.cardinality = if left { Cardinality::ManyToOne } else { Cardinality::OneToMany };
-                if self.peek() == &Kind::LeftParen {
+                // At the end of a query it is the labels that are missed.
+                if matches!(self.peek(), Kind::LeftParen | Kind::Eof) {
                     matching.include = self.grouping_labels()?;
                 }
             }

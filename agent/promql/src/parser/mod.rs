@@ -50,15 +50,14 @@ pub fn parse_with(query: &str, features: Features) -> Result<Expr, ParseError> {
     Ok(expr)
 }
 
-/// Reads a selector without range, offset or `@`, as `match[]` takes it.
+/// Reads a selector without range, offset or `@`, as `match[]` takes it. It may be one that passes every series.
 ///
 /// # Errors
-/// When the text is none, or one that matches everything.
+/// When the text is none.
 pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
     let mut parser = Parser::new(text)?;
     let selector = parser.vector_selector()?;
     parser.end_of_input()?;
-    check::selector(&selector)?;
     Ok(selector.matchers)
 }
 

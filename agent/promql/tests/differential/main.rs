@@ -44,7 +44,7 @@ impl When {
 
 /// Everything that an answer says; numbers by their bits, but any NaN is as good as another.
 fn told(answer: Result<Answer, EvalError>) -> String {
-    let Answer { value, histograms, warnings, infos, coverage, stats } = match answer {
+    let Answer { value, histograms, warnings, infos, coverage, stats, .. } = match answer {
         Ok(answer) => answer,
         Err(error) => return format!("error: {error}"),
     };
