@@ -83,9 +83,21 @@ impl Log {
     /// # Errors
     /// When the folder cannot be made or listed. Damaged and unreadable segments are no error.
     pub fn open(options: LogOptions, visit: &mut dyn FnMut(Record)) -> Result<(Self, Recovery), LogError> {
+        Self::open_prepared(options, &mut |record| record, visit)
+    }
+
+    /// The same with what `prepare` makes of each record: the thread that reads ahead does, `visit` takes it.
+    ///
+    /// # Errors
+    /// As for [`Log::open`].
+    pub fn open_prepared<T: Send>(
+        options: LogOptions,
+        prepare: &mut (dyn FnMut(Record) -> T + Send),
+        visit: &mut dyn FnMut(T),
+    ) -> Result<(Self, Recovery), LogError> {
         let dir = options.dir.clone();
         std::fs::create_dir_all(&dir).map_err(LogError::io("creating", &dir))?;
-        let opened = Self::read(options, true, visit)?;
+        let opened = Self::read(options, true, prepare, visit)?;
         sync_last(&dir, &opened.0.closed);
         Ok(opened)
     }
@@ -94,17 +106,19 @@ impl Log {
     ///
     /// # Errors
     /// When the folder cannot be listed.
-    pub fn open_to_read(
+    pub fn open_to_read<T: Send>(
         dir: impl Into<PathBuf>,
-        visit: &mut dyn FnMut(Record),
+        prepare: &mut (dyn FnMut(Record) -> T + Send),
+        visit: &mut dyn FnMut(T),
     ) -> Result<(Self, Recovery), LogError> {
-        Self::read(LogOptions::new(dir), false, visit)
+        Self::read(LogOptions::new(dir), false, prepare, visit)
     }
 
-    fn read(
+    fn read<T: Send>(
         options: LogOptions,
         remove_empty: bool,
-        visit: &mut dyn FnMut(Record),
+        prepare: &mut (dyn FnMut(Record) -> T + Send),
+        visit: &mut dyn FnMut(T),
     ) -> Result<(Self, Recovery), LogError> {
         let dir = options.dir.clone();
         let mut recovery = Recovery::default();
@@ -112,7 +126,7 @@ impl Log {
         let indexes = list(&dir)?;
         recovery.missing = indexes.windows(2).map(|pair| (pair[1] - pair[0]).saturating_sub(1)).sum();
         let sizes: Vec<u64> = indexes.iter().map(|&index| file_size(&segment_path(&dir, index))).collect();
-        let scanned = scan_segments(&dir, &indexes, visit);
+        let scanned = scan_segments(&dir, &indexes, prepare, visit);
         for (position, ((index, Scanned { records, damage }), bytes)) in
             scanned.into_iter().zip(sizes).enumerate()
         {

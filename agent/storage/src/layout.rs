@@ -118,9 +118,22 @@ impl Layout {
         let series = seen.iter().filter(|(_, is_start)| !is_start).count();
         drop(seen);
         let (id, shape) = Self::hash(&target, &slots);
+        Ok(Self::of(id, shape, target, slots.into(), series))
+    }
+
+    /// The layout of that id, if it is of just these: whoever gave it the id has looked at all that makes one valid.
+    #[must_use]
+    pub fn known(id: LayoutId, target: Labels, slots: Vec<Slot>) -> Option<Self> {
+        let (own, shape) = Self::hash(&target, &slots);
+        let series = slots.iter().filter(|slot| slot.begins_series() && !slot.is_start()).count();
+        (own == id && slots.len() <= Self::SLOTS_MAX)
+            .then(|| Self::of(id, shape, target, slots.into(), series))
+    }
+
+    fn of(id: LayoutId, shape: ShapeId, target: Labels, slots: Arc<[Slot]>, series: usize) -> Self {
         let histograms = slots.iter().any(Slot::is_of_histogram);
         let starts = slots.iter().any(Slot::is_start);
-        Ok(Self { id, shape, target, slots: slots.into(), series, histograms, starts })
+        Self { id, shape, target, slots, series, histograms, starts }
     }
 
     /// The id: the same for the same content.
@@ -190,44 +203,81 @@ impl Layout {
     /// XXH3-128 over every text in order, each preceded by its length: once over all of it, once over the
     /// slots alone. Then over each part, with its slot's position.
     fn hash(target: &Labels, slots: &[Slot]) -> (LayoutId, ShapeId) {
-        let mut of_all = xxhash_rust::xxh3::Xxh3::new();
-        put_labels(&mut of_all, target);
-        let mut of_slots = xxhash_rust::xxh3::Xxh3::new();
+        let mut texts = Texts::default();
+        put_labels(&mut texts.waiting, target);
+        texts.begin_slots();
         for slot in slots {
-            put_labels(&mut of_all, &slot.labels);
-            put_labels(&mut of_slots, &slot.labels);
+            put_labels(&mut texts.waiting, &slot.labels);
+            texts.hash_if_much();
         }
         for slot in slots {
-            for text in [slot.metadata.metric_type.as_str(), &slot.metadata.unit, &slot.metadata.help] {
-                put_text(&mut of_all, text);
-                put_text(&mut of_slots, text);
+            let Metadata { metric_type, unit, help } = &*slot.metadata;
+            for text in [metric_type.as_str(), unit, help] {
+                put_text(&mut texts.waiting, text);
             }
+            texts.hash_if_much();
         }
         for (at, part) in slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.part.as_ref()?))) {
-            put_part(&mut of_all, at, part);
-            put_part(&mut of_slots, at, part);
+            put_part(&mut texts.waiting, at, part);
+            texts.hash_if_much();
         }
-        (LayoutId(of_all.digest128()), ShapeId(of_slots.digest128()))
+        texts.finish()
     }
 }
 
-fn put_text(hasher: &mut xxhash_rust::xxh3::Xxh3, text: &str) {
-    hasher.update(&(text.len() as u64).to_le_bytes());
-    hasher.update(text.as_bytes());
+/// Bytes that are hashed at once.
+const MUCH: usize = 32 << 10;
+
+/// What a layout's hashes are of. The texts are short: they are hashed many at a time.
+#[derive(Default)]
+struct Texts {
+    waiting: Vec<u8>,
+    of_all: xxhash_rust::xxh3::Xxh3,
+    of_slots: xxhash_rust::xxh3::Xxh3,
+}
+
+impl Texts {
+    /// What comes from here on is of the slots.
+    fn begin_slots(&mut self) {
+        self.of_all.update(&self.waiting);
+        self.waiting.clear();
+    }
+
+    fn hash_if_much(&mut self) {
+        if self.waiting.len() >= MUCH {
+            self.hash();
+        }
+    }
+
+    fn hash(&mut self) {
+        self.of_all.update(&self.waiting);
+        self.of_slots.update(&self.waiting);
+        self.waiting.clear();
+    }
+
+    fn finish(mut self) -> (LayoutId, ShapeId) {
+        self.hash();
+        (LayoutId(self.of_all.digest128()), ShapeId(self.of_slots.digest128()))
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Position in 8 bytes, code in 1, index in 4; of a first part whether it counts in integers in 1, the schema
 /// in 4, and each bound in 8.
-fn put_part(hasher: &mut xxhash_rust::xxh3::Xxh3, at: usize, part: &Part) {
+fn put_part(out: &mut Vec<u8>, at: usize, part: &Part) {
     let (code, index) = part.code();
-    hasher.update(&(at as u64).to_le_bytes());
-    hasher.update(&[code]);
-    hasher.update(&index.to_le_bytes());
+    out.extend_from_slice(&(at as u64).to_le_bytes());
+    out.push(code);
+    out.extend_from_slice(&index.to_le_bytes());
     if let Part::Sum(shape) = part {
         let (integer, schema, bounds) = shape.numbers();
-        hasher.update(&[u8::from(integer)]);
-        hasher.update(&schema.to_le_bytes());
-        bounds.iter().for_each(|bound| hasher.update(&bound.to_bits().to_le_bytes()));
+        out.push(u8::from(integer));
+        out.extend_from_slice(&schema.to_le_bytes());
+        bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_bits().to_le_bytes()));
     }
 }
 
@@ -247,11 +297,11 @@ fn follows(before: Option<&Slot>, slot: &Slot) -> Result<(), AppendError> {
     }
 }
 
-fn put_labels(hasher: &mut xxhash_rust::xxh3::Xxh3, labels: &Labels) {
-    put_text(hasher, &labels.len().to_string());
+fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+    put_text(out, &labels.len().to_string());
     for (name, value) in labels.pairs() {
-        put_text(hasher, name);
-        put_text(hasher, value);
+        put_text(out, name);
+        put_text(out, value);
     }
 }
 
@@ -270,6 +320,42 @@ mod tests {
         assert_eq!(one.id(), Layout::new(target(), vec![slot(&[("__name__", "a")])]).expect("valid").id());
         assert_ne!(one.id(), Layout::new(target(), vec![slot(&[("__name__", "b")])]).expect("valid").id());
         assert_eq!(one.series(0), Labels::from_pairs([("__name__", "a"), ("job", "n")]));
+        assert_eq!(Layout::known(one.id(), target(), one.slots().to_vec()), Some(one.clone()));
+        assert_eq!(Layout::known(one.id(), Labels::empty(), one.slots().to_vec()), None);
+    }
+
+    /// Ids are in files and on other machines.
+    #[test]
+    fn an_id_is_of_the_texts_in_order() {
+        let metadata = Metadata { help: "h".into(), ..Metadata::default() };
+        let slots =
+            ["a", "b"].map(|name| Slot::new(Labels::from_pairs([("__name__", name)]), metadata.clone()));
+        let layout = Layout::new(Labels::from_pairs([("job", "n")]), slots.to_vec()).expect("valid");
+        let metric_type = metadata.metric_type.as_str();
+        let of_slots =
+            ["1", "__name__", "a", "1", "__name__", "b", metric_type, "", "h", metric_type, "", "h"];
+        let bytes = |texts: &[&str]| {
+            let text = |text: &&str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+            texts.iter().flat_map(text).collect::<Vec<u8>>()
+        };
+        let all = [bytes(&["1", "job", "n"]), bytes(&of_slots)].concat();
+        assert_eq!(layout.id(), LayoutId(xxhash_rust::xxh3::xxh3_128(&all)));
+        assert_eq!(layout.shape(), ShapeId(xxhash_rust::xxh3::xxh3_128(&bytes(&of_slots))));
+    }
+
+    /// However many texts are hashed at once.
+    #[test]
+    fn a_large_layout_is_named_as_any() {
+        let slots: Vec<Slot> = (0..3_000).map(|at| slot(&[("__name__", &format!("metric_{at}"))])).collect();
+        let layout = Layout::new(Labels::empty(), slots).expect("valid");
+        let (mut all, mut rest) = (Vec::new(), Vec::new());
+        put_labels(&mut all, layout.target());
+        layout.slots().iter().for_each(|slot| put_labels(&mut rest, &slot.labels));
+        let texts = [Metadata::default().metric_type.as_str(), "", ""].repeat(3_000);
+        texts.iter().for_each(|text| put_text(&mut rest, text));
+        assert_eq!(layout.shape(), ShapeId(xxhash_rust::xxh3::xxh3_128(&rest)));
+        all.append(&mut rest);
+        assert_eq!(layout.id(), LayoutId(xxhash_rust::xxh3::xxh3_128(&all)));
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //! and not decoded. Where anything is not as the tile says, its rows are applied as all others.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use storage::{Frame, TimeRange};
 
-use crate::kept::KeptTile;
-use crate::row::{RawRow, RowState};
+use crate::kept::{KeptRow, KeptTile};
+use crate::row::RawRow;
 use crate::rows::{Applied, Rows};
 use crate::run::At;
+use crate::spill::Sealed;
 use crate::window::Origin;
 
 /// A group's tiles that have not been taken over yet.
@@ -21,6 +23,8 @@ pub(crate) struct Adopting {
     rows: Vec<At>,
     /// Number and time of the row before the next.
     last: Option<(u64, i64)>,
+    /// The last row of what was taken over.
+    tail: Option<KeptRow>,
 }
 
 /// A row that is perhaps a tile's.
@@ -34,17 +38,17 @@ struct Came {
     origin: Origin,
 }
 
-/// A tile all of whose rows have come, and the last of those.
+/// A tile all of whose rows have come.
 pub(crate) struct Whole {
-    pub(crate) tile: KeptTile,
+    pub(crate) tile: Arc<Sealed>,
+    samples: u64,
     pub(crate) rows: Vec<At>,
-    pub(crate) row: RowState,
     pub(crate) keyframes: Vec<u64>,
 }
 
 impl Adopting {
     pub(crate) fn new(tiles: VecDeque<KeptTile>) -> Self {
-        Self { tiles, came: Vec::new(), rows: Vec::new(), last: None }
+        Self { tiles, came: Vec::new(), rows: Vec::new(), last: None, tail: None }
     }
 
     /// Notes the next row, if it is one of the next tile's.
@@ -78,10 +82,14 @@ impl Adopting {
     /// The next tile, if all of its rows have come and no others.
     fn whole(&mut self, width: usize) -> Option<Whole> {
         let number = self.came.last()?.number;
-        let row = self.tiles.front()?.last_row(&self.rows, number, width)?;
+        let is_whole = |tile: &&KeptTile| tile.is_of(&self.rows, width);
+        self.tiles.front().filter(is_whole)?;
         let tile = self.tiles.pop_front()?;
+        self.tail = tile.last_row(&self.rows, number);
         let keyframes = self.came.drain(..).filter(|came| came.base.is_none()).map(|came| came.number);
-        Some(Whole { tile, row, keyframes: keyframes.collect(), rows: std::mem::take(&mut self.rows) })
+        let keyframes = keyframes.collect();
+        let KeptTile { sealed, samples, .. } = tile;
+        Some(Whole { tile: sealed, samples, keyframes, rows: std::mem::take(&mut self.rows) })
     }
 }
 
@@ -105,7 +113,7 @@ impl Rows {
             match adopting.whole(width) {
                 Some(whole) => {
                     applied.adopted += whole.rows.len();
-                    applied.samples += usize::try_from(whole.tile.samples).unwrap_or(usize::MAX);
+                    applied.samples += usize::try_from(whole.samples).unwrap_or(usize::MAX);
                     self.take_whole(whole);
                 }
                 None => self.end_adopting(left, applied),
@@ -116,7 +124,14 @@ impl Rows {
 
     /// Applies what was counted off and belongs to no whole tile. No more tiles are taken over.
     pub(crate) fn end_adopting(&mut self, left: &mut usize, applied: &mut Applied) {
-        let Some(adopting) = self.stop_adopting() else { return };
+        let Some(mut adopting) = self.stop_adopting() else { return };
+        if let Some(tail) = adopting.tail.take() {
+            match tail.read(self.width()) {
+                Some(tail) => self.take_last(tail),
+                // What builds on it cannot be read here: what the log has is the truth.
+                None => applied.dropped_rows += 1,
+            }
+        }
         for Came { number, base, time, cells, range, origin } in adopting.came {
             let raw = RawRow { layout: 0, number, base, time, cells: &cells };
             self.apply(&raw, range, origin, left, applied);

@@ -10,7 +10,7 @@ use storage::{Frame, Layout, StreamId, TimeRange};
 
 use crate::group::{Group, GroupKey};
 use crate::kept;
-use crate::layouts::Layouts;
+use crate::layouts::{Layouts, Spread, place_of};
 use crate::memory::{allocated, shared};
 use crate::order::{Order, Orders};
 use crate::rows::Applied;
@@ -275,24 +275,22 @@ impl Head {
         if !self.covers(start) {
             return Applied::default();
         }
-        let mut known = HashSet::new();
+        let mut known = Vec::with_capacity(layouts.len());
         for layout in layouts {
-            let Some(group) = self.group(streams, all, stream, layout) else { continue };
-            known.insert(layout.id());
-            if let Some(order) = group.order {
+            let group = self.group(streams, all, stream, layout);
+            known.push(group.is_some());
+            if let Some(order) = group.and_then(|group| group.order) {
                 order.came_to(frame.range().end);
             }
         }
         let dir = &self.dir;
         let window = self.windows.entry(start).or_insert_with(|| Window::of_head(dir, start));
         // What cannot be told apart from others here is read from the log.
-        let names: HashSet<_> = layouts.iter().map(|layout| layout.id()).collect();
-        window.incomplete |= known.len() < names.len();
+        window.incomplete |= known.contains(&false);
         window.took(stream, frame.key().seq);
         let left = self.waiting_left;
-        let applied = window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |layout| {
-            known.contains(&layout.id())
-        });
+        let applied =
+            window.apply_frame(stream, frame, layouts, &mut self.waiting_left, |position, _| known[position]);
         // What a row waits for may be in blocks.
         window.incomplete |= self.sealed.contains(&start) && self.waiting_left < left;
         applied
@@ -373,8 +371,9 @@ impl Common {
             let count = match self.groups.as_slice() {
                 [only] => only.layout.series_count(),
                 all => {
+                    // Equal lists are one.
                     let slots = all.iter().flat_map(|group| group.layout.slots());
-                    slots.map(|slot| &slot.labels).collect::<HashSet<_>>().len()
+                    slots.map(|slot| place_of(&slot.labels)).collect::<HashSet<_, Spread>>().len()
                 }
             };
             self.counted = (self.groups.len(), count);

@@ -14,6 +14,7 @@ use crate::bytes::{Malformed, Reader, put_varint};
 use crate::codec::Tile;
 use crate::record;
 use crate::row::RowState;
+use crate::rows::Tail;
 use crate::run::At;
 use crate::spill::{Sealed, SpillFile};
 
@@ -60,8 +61,29 @@ pub(crate) struct KeptTile {
     pub(crate) first: (u64, u32),
     pub(crate) last: (u64, u32),
     name: u64,
-    /// What leads from an empty row to the last one.
-    snapshot: [Box<[u8]>; 2],
+    snapshot: Snapshot,
+}
+
+/// Where a file says what leads from an empty row to a tile's last one.
+#[derive(Clone, Debug)]
+struct Snapshot {
+    file: Arc<SpillFile>,
+    place: u64,
+    bytes: usize,
+    check: u32,
+}
+
+/// A tile by its description.
+#[derive(Debug)]
+struct Described {
+    samples: u64,
+    first: (u64, u32),
+    last: (u64, u32),
+    name: u64,
+    snapshot: Snapshot,
+    /// Where the tile is.
+    place: u64,
+    bytes: usize,
 }
 
 /// The file of a window.
@@ -129,27 +151,47 @@ pub(crate) fn encode(owner: &Owner, said: &Description<'_>, tile: &Tile) -> (Vec
 /// When the file cannot be opened or read; then it is of no use.
 pub(crate) fn reopen(path: &Path) -> io::Result<(Arc<SpillFile>, KeptTiles)> {
     let file = File::options().read(true).write(true).open(path)?;
+    let length = file.metadata()?.len();
     let mut reader = BufReader::with_capacity(CHUNK, file.try_clone()?);
     let file = Arc::new(SpillFile::of(file));
-    let (mut tiles, mut end) = (KeptTiles::new(), 0);
-    while let Some((head, length)) = read_head(&mut reader)? {
-        let mut bytes = vec![0; length];
-        if !fill(&mut reader, &mut bytes)? {
+    let (mut found, mut end) = (HashMap::<Owner, VecDeque<Described>>::new(), 0);
+    let mut description = Vec::new();
+    while let Some((head, bytes)) = read_head(&mut reader)? {
+        let next = end + (HEAD + bytes) as u64;
+        description.resize(head.description.min(bytes), 0);
+        if next > length || !fill(&mut reader, &mut description)? {
             break;
         }
-        let (description, tile) = bytes.split_at(head.description.min(length));
-        if crc32c::crc32c_append(head.start, description) != head.check {
+        if crc32c::crc32c_append(head.start, &description) != head.check {
             break;
         }
-        // A tile that is damaged is stepped over: its rows are in the log.
-        let place = end + (HEAD + description.len()) as u64;
-        if let Ok((owner, kept)) = decode(description, tile, &file, place) {
-            add(tiles.entry(owner).or_default(), kept);
+        // One that a later version has written otherwise is stepped over.
+        if let Ok((owner, one)) = describe(&description, &file, end + HEAD as u64, next) {
+            add(found.entry(owner).or_default(), one);
         }
-        end += (HEAD + length) as u64;
+        reader.seek_relative((bytes - description.len()) as i64)?;
+        end = next;
     }
     file.goes_on_at(end)?;
-    Ok((file, tiles))
+    Ok((Arc::clone(&file), read_tiles(&file, found)?))
+}
+
+/// Reads the tiles themselves, in the order of their places. One that is damaged is left out: its rows are in the log.
+fn read_tiles(file: &Arc<SpillFile>, found: HashMap<Owner, VecDeque<Described>>) -> io::Result<KeptTiles> {
+    let mut tiles = KeptTiles::new();
+    let mut all: Vec<(Owner, Described)> = found
+        .into_iter()
+        .flat_map(|(owner, all)| all.into_iter().map(move |one| (owner.clone(), one)))
+        .collect();
+    all.sort_unstable_by_key(|(_, one)| one.place);
+    for (owner, Described { samples, first, last, name, snapshot, place, bytes }) in all {
+        let Ok(tile) = Tile::parse(file.read(place, bytes)?.into()) else { continue };
+        let sealed = Arc::new(Sealed::found(&tile, file, place));
+        let columns = tile.columns();
+        let kept = KeptTile { sealed, columns, samples, first, last, name, snapshot };
+        tiles.entry(owner).or_default().push_back(kept);
+    }
+    Ok(tiles)
 }
 
 struct RecordHead {
@@ -182,12 +224,13 @@ fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-fn decode(
+/// What a description, which begins at `place`, says of a tile that ends at `end`.
+fn describe(
     description: &[u8],
-    tile: &[u8],
     file: &Arc<SpillFile>,
     place: u64,
-) -> Result<(Owner, KeptTile), Malformed> {
+    end: u64,
+) -> Result<(Owner, Described), Malformed> {
     let mut reader = Reader::new(description);
     let owner = (record::id(&mut reader)?, LayoutId(reader.u128_le()?));
     let (samples, name) = (reader.varint()?, reader.u64_le()?);
@@ -197,19 +240,21 @@ fn decode(
         Ok::<_, Malformed>((seq, row))
     };
     let (first, last) = (sequence()?, sequence()?);
-    let mut changes = || {
-        let length = reader.count()?;
-        Ok::<_, Malformed>(Box::from(reader.take(length)?))
+    let rest = reader.rest();
+    let at = description.len() - rest.len();
+    let snapshot = Snapshot {
+        file: Arc::clone(file),
+        place: place + at as u64,
+        bytes: rest.len(),
+        check: crc32c::crc32c(rest),
     };
-    let snapshot = [changes()?, changes()?];
-    let tile = Tile::parse(tile.into()).map_err(|_| Malformed("a damaged tile"))?;
-    let columns = tile.columns();
-    let sealed = Arc::new(Sealed::found(&tile, file, place));
-    Ok((owner, KeptTile { sealed, columns, samples, first, last, name, snapshot }))
+    let place = place + description.len() as u64;
+    let bytes = usize::try_from(end - place).map_err(|_| Malformed("a tile that is too large"))?;
+    Ok((owner, Described { samples, first, last, name, snapshot, place, bytes }))
 }
 
 /// Adds a tile after those before it. Where rows were made into tiles again, the later ones count.
-fn add(tiles: &mut VecDeque<KeptTile>, next: KeptTile) {
+fn add(tiles: &mut VecDeque<Described>, next: Described) {
     while tiles.back().is_some_and(|last| last.last >= next.first) {
         tiles.pop_back();
     }
@@ -217,15 +262,38 @@ fn add(tiles: &mut VecDeque<KeptTile>, next: KeptTile) {
 }
 
 impl KeptTile {
-    /// Its last row, if it is made of just these rows and is as wide as the group.
-    pub(crate) fn last_row(&self, rows: &[At], number: u64, width: usize) -> Option<RowState> {
-        let timestamp = rows.last()?.timestamp;
-        if rows.len() != self.sealed.rows() || self.columns != width || name(rows) != self.name {
-            return None;
+    /// Whether it is made of just these rows and is as wide as the group.
+    pub(crate) fn is_of(&self, rows: &[At], width: usize) -> bool {
+        rows.len() == self.sealed.rows() && self.columns == width && name(rows) == self.name
+    }
+
+    /// The last of its rows, which are these.
+    pub(crate) fn last_row(&self, rows: &[At], number: u64) -> Option<KeptRow> {
+        let At { timestamp, sequence } = *rows.last()?;
+        Some(KeptRow { number, timestamp, sequence, snapshot: self.snapshot.clone() })
+    }
+}
+
+/// A tile's last row, as its file has it.
+#[derive(Debug)]
+pub(crate) struct KeptRow {
+    number: u64,
+    timestamp: i64,
+    sequence: (u64, u32),
+    snapshot: Snapshot,
+}
+
+impl KeptRow {
+    /// The row, if it is one of so many slots.
+    pub(crate) fn read(&self, width: usize) -> Option<Tail> {
+        let Snapshot { file, place, bytes, check } = &self.snapshot;
+        let bytes = file.read(*place, *bytes).ok().filter(|bytes| crc32c::crc32c(bytes) == *check)?;
+        let (mut row, mut reader) = (RowState::empty(width), Reader::new(&bytes));
+        for _ in 0..2 {
+            let length = reader.count().ok()?;
+            row.apply(reader.take(length).ok()?).ok()?;
         }
-        let mut row = RowState::empty(width);
-        self.snapshot.iter().try_for_each(|changes| row.apply(changes)).ok()?;
-        (row.number, row.timestamp) = (number, timestamp);
-        Some(row)
+        (row.number, row.timestamp) = (self.number, self.timestamp);
+        Some(Tail { row, sequence: self.sequence })
     }
 }

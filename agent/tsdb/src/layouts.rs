@@ -2,6 +2,7 @@
 //! once, whatever the number of targets.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use model::{Label, Labels, Metadata};
@@ -92,6 +93,26 @@ impl Layouts {
         layout
     }
 
+    /// The same for one whose slots are [`Layouts::interned`]; gives its shape, too.
+    pub(crate) fn add_interned(&mut self, layout: Layout) -> (Arc<Layout>, Arc<Shape>) {
+        let own = || Arc::new(Shape::new(Arc::clone(layout.shared_slots())));
+        let shape = Arc::clone(self.shapes.entry(layout.shape()).or_insert_with(own));
+        let layout = Arc::new(layout.sharing(shape.slots()));
+        self.all.insert(layout.id(), Arc::clone(&layout));
+        (layout, shape)
+    }
+
+    /// Takes over a layout that others have made known; what it has in common with others is not looked for.
+    pub(crate) fn put(&mut self, layout: Arc<Layout>, shape: Arc<Shape>) {
+        self.shapes.insert(layout.shape(), shape);
+        self.all.insert(layout.id(), layout);
+    }
+
+    /// Forgets one layout.
+    pub(crate) fn remove(&mut self, id: LayoutId) {
+        self.all.remove(&id);
+    }
+
     /// Forgets all layouts but these, and what only they had.
     pub(crate) fn retain(&mut self, used: &HashSet<LayoutId>) {
         let before = self.all.len();
@@ -113,7 +134,8 @@ impl Layouts {
         self.shapes.values().map(|shape| shape.index_bytes()).sum()
     }
 
-    fn interned(&mut self, slot: &Slot) -> Slot {
+    /// A slot whose labels and metadata are kept once.
+    pub(crate) fn interned(&mut self, slot: &Slot) -> Slot {
         Slot {
             labels: self.list(&slot.labels),
             metadata: self.family(&slot.metadata),
@@ -150,6 +172,53 @@ impl Layouts {
         self.texts.insert(Arc::clone(text));
         self.text_bytes += shared(text.len());
         Arc::clone(text)
+    }
+}
+
+/// Where a list of labels is: equal lists of slots of a store's layouts are at one place.
+pub(crate) fn place_of(labels: &Labels) -> usize {
+    labels.iter().next().map_or(0, |first| std::ptr::from_ref(first) as usize)
+}
+
+/// For keys that are hashes, or places.
+pub(crate) type Spread = BuildHasherDefault<Mixed>;
+
+/// Its keys' numbers, mixed a little.
+#[derive(Default)]
+pub(crate) struct Mixed(u64);
+
+impl Mixed {
+    fn mix(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        // Tables look at the highest bits and at the lowest.
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            self.mix(part.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        }
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.mix(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.mix(value);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.mix(value as u64);
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.mix(value as u64);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::notes::Said;
 use crate::options::{OpenError, StoreOptions};
 use crate::own::Own;
 use crate::record::{self, Held, Kept};
-use crate::record_layout;
+use crate::replayed::{Prepared, RecordReader};
 use crate::rows::Applied;
 use crate::sealed::{Loss, Vault};
 use crate::segments::{FrameFiles, Segments};
@@ -88,7 +88,12 @@ pub(crate) fn open(
         waiting_bytes_max: options.waiting_bytes_max,
         disk: Arc::clone(&options.disk),
     };
-    let (log, recovery) = Log::open(log_options, &mut |record| replay.take(record))?;
+    let mut reader = RecordReader::default();
+    let (log, recovery) =
+        Log::open_prepared(log_options, &mut |record| reader.read(record), &mut |prepared| {
+            replay.take(prepared)
+        })?;
+    replay.take_layouts(reader);
     let is_damaged = recovery.corrupt_regions > 0;
     let files = FrameFiles::new(log.dir().to_owned());
     let said = std::mem::replace(&mut replay.said, Said::new(Exemplars::new(0, 0)));
@@ -146,7 +151,10 @@ pub(crate) fn open_to_read(options: &StoreOptions, metrics: &Metrics) -> Result<
     let mut replay = Replay::new(options, now_ms);
     replay.take_sealed(&vault);
     let dir = options.dir.join("log");
-    let (log, _) = Log::open_to_read(&dir, &mut |record| replay.take(record))?;
+    let mut reader = RecordReader::default();
+    let (log, _) =
+        Log::open_to_read(&dir, &mut |record| reader.read(record), &mut |prepared| replay.take(prepared))?;
+    replay.take_layouts(reader);
     let (mut state, _) = replay.finish(options, now_ms, NOBODY, &log, &vault, metrics, false);
     let all: BTreeSet<Arc<str>> =
         state.streams.iter().map(|(_, stream)| Arc::clone(&stream.info.id.agent)).collect();
@@ -220,10 +228,29 @@ impl Replay {
         }
     }
 
-    fn take(&mut self, record: Record) {
-        if self.try_take(record).is_err() {
-            self.bad_records += 1;
+    fn take(&mut self, prepared: Prepared) {
+        match prepared {
+            Prepared::Layout(layout, shape) => self.layouts.put(layout, shape),
+            Prepared::Frame(at, frame) => {
+                if !self.place(at, &frame) {
+                    self.deferred.push((at, frame));
+                }
+            }
+            Prepared::Other(record) => {
+                if self.try_take(record).is_err() {
+                    self.bad_records += 1;
+                }
+            }
+            Prepared::Nothing => {}
+            Prepared::Bad => self.bad_records += 1,
         }
+    }
+
+    /// All layouts; those that came too early, too.
+    fn take_layouts(&mut self, reader: RecordReader) {
+        let (layouts, bad) = reader.finish();
+        self.layouts = layouts;
+        self.bad_records += bad;
     }
 
     fn try_take(&mut self, found: Record) -> Result<(), Malformed> {
@@ -232,10 +259,6 @@ impl Replay {
             record::STREAM => {
                 self.open_stream(record::stream(payload)?);
             }
-            record::LAYOUT => {
-                self.layouts.add(record_layout::layout(payload)?);
-            }
-            record::FRAME => self.take_frame(found)?,
             record::CHECKPOINT => {
                 for mark in record::checkpoint(payload)? {
                     let no = self.open_stream(mark.info);
@@ -265,19 +288,6 @@ impl Replay {
             record::KEPT => self.kept = Some((found.at.segment, record::kept(payload)?)),
             // A later version's record: not ours to judge.
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn take_frame(&mut self, found: Record) -> Result<(), Malformed> {
-        let at = found.at;
-        let frame = record::frame(found.payload)?;
-        let range = frame.range();
-        if window_of(range.start) != window_of(range.end) {
-            return Err(Malformed("a frame that straddles two windows"));
-        }
-        if !self.place(at, &frame) {
-            self.deferred.push((at, frame));
         }
         Ok(())
     }

@@ -280,7 +280,7 @@ impl Inner {
             }
             drop(state);
             let is_wanted =
-                |layout: &storage::Layout| groups.get(&(stream, layout.id())).is_some_and(Option::is_some);
+                |_, layout: &storage::Layout| groups.get(&(stream, layout.id())).is_some_and(Option::is_some);
             window.apply_frame(stream, frame, &layouts, &mut usize::MAX.clone(), is_wanted);
         }
         Ok(groups.into_values().flatten().collect())

@@ -19,6 +19,7 @@ pub(crate) const GAP: u8 = 6;
 pub(crate) const EXEMPLARS: u8 = 7;
 pub(crate) const KEPT: u8 = 8;
 pub(crate) const HELD: u8 = 9;
+pub(crate) const LIKE: u8 = 10;
 
 /// What a checkpoint says of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Metadata, MetricType};
+use model::{Labels, Metadata, MetricType};
 use storage::{HistogramShape, Layout, LayoutId, Part, Slot};
 
 use crate::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
@@ -28,29 +28,35 @@ const STARTS: u8 = 0x40;
 const FURTHER: u8 = 0xc0;
 
 pub(crate) fn put_layout(layout: &Layout) -> Vec<u8> {
-    let mut out = layout.id().0.to_le_bytes().to_vec();
-    put_labels(&mut out, layout.target());
-    put_varint(&mut out, layout.slots().len() as u64);
-    for slot in layout.slots() {
-        if !slot.begins_series() {
-            put_further_part(&mut out, slot.part.as_deref());
-            continue;
-        }
-        put_labels(&mut out, &slot.labels);
-        let kind = TYPES.iter().position(|&kind| kind == slot.metadata.metric_type);
-        let flag = match slot.part.as_deref() {
-            None => 0,
-            Some(Part::Start) => STARTS,
-            Some(_) => HAS_PART,
-        };
-        out.push(kind.unwrap_or_default() as u8 | flag);
-        put_text(&mut out, &slot.metadata.unit);
-        put_text(&mut out, &slot.metadata.help);
-        if let Some(Part::Sum(shape)) = slot.part.as_deref() {
-            put_shape(&mut out, shape);
-        }
-    }
+    put_parts(layout.id(), layout.target(), layout.slots())
+}
+
+/// A layout by what it is made of.
+pub(crate) fn put_parts(id: LayoutId, target: &Labels, slots: &[Slot]) -> Vec<u8> {
+    let mut out = id.0.to_le_bytes().to_vec();
+    put_labels(&mut out, target);
+    put_varint(&mut out, slots.len() as u64);
+    slots.iter().for_each(|slot| put_slot(&mut out, slot));
     out
+}
+
+pub(crate) fn put_slot(out: &mut Vec<u8>, slot: &Slot) {
+    if !slot.begins_series() {
+        return put_further_part(out, slot.part.as_deref());
+    }
+    put_labels(out, &slot.labels);
+    let kind = TYPES.iter().position(|&kind| kind == slot.metadata.metric_type);
+    let flag = match slot.part.as_deref() {
+        None => 0,
+        Some(Part::Start) => STARTS,
+        Some(_) => HAS_PART,
+    };
+    out.push(kind.unwrap_or_default() as u8 | flag);
+    put_text(out, &slot.metadata.unit);
+    put_text(out, &slot.metadata.help);
+    if let Some(Part::Sum(shape)) = slot.part.as_deref() {
+        put_shape(out, shape);
+    }
 }
 
 /// A column that goes on with the histogram before: labels and metadata are those of the slot before.
@@ -86,7 +92,27 @@ pub(crate) fn layout(payload: &[u8]) -> Result<Layout, Malformed> {
     })
 }
 
-fn slot(reader: &mut Reader<'_>, before: Option<&Slot>) -> Result<Slot, Malformed> {
+/// Steps over a slot; whether it can be read by itself, as those can that hold no part of a histogram.
+pub(crate) fn skip_slot(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    let labels = reader.count()?;
+    skip_texts(reader, labels.saturating_mul(2))?;
+    let is_plain = reader.byte()? & HAS_PART == 0;
+    if is_plain {
+        skip_texts(reader, 2)?;
+    }
+    Ok(is_plain)
+}
+
+fn skip_texts(reader: &mut Reader<'_>, count: usize) -> Result<(), Malformed> {
+    for _ in 0..count {
+        let length = reader.count()?;
+        reader.take(length)?;
+    }
+    Ok(())
+}
+
+/// A slot; `before` is the one that stands before it.
+pub(crate) fn slot(reader: &mut Reader<'_>, before: Option<&Slot>) -> Result<Slot, Malformed> {
     let labels = labels(reader)?;
     let kind = reader.byte()?;
     if kind == FURTHER && labels.is_empty() {
@@ -132,7 +158,6 @@ fn shape(reader: &mut Reader<'_>) -> Result<Part, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use model::Labels;
     use proptest::prelude::*;
     use storage::Counted;
 

@@ -144,10 +144,13 @@ impl Rows {
         if self.runs.is_empty() {
             self.runs.push(Run::default());
         }
-        let Some(sequence) = whole.rows.last().map(|at| at.sequence) else { return };
-        self.runs[0].adopt(&whole.rows, whole.tile.sealed);
+        self.runs[0].adopt(&whole.rows, whole.tile);
         self.keyframes.extend(whole.keyframes);
-        self.tails = vec![Tail { row: whole.row, sequence }];
+    }
+
+    /// The last row of the tiles that were taken over: others may build on it.
+    pub(crate) fn take_last(&mut self, last: Tail) {
+        self.tails = vec![last];
     }
 
     pub(crate) fn width(&self) -> usize {
@@ -408,6 +411,11 @@ impl Rows {
     /// Closes runs of open rows that have so many; whether there are any.
     pub(crate) fn hand_over(&mut self, rows: usize) -> bool {
         self.runs.iter_mut().fold(false, |any, run| run.hand_over(rows) | any)
+    }
+
+    /// The same for runs that are followed by no row.
+    pub(crate) fn hand_over_idle(&mut self, now_ms: i64, is_past: bool) -> bool {
+        self.runs.iter_mut().fold(false, |any, run| run.hand_over_idle(now_ms, is_past) | any)
     }
 }
 

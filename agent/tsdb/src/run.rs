@@ -17,6 +17,8 @@ use crate::window::cell_bits;
 
 /// Rows that are kept as changes, at most, before they become a tile.
 pub(crate) const OPEN_ROWS: usize = 32;
+/// Where no row came for so many times as long as it took from one to the next, no more is to be expected.
+const IDLE_SPACINGS: i64 = 8;
 /// Times so many rows that wait to become tiles, at most: with more whoever appends makes one first.
 const CLOSED_MAX: usize = 4;
 
@@ -46,6 +48,8 @@ pub(crate) struct Run {
     closed: Vec<Arc<Closed>>,
     /// The rest.
     open: Vec<OpenRow>,
+    /// Rows at the last look for those that are followed by none.
+    looked_at: u32,
 }
 
 /// What leads from the row before to this one.
@@ -103,6 +107,20 @@ impl Run {
         due
     }
 
+    /// Closes the open rows if none came since the last look, and none is to be expected: for long none came, as long
+    /// as they came before, or the window is past.
+    pub(crate) fn hand_over_idle(&mut self, now_ms: i64, is_past: bool) -> bool {
+        let count = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let came = std::mem::replace(&mut self.looked_at, count) != count;
+        let Some((first, last)) = self.ends().filter(|_| !came && !self.open.is_empty()) else {
+            return false;
+        };
+        let spacing = last.timestamp.saturating_sub(first.timestamp) / i64::from(count.max(2) - 1);
+        let waits = spacing.saturating_mul(IDLE_SPACINGS);
+        let is_over = count > 1 && now_ms.saturating_sub(last.timestamp) > waits;
+        (is_past || is_over) && self.hand_over(1)
+    }
+
     /// The next tile to make, and small ones that it may be joined with once they have `join_at` rows together.
     pub(crate) fn work(&self, width: usize, drawer: Option<&Drawer>, join_at: usize) -> Option<Work> {
         let closed = self.closed.first().filter(|closed| !closed.has_failed())?;
@@ -150,7 +168,7 @@ impl Run {
     pub(crate) fn close(&mut self, width: usize) -> Result<(), CodecError> {
         self.hand_over(0);
         for closed in &self.closed {
-            self.tiles.push(Arc::new(Sealed::Memory(closed.tile(width)?)));
+            self.tiles.push(Arc::new(Sealed::Memory(closed.tile(width, false)?.tile)));
         }
         self.closed.clear();
         Ok(())

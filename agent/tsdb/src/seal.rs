@@ -302,7 +302,7 @@ impl State {
             }
             gathered.groups.insert(key, group);
         }
-        let applied = gathered.window.apply_frame(stream, frame, &layouts, waiting_left, |_| true);
+        let applied = gathered.window.apply_frame(stream, frame, &layouts, waiting_left, |_, _| true);
         if applied.dropped_rows == 0 {
             gathered.window.took(stream, frame.key().seq);
         }

@@ -12,6 +12,8 @@ use crate::memory::{allocated, shared};
 
 /// Slots of a metric that are looked at one by one: of so few that takes less than sets do.
 const FEW: usize = 16;
+/// Names that are told by where they are, at most.
+const SEEN_MAX: usize = 32;
 
 /// The ordered slots of a page.
 #[derive(Debug)]
@@ -84,15 +86,24 @@ impl Slots {
 impl Shape {
     pub(crate) fn new(slots: Arc<[Slot]>) -> Self {
         let mut names = BTreeSet::new();
+        // Nearly all names are the same texts again.
+        let mut seen: Vec<&Arc<str>> = Vec::new();
         for label in slots.iter().flat_map(|slot| slot.labels.iter()) {
+            if seen.iter().any(|name| Arc::ptr_eq(name, &label.name)) {
+                continue;
+            }
+            if seen.len() < SEEN_MAX {
+                seen.push(&label.name);
+            }
             if !names.contains(&label.name) {
                 names.insert(Arc::clone(&label.name));
             }
         }
-        let name = |slot: &u32| slots[*slot as usize].labels.get(METRIC_NAME);
-        let mut by_name: Vec<u32> = (0..slots.len() as u32).filter(|slot| name(slot).is_some()).collect();
+        let name = |slot: u32| Some((slots[slot as usize].labels.get(METRIC_NAME)?, slot));
+        let mut by_name: Vec<(&str, u32)> = (0..slots.len() as u32).filter_map(name).collect();
         // Stable: the slots of one name stay in order.
-        by_name.sort_by_key(name);
+        by_name.sort_by_key(|(name, _)| *name);
+        let by_name: Vec<u32> = by_name.into_iter().map(|(_, slot)| slot).collect();
         let by_name = by_name.into();
         Self { slots, by_name, names, postings: Mutex::default() }
     }

@@ -61,10 +61,23 @@ impl SpillFile {
         self.end.load(Ordering::Relaxed)
     }
 
+    /// So many bytes from a place on.
+    pub(crate) fn read(&self, place: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut read = vec![0; bytes];
+        self.file.read_exact_at(&mut read, place)?;
+        Ok(read)
+    }
+
     fn write(&self, bytes: &[u8]) -> io::Result<u64> {
         let offset = self.end.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.file.write_all_at(bytes, offset)?;
         Ok(offset)
+    }
+
+    fn complain(&self, error: &io::Error) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "tiles of the head stay in memory: their file takes none");
+        }
     }
 
     /// Takes a tile's columns.
@@ -106,11 +119,17 @@ impl Drawer {
         match put {
             Ok(spilled) => Sealed::File(spilled),
             Err(error) => {
-                if !file.failed.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "tiles of the head stay in memory: their file takes none");
-                }
+                file.complain(&error);
                 Sealed::Memory(tile)
             }
+        }
+    }
+
+    /// Puts a copy of a tile that stays in memory into the file.
+    pub(crate) fn note(&self, tile: &Tile, said: &Description<'_>) {
+        let (bytes, _) = kept::encode(&self.owner, said, tile);
+        if let Err(error) = self.file.write(&bytes) {
+            self.file.complain(&error);
         }
     }
 }

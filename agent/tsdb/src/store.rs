@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) late_ms: AtomicI64,
     /// Whoever appends is asked for starts.
     pub(crate) keeps_starts: AtomicBool,
+    /// When rows that are followed by none were looked for.
+    pub(crate) looked_for_idle: Mutex<Option<Duration>>,
     /// Those who need frames: each tells which of a stream's it needs no more.
     pub(crate) keepers: RwLock<Vec<Keeper>>,
     /// Windows were copied here of which no checkpoint knows; so it is at a start, too.
@@ -128,6 +130,7 @@ impl Store {
         inner.turn_if_due();
         inner.seal_windows();
         inner.retain();
+        inner.tile_idle_rows();
         if inner.state.read().outage.is_none() {
             inner.ballast.take();
         }
@@ -311,6 +314,7 @@ impl Inner {
             sealing: Mutex::default(),
             late_ms: AtomicI64::new(millis(options.out_of_order_window)),
             keeps_starts: AtomicBool::new(false),
+            looked_for_idle: Mutex::default(),
             keepers: RwLock::default(),
             copied: AtomicBool::new(true),
             twin_floor: AtomicI64::new(i64::MAX),

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use storage::Cell;
 
@@ -14,7 +15,10 @@ use crate::row::RowState;
 use crate::run::{At, OpenRow};
 use crate::spill::Sealed;
 use crate::store::Inner;
-use crate::window::SharedRows;
+use crate::window::{SharedRows, WINDOW_MS};
+
+/// How often rows that are followed by none are looked for: who had none in between is a candidate.
+const IDLE_LOOK: Duration = Duration::from_secs(5 * 60);
 
 /// Rows of a tile, at most.
 pub(crate) const TILE_ROWS: usize = 128;
@@ -71,29 +75,18 @@ impl Closed {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    /// The last row, without its number and time.
-    fn last(&self, width: usize) -> Option<RowState> {
-        let (mut row, count) = (None, self.rows.len());
-        replay(&self.rows, width, None, |position, at| {
-            if position + 1 == count {
-                row = Some(at.clone());
-            }
-            true
-        });
-        row
-    }
-
-    /// The rows as a tile.
-    pub(crate) fn tile(&self, width: usize) -> Result<Tile, CodecError> {
+    /// The rows as a tile; with the last of them where that is wanted.
+    pub(crate) fn tile(&self, width: usize, wants_last: bool) -> Result<Made, CodecError> {
         let count = self.rows.len();
+        let (mut samples, mut last) = (0, None);
         let mut builder = TileBuilder::default();
         builder.begin(&self.times)?;
         let moving = moving(self.rows.get(1..).unwrap_or_default(), width);
         // A part of a wide group at a time: its cells take up sixteen times what they say.
         for from in (0..width).step_by(COLUMNS_AT_ONCE) {
             let to = width.min(from + COLUMNS_AT_ONCE);
-            let here: Vec<usize> =
-                (from..to).filter(|slot| moving[slot / 8] & 1 << (slot % 8) != 0).collect();
+            let is_moving = |slot: usize| moving[slot / 8] & 1 << (slot % 8) != 0;
+            let here: Vec<usize> = (from..to).filter(|slot| is_moving(*slot)).collect();
             let mut columns = vec![Cell::Absent; here.len() * count];
             let mut put = Ok(());
             let given = replay(&self.rows, width, None, |position, row| {
@@ -102,6 +95,9 @@ impl Closed {
                 }
                 if position + 1 == count {
                     put = put_columns(&mut builder, row, from..to, &here, columns.chunks_exact(count));
+                    let is_there = |slot: &usize| row.slots[*slot].cell() != Cell::Absent;
+                    samples += (from..to).filter(|slot| !is_moving(*slot)).filter(is_there).count() * count;
+                    last = (wants_last && to == width).then(|| row.clone());
                 }
                 true
             });
@@ -109,9 +105,20 @@ impl Closed {
                 return Err(CodecError::new("a new tile", "an open row does not follow from the one before"));
             }
             put?;
+            samples += columns.iter().filter(|cell| **cell != Cell::Absent).count();
         }
-        builder.finish()
+        Ok(Made { tile: builder.finish()?, samples: samples as u64, last })
     }
+}
+
+/// A new tile.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) tile: Tile,
+    /// Cells that are not absent.
+    samples: u64,
+    /// Its last row, without number and time.
+    last: Option<RowState>,
 }
 
 /// The slots that one of some rows may change, a bit each: most keep what the row before said.
@@ -129,20 +136,27 @@ pub(crate) fn moving(rows: &[OpenRow], width: usize) -> Vec<u8> {
 
 impl Work {
     /// What stands in the place of the small tiles and the rows: these and a new one, or all as one in the file,
-    /// where there is one: memory has no more of them from then on.
+    /// where there is one: memory has no more of them from then on. Of a small one the file has a copy, for the next
+    /// start.
     pub(crate) fn tiles(&self) -> Result<Vec<Arc<Sealed>>, CodecError> {
-        let new = Arc::new(Sealed::Memory(self.closed.tile(self.width)?));
+        let told = self.drawer.as_ref().filter(|drawer| drawer.is_named());
+        let Made { tile, samples, last } = self.closed.tile(self.width, told.is_some())?;
         let mut tiles = self.small.clone();
-        tiles.push(new);
-        let rows: usize = tiles.iter().map(|tile| tile.rows()).sum();
+        let rows = self.rows.len();
         if rows < self.join_at {
+            if let (Some(drawer), Some(last)) = (told, &last) {
+                let own = &self.rows[rows - self.closed.rows().len()..];
+                drawer.note(&tile, &Description { rows: own, samples, last });
+            }
+            tiles.push(Arc::new(Sealed::Memory(tile)));
             return Ok(tiles);
         }
+        tiles.push(Arc::new(Sealed::Memory(tile)));
         let times: Vec<i64> = self.rows.iter().map(|at| at.timestamp).collect();
         let mut builder = TileBuilder::default();
         builder.begin(&times)?;
         let (mut column, mut samples) = (Vec::with_capacity(rows), 0);
-        // Those that are small have not been put into the file.
+        // Those that are small are in memory, whatever the file has of them.
         let small: Vec<&Tile> = tiles.iter().filter_map(|tile| tile.in_memory()).collect();
         for slot in 0..self.width {
             if let Some(cell) = constant(&small, slot)? {
@@ -155,14 +169,11 @@ impl Work {
             builder.column(&column)?;
             samples += column.iter().filter(|cell| **cell != Cell::Absent).count();
         }
-        Ok(vec![Arc::new(self.put_away(builder.finish()?, samples as u64))])
-    }
-
-    fn put_away(&self, tile: Tile, samples: u64) -> Sealed {
-        let Some(drawer) = &self.drawer else { return Sealed::Memory(tile) };
-        let last = if drawer.is_named() { self.closed.last(self.width) } else { None };
+        let samples = samples as u64;
+        let tile = builder.finish()?;
         let said = last.as_ref().map(|last| Description { rows: &self.rows, samples, last });
-        drawer.take(tile, said.as_ref())
+        let put = |drawer: &Drawer| drawer.take(tile.clone(), said.as_ref());
+        Ok(vec![Arc::new(self.drawer.as_ref().map_or_else(|| Sealed::Memory(tile.clone()), put))])
     }
 }
 
@@ -235,6 +246,37 @@ impl Inner {
             state.head.windows.values_mut().flat_map(|window| std::mem::take(&mut window.closed)).collect()
         };
         closed.iter().for_each(|rows| make_tiles_of(rows, TILE_ROWS));
+    }
+}
+
+impl Inner {
+    /// Makes tiles of rows that are followed by none, of targets that are gone or labelled anew: memory has less of
+    /// them then, and the next start need not replay them.
+    pub(crate) fn tile_idle_rows(&self) {
+        let now = self.clock.monotonic();
+        {
+            let mut looked = self.looked_for_idle.lock();
+            if looked.is_some_and(|before| now.saturating_sub(before) < IDLE_LOOK) {
+                return;
+            }
+            *looked = Some(now);
+        }
+        let now_ms = self.clock.now_ms();
+        let windows: Vec<(bool, Vec<SharedRows>)> = {
+            let state = self.state.read();
+            let all = state.head.windows.iter();
+            let is_past = |start: &i64| start.saturating_add(WINDOW_MS) <= now_ms;
+            all.map(|(start, window)| (is_past(start), window.groups.values().map(Arc::clone).collect()))
+                .collect()
+        };
+        for (is_past, groups) in windows {
+            for rows in groups {
+                let due = rows.lock().hand_over_idle(now_ms, is_past);
+                if due {
+                    make_tiles_of(&rows, TILE_ROWS);
+                }
+            }
+        }
     }
 }
 

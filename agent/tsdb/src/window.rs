@@ -132,7 +132,7 @@ impl Window {
         Arc::clone(rows)
     }
 
-    /// Applies a frame's rows, and those that waited for them, as far as `wanted` gives a layout. `waiting_left`
+    /// Applies a frame's rows, and those that waited for them, as far as a layout, at a place of the frame's table, is `wanted`. `waiting_left`
     /// is how many bytes more may wait; it is counted down.
     pub(crate) fn apply_frame(
         &mut self,
@@ -140,7 +140,7 @@ impl Window {
         frame: &Frame,
         layouts: &[Arc<Layout>],
         waiting_left: &mut usize,
-        wanted: impl Fn(&Layout) -> bool,
+        wanted: impl Fn(usize, &Layout) -> bool,
     ) -> Applied {
         let mut applied = Applied::default();
         if layouts.is_empty() {
@@ -154,7 +154,7 @@ impl Window {
                 applied.bad_rows += 1;
                 continue;
             };
-            if !wanted(layout) {
+            if !wanted(raw.layout, layout) {
                 continue;
             }
             let rows =

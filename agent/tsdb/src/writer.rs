@@ -7,9 +7,9 @@ use log::{Location, Log, LogError};
 use storage::{CommitSender, LayoutId};
 use tokio::sync::watch;
 
+use crate::like::Bases;
 use crate::metrics::Metrics;
 use crate::record::{self, Kept, StreamMark};
-use crate::record_layout;
 use crate::state::{Queued, QueuedFrame, State, Ticket};
 use crate::streams::{Place, StreamNo};
 use crate::window::window_of;
@@ -36,10 +36,11 @@ pub(crate) struct Writer {
     unwritten: Vec<Sent>,
     /// Written, not synced.
     unsynced: Vec<Sent>,
-    /// The segment that `streams` and `layouts` speak of.
+    /// The segment that `streams`, `layouts` and `bases` speak of.
     segment: Option<u64>,
     streams: HashSet<StreamNo>,
     layouts: HashSet<LayoutId>,
+    bases: Bases,
     /// Start of the window by the clock when the segment was begun.
     window: i64,
     failing: bool,
@@ -62,6 +63,7 @@ impl Writer {
             segment: None,
             streams: HashSet::new(),
             layouts: HashSet::new(),
+            bases: Bases::default(),
             window: i64::MIN,
             failing: false,
             last_sync: Duration::ZERO,
@@ -269,6 +271,7 @@ impl Writer {
         if current.is_none() || current != self.segment {
             self.streams.clear();
             self.layouts.clear();
+            self.bases.clear();
         }
         let (stream, info, layouts) = match what {
             Queued::Frame(queued) => (queued.stream, &queued.info, &queued.layouts[..]),
@@ -281,7 +284,8 @@ impl Writer {
         }
         for layout in layouts {
             if !self.layouts.contains(&layout.id()) {
-                self.log.append(record::LAYOUT, &record_layout::put_layout(layout))?;
+                let (kind, payload) = self.bases.record(layout);
+                self.log.append(kind, &payload)?;
                 self.layouts.insert(layout.id());
             }
         }

@@ -194,7 +194,8 @@ proptest! {
     }
 }
 
-/// What was made into tiles of 128 rows is taken over, start after start; the rest is replayed.
+/// What was made into tiles is taken over, start after start, also of those of 32 rows that are in memory; the rest is
+/// replayed.
 #[test]
 fn tiles_are_taken_over_again_and_again() {
     let clock = SimulatedClock::at(T0);
@@ -210,7 +211,7 @@ fn tiles_are_taken_over_again_and_again() {
             (0..2).for_each(|target| put(&store, target, env::Clock::now_ms(&*clock), number));
         }
         store.flush().expect("flushes");
-        expected += 2 * 256;
+        expected += 2 * 288;
         assert!(everything(&store).values().map(Vec::len).sum::<usize>() > 0);
         // Killed: nothing is closed in order.
         let killed = folder();
@@ -221,6 +222,45 @@ fn tiles_are_taken_over_again_and_again() {
         again.close().expect("closes");
         store.close().expect("closes");
     }
+}
+
+/// The last rows of a target that is gone are no whole tile for ever: they are taken over, too. Those of one that goes
+/// on are not cut short.
+#[test]
+fn the_last_rows_of_what_is_gone_are_taken_over() {
+    let clock = SimulatedClock::at(T0);
+    let dir = folder();
+    let (store, _) = start(dir.path(), &clock, 1);
+    for number in 1..=400 {
+        clock.advance(Duration::from_secs(10));
+        if number <= 40 {
+            put(&store, 0, env::Clock::now_ms(&*clock), number);
+        }
+        put(&store, 1, env::Clock::now_ms(&*clock), number);
+        // One row a minute: it never has 32.
+        if number % 6 == 0 && number < 60 {
+            put(&store, 2, env::Clock::now_ms(&*clock), number);
+        }
+        store.maintain();
+        store.flush().expect("flushes");
+    }
+    let killed = folder();
+    copy_dir(dir.path(), killed.path());
+    let (again, registry) = start(killed.path(), &clock, 2);
+    assert_eq!(adopted(&registry), 40 + 384 + 9);
+    assert_eq!(everything(&again), everything(&store));
+    again.close().expect("closes");
+    // All rows of a window that is past are.
+    for _ in 0..4 {
+        clock.advance(Duration::from_millis(WINDOW as u64 / 3));
+        store.maintain();
+    }
+    copy_dir(dir.path(), killed.path());
+    let (again, registry) = start(killed.path(), &clock, 3);
+    assert_eq!(adopted(&registry), 40 + 400 + 9);
+    assert_eq!(everything(&again), everything(&store));
+    again.close().expect("closes");
+    store.close().expect("closes");
 }
 
 /// Files of windows that are not in memory any more go.

@@ -12,8 +12,9 @@ use crate::bytes::Malformed;
 use crate::notes::Note;
 use crate::open::missing_segments;
 use crate::record::Kept;
+use crate::replayed::RecordReader;
 use crate::window::window_of;
-use crate::{record, record_layout, row};
+use crate::{record, row};
 
 /// Frames that wait for what they name, at most: of more it is told as if it were missing.
 const PENDING_MAX: usize = 1 << 20;
@@ -22,7 +23,7 @@ const PENDING_MAX: usize = 1 << 20;
 #[derive(Default)]
 struct LogCheck {
     streams: HashSet<StreamId>,
-    layouts: HashSet<LayoutId>,
+    layouts: RecordReader,
     chains: HashMap<StreamId, Chain>,
     /// Frames of a stream or layout that no record before them told of.
     pending: Vec<(Location, FrameKey, Vec<LayoutId>)>,
@@ -105,9 +106,7 @@ impl LogCheck {
             record::STREAM => {
                 self.streams.insert(record::stream(payload)?.id);
             }
-            record::LAYOUT => {
-                self.layouts.insert(record_layout::layout(payload)?.id());
-            }
+            record::LAYOUT | record::LIKE => drop(self.layouts.try_read(found)?),
             record::FRAME => self.take_frame(found.at, &record::frame(found.payload)?, report)?,
             record::CHECKPOINT => {
                 for mark in record::checkpoint(payload)? {
@@ -149,7 +148,7 @@ impl LogCheck {
             report.fault(place(at), what);
         }
         let missing: Vec<LayoutId> =
-            frame.layouts().iter().copied().filter(|id| !self.layouts.contains(id)).collect();
+            frame.layouts().iter().copied().filter(|id| !self.layouts.has(*id)).collect();
         if !missing.is_empty() || !self.streams.contains(&key.stream) {
             let pending = (at, key.clone(), missing);
             if self.pending.len() < PENDING_MAX {
@@ -162,6 +161,8 @@ impl LogCheck {
     }
 
     fn finish(&mut self, report: &mut Report<'_>) {
+        // Who is told of those that are missing are the frames that need them.
+        self.layouts.read_waiting();
         for pending in std::mem::take(&mut self.pending) {
             self.judge(&pending, report);
         }
@@ -195,7 +196,7 @@ impl LogCheck {
     /// Tells of a frame that cannot be used.
     fn judge(&self, (at, key, layouts): &(Location, FrameKey, Vec<LayoutId>), report: &mut Report<'_>) {
         let what = if self.streams.contains(&key.stream) {
-            let missing = layouts.iter().filter(|id| !self.layouts.contains(id)).count();
+            let missing = layouts.iter().filter(|id| !self.layouts.has(**id)).count();
             if missing == 0 {
                 return;
             }
