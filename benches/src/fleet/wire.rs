@@ -53,13 +53,21 @@ pub struct WriteRequests<'a> {
     fleet: &'a Fleet,
     known: Vec<Option<(u64, u64, WriteRequest)>>,
     values: Vec<f64>,
+    as_scraped: bool,
 }
 
 impl<'a> WriteRequests<'a> {
     /// For a fleet.
     #[must_use]
     pub fn new(fleet: &'a Fleet) -> Self {
-        Self { fleet, known: vec![None; fleet.plan().hosts], values: Vec::new() }
+        Self { fleet, known: vec![None; fleet.plan().hosts], values: Vec::new(), as_scraped: false }
+    }
+
+    /// With what a scraper adds of its own: `up` and `scrape_samples_scraped`.
+    #[must_use]
+    pub fn as_scraped(mut self) -> Self {
+        self.as_scraped = true;
+        self
     }
 
     /// One host's samples at a slot; none when it does not answer.
@@ -72,10 +80,17 @@ impl<'a> WriteRequests<'a> {
             Some((.., request)) => request,
             None => {
                 let (page, target) = (self.fleet.page(host, slot)?, targets::target(plan, host, slot));
-                let series = columns(&page).iter().map(|slot| series(&whole(&target, slot))).collect();
-                WriteRequest { timeseries: series }
+                let mut all: Vec<_> =
+                    columns(&page).iter().map(|slot| series(&whole(&target, slot))).collect();
+                if self.as_scraped {
+                    all.extend(OF_SCRAPERS.map(|name| series(&named(&target, name))));
+                }
+                WriteRequest { timeseries: all }
             }
         };
+        if self.as_scraped {
+            self.values.extend([1.0, self.values.len() as f64]);
+        }
         let timestamp = plan.scraped_at(host, slot);
         for (series, value) in request.timeseries.iter_mut().zip(&self.values) {
             series.samples = vec![Sample { value: *value, timestamp }];
@@ -86,6 +101,16 @@ impl<'a> WriteRequests<'a> {
     }
 }
 
+/// What a scraper adds to a target's samples.
+const OF_SCRAPERS: [&str; 2] = ["up", "scrape_samples_scraped"];
+
+/// A series of that name with a target's labels.
+pub(super) fn named(target: &Labels, name: &str) -> Labels {
+    let mut labels = target.to_builder();
+    labels.set(model::METRIC_NAME, name);
+    labels.build()
+}
+
 fn series(labels: &Labels) -> TimeSeries {
     let label = |(name, value): (&str, &str)| Label { name: name.to_owned(), value: value.to_owned() };
     TimeSeries { labels: labels.pairs().map(label).collect(), samples: Vec::new() }
@@ -93,7 +118,7 @@ fn series(labels: &Labels) -> TimeSeries {
 
 /// # Panics
 /// Never: a request is far below snappy's 4 GiB.
-fn compress(plain: &[u8]) -> Vec<u8> {
+pub(super) fn compress(plain: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(plain).expect("below 4 GiB")
 }
 
@@ -101,6 +126,19 @@ fn compress(plain: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::fleet::tests::plan;
+
+    #[test]
+    fn what_scrapers_add_says_how_much_was_scraped() {
+        let fleet = Fleet::new(plan(1));
+        let body = WriteRequests::new(&fleet).as_scraped().request(0, 0).expect("it is up").body;
+        let plain = snap::raw::Decoder::new().decompress_vec(&body).expect("snappy");
+        let mut series = WriteRequest::decode(plain.as_slice()).expect("a request").timeseries;
+        let scraped = series.pop().expect("samples scraped");
+        assert_eq!(scraped.labels[0].value, "scrape_samples_scraped");
+        let up = series.pop().expect("up");
+        assert_eq!((up.labels[0].value.as_str(), up.samples[0].value), ("up", 1.0));
+        assert_eq!(scraped.samples[0].value, series.len() as f64);
+    }
 
     #[test]
     fn a_request_holds_the_page() {

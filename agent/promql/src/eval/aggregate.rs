@@ -6,7 +6,7 @@ use model::{Labels, METRIC_NAME};
 
 use super::Evaluator;
 use super::cell::Cell;
-use super::column::{Column, Grid};
+use super::column::{Column, Grid, Operand};
 use super::kahan::{Kahan, Mean, quantile};
 use super::label::texts;
 use super::over_time_histograms::Total;
@@ -147,7 +147,7 @@ impl Accumulator {
 
 impl Evaluator<'_> {
     /// Evaluates an aggregation.
-    pub(super) async fn aggregate(&mut self, node: &Aggregate, grid: Grid) -> Result<Vec<Column>, EvalError> {
+    pub(super) async fn aggregate(&mut self, node: &Aggregate, grid: Grid) -> Result<Operand, EvalError> {
         match (node.op, &node.param) {
             (AggregateOp::CountValues, Some(param)) => {
                 let label = texts(std::slice::from_ref(param)).concat();
@@ -159,25 +159,46 @@ impl Evaluator<'_> {
                     let label = invalid.unwrap_or_else(|| crate::quote::quote(&label));
                     return Err(EvalError::Execution(format!("invalid label name {label}")));
                 }
-                let columns = self.columns(&node.expr, grid).await?;
-                self.count_values(node, &label, columns, grid).await
+                match self.eval(&node.expr, grid).await? {
+                    Operand::Dense(dense) => self.values_dense(node, &label, &dense, grid).await,
+                    other => {
+                        let columns = other.into_columns(&node.expr)?;
+                        Ok(Operand::Vector(self.count_values(node, &label, columns, grid).await?))
+                    }
+                }
             }
             (AggregateOp::Quantile, Some(param)) => {
                 let phi = self.scalar(param, grid).await?;
                 for value in &phi {
                     self.notes.invalid_quantile(*value, param.unwrap_parens().pos());
                 }
-                let columns = self.columns(&node.expr, grid).await?;
-                self.reduce(node, &phi, columns, grid).await
+                self.reduced(node, &phi, grid).await
             }
             (_, Some(param)) => {
                 let k = self.scalar(param, grid).await?;
-                let columns = self.columns(&node.expr, grid).await?;
-                self.select_elements(node, param.unwrap_parens().pos(), &k, columns, grid).await
+                let pos = param.unwrap_parens().pos();
+                match self.eval(&node.expr, grid).await? {
+                    Operand::Dense(dense) => {
+                        self.check_parameter(node.op, &k, pos)?;
+                        Ok(Operand::Dense(self.top_dense(node, &k, &dense, grid).await?))
+                    }
+                    other => {
+                        let columns = other.into_columns(&node.expr)?;
+                        Ok(Operand::Vector(self.select_elements(node, pos, &k, columns, grid).await?))
+                    }
+                }
             }
-            (_, None) => {
-                let columns = self.columns(&node.expr, grid).await?;
-                self.reduce(node, &[], columns, grid).await
+            (_, None) => self.reduced(node, &[], grid).await,
+        }
+    }
+
+    /// One result a group; `phi` is the parameter at each step, where there is one.
+    async fn reduced(&mut self, node: &Aggregate, phi: &[f64], grid: Grid) -> Result<Operand, EvalError> {
+        match self.eval(&node.expr, grid).await? {
+            Operand::Dense(dense) => Ok(Operand::Dense(self.reduce_dense(node, phi, &dense, grid).await?)),
+            other => {
+                let columns = other.into_columns(&node.expr)?;
+                Ok(Operand::Vector(self.reduce(node, phi, columns, grid).await?))
             }
         }
     }

@@ -7,6 +7,7 @@ use model::{Labels, METRIC_NAME};
 use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid, Operand};
+use super::columnar::is_of_numbers;
 use super::element::{Element, arithmetic, element, holds};
 use crate::ast::{Binary, Expr};
 use crate::engine::EvalError;
@@ -77,6 +78,10 @@ impl Evaluator<'_> {
         grid: Grid,
     ) -> Result<Operand, EvalError> {
         let op = node.op;
+        let (left, right) = match self.binary_dense(node, left, right, grid).await? {
+            Ok(result) => return Ok(result),
+            Err(operands) => operands,
+        };
         match (left, right) {
             (Operand::Scalar(left), Operand::Scalar(right)) => {
                 if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
@@ -142,6 +147,42 @@ impl Evaluator<'_> {
         }
         let unnamed = kept.into_iter().map(|column| self.unnamed(column)).collect();
         Ok(Operand::Vector(self.checked(unnamed)?))
+    }
+
+    /// An operation of which a side is a table of numbers; the operands as they are left otherwise.
+    async fn binary_dense(
+        &mut self,
+        node: &Binary,
+        left: Operand,
+        right: Operand,
+        grid: Grid,
+    ) -> Result<Result<Operand, (Operand, Operand)>, EvalError> {
+        let columns = |operand| match operand {
+            Operand::Dense(dense) => Operand::Vector(dense.columns()),
+            other => other,
+        };
+        let (left, right) = match (left, right, &node.matching) {
+            (Operand::Dense(dense), Operand::Scalar(values), _) if is_of_numbers(node.op) => {
+                return self.each_with_scalar(node, dense, &values, false).map(Ok);
+            }
+            (Operand::Scalar(values), Operand::Dense(dense), _) if is_of_numbers(node.op) => {
+                return self.each_with_scalar(node, dense, &values, true).map(Ok);
+            }
+            (Operand::Dense(left), Operand::Dense(right), Some(matching)) if node.op.is_set() => {
+                match self.set_dense(node.op, matching, (left, &right), grid).await {
+                    Ok(dense) => return Ok(Ok(Operand::Dense(dense))),
+                    Err(left) => (Operand::Dense(left), Operand::Dense(right)),
+                }
+            }
+            (Operand::Dense(left), Operand::Dense(right), Some(matching)) => {
+                match self.join_dense(node, matching, (&left, &right), grid).await {
+                    Some(dense) => return Ok(Ok(Operand::Dense(dense))),
+                    None => (Operand::Dense(left), Operand::Dense(right)),
+                }
+            }
+            (left, right, _) => (left, right),
+        };
+        Ok(Err((columns(left), columns(right))))
     }
 
     /// `and`, `or`, `unless`.

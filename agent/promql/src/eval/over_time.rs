@@ -7,6 +7,7 @@ use model::{FloatHistogram, METRIC_NAME, Sample};
 use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid, Operand, same_labelset};
+use super::columnar::is_there;
 use super::kahan::{Kahan, Mean, quantile};
 use super::rate::{self, Kind, seconds};
 use super::window::{RangeSeries, Ranges, Window};
@@ -152,7 +153,33 @@ impl Evaluator<'_> {
             }
         }
         let starts = matches!(name, "rate" | "irate" | "increase" | "resets");
-        let ranges = self.ranges(&node.args[at], grid, starts).await?;
+        let ranges = match node.args[at].unwrap_parens() {
+            Expr::Matrix(_) if name == "absent_over_time" && !self.series_by_series => {
+                if let Some(there) = self.range_is_there(node, grid).await? {
+                    return Ok(Operand::Vector(absent_where_none(&there, &node.args[at])));
+                }
+                self.ranges(&node.args[at], grid, starts).await?
+            }
+            Expr::Subquery(subquery) => match self.subquery(subquery, grid).await? {
+                (ranges, Some((inner, Operand::Dense(dense)))) => {
+                    if let Some(result) =
+                        self.windows_of(node, &ranges, (inner, &dense), &params, grid).await?
+                    {
+                        return Ok(match name {
+                            "absent_over_time" => {
+                                let there = is_there(&result, grid);
+                                Operand::Vector(absent_where_none(&there, &node.args[at]))
+                            }
+                            _ => Operand::Dense(result),
+                        });
+                    }
+                    ranges.with(inner, dense.columns())
+                }
+                (ranges, Some((inner, operand))) => ranges.with(inner, operand.into_columns(&subquery.expr)?),
+                (ranges, None) => ranges,
+            },
+            _ => self.ranges(&node.args[at], grid, starts).await?,
+        };
         let mut columns = Vec::new();
         for series in &ranges.series {
             let column = self.range_series(node, &ranges, series, &params, grid).await?;
@@ -162,7 +189,8 @@ impl Evaluator<'_> {
             }
         }
         if name == "absent_over_time" {
-            return Ok(Operand::Vector(absent_where_none(&columns, &node.args[at], grid)));
+            let there = any_there(&columns, grid);
+            return Ok(Operand::Vector(absent_where_none(&there, &node.args[at])));
         }
         if !self.delayed_name_removal && duplicate_labels(&columns) {
             return Err(same_labelset());
@@ -248,13 +276,16 @@ fn duplicate_labels(columns: &[Column]) -> bool {
     !columns.iter().all(|column| seen.insert(&column.labels))
 }
 
-/// One series of ones at the steps at which no column has a value.
-pub(super) fn absent_where_none(columns: &[Column], arg: &Expr, grid: Grid) -> Vec<Column> {
+/// Whether any column has a value, at each step.
+pub(super) fn any_there(columns: &[Column], grid: Grid) -> Vec<bool> {
+    (0..grid.len()).map(|step| columns.iter().any(|column| column.get(step).is_some())).collect()
+}
+
+/// One series of ones at the steps at which nothing is there.
+pub(super) fn absent_where_none(there: &[bool], arg: &Expr) -> Vec<Column> {
     let mut absent = Column::new(absent_labels(arg), false);
-    for step in 0..grid.len() {
-        if columns.iter().all(|column| column.get(step).is_none()) {
-            absent.push(step, 1.0);
-        }
+    for (step, _) in there.iter().enumerate().filter(|(_, is_there)| !**is_there) {
+        absent.push(step, 1.0);
     }
     if absent.is_empty() { Vec::new() } else { vec![absent] }
 }

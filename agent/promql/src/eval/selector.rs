@@ -8,7 +8,7 @@ use storage::{Coverage, QueryError, Select, TimeRange};
 
 use super::Evaluator;
 use super::cell::Cell;
-use super::column::{Column, Grid};
+use super::column::{Column, Grid, Operand};
 use super::points::{Point, PointSeries, point_series, set_starts};
 use crate::ast::{Border, Expr, VectorSelector};
 use crate::engine::EvalError;
@@ -117,20 +117,20 @@ impl Evaluator<'_> {
         Ok(series)
     }
 
-    /// The columns of an expression whose selectors treat counter resets in this way.
+    /// What an expression gives whose selectors treat counter resets in this way.
     pub(super) async fn with_resets(
         &mut self,
         resets: Resets,
         expr: &Expr,
         grid: Grid,
-    ) -> Result<Vec<Column>, EvalError> {
+    ) -> Result<Operand, EvalError> {
         let before = self.resets;
         if before != Resets::Kept {
             self.resets = resets;
         }
-        let columns = self.columns(expr, grid).await;
+        let operand = self.eval(expr, grid).await;
         self.resets = before;
-        columns
+        operand
     }
 
     /// The values of a selector; `wanted` says what of a sample counts as one.

@@ -13,6 +13,16 @@ use crate::ast::Aggregate;
 /// No key yet.
 const NONE: u32 = u32::MAX;
 
+/// Numbers for the labels of series, as far as they count: equal ones have equal numbers, also in several tables.
+#[derive(Default)]
+pub(super) struct Numbering {
+    targets: Known,
+    slots: Known,
+    both: Known,
+    /// Of each target's labels the numbers by those of slots.
+    pairs: Vec<Vec<u32>>,
+}
+
 /// The groups of an aggregation.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
@@ -38,43 +48,77 @@ impl Known {
     }
 }
 
+impl Numbering {
+    /// The numbers of all rows' labels, of which those count that `keep` does not refuse.
+    pub(super) fn rows(&mut self, dense: &Dense, keep: impl Fn(&str) -> bool) -> Vec<u32> {
+        let keep = |name: &str| keep(name) && !(dense.is_unnamed && is_metadata(name));
+        let target_of: Vec<u32> =
+            dense.groups.iter().map(|group| self.targets.number(group.target().filtered(keep))).collect();
+        let (set_of, first_of) = slot_sets(&dense.groups);
+        let mut of_set = |first: &usize| -> Vec<u32> {
+            let group = &dense.groups[*first];
+            (0..group.len()).map(|at| self.slots.number(group.slot(at).filtered(keep))).collect()
+        };
+        let slot_of: Vec<Vec<u32>> = first_of.iter().map(&mut of_set).collect();
+        self.pairs.resize(self.targets.all.len(), Vec::new());
+        let mut numbers = Vec::with_capacity(dense.rows.len());
+        for row in &dense.rows {
+            let target = target_of[row.group as usize] as usize;
+            let slot = slot_of[set_of[row.group as usize]][row.series as usize] as usize;
+            let of_target = &mut self.pairs[target];
+            if of_target.len() <= slot {
+                of_target.resize(slot + 1, NONE);
+            }
+            if of_target[slot] == NONE {
+                let labels = self.targets.all[target].overlaid(&self.slots.all[slot]);
+                of_target[slot] = self.both.number(labels);
+            }
+            numbers.push(of_target[slot]);
+        }
+        numbers
+    }
+
+    /// How many numbers there are.
+    pub(super) fn count(&self) -> usize {
+        self.both.all.len()
+    }
+
+    /// The labels of a number.
+    pub(super) fn labels(&self, number: u32) -> &Labels {
+        &self.both.all[number as usize]
+    }
+}
+
 impl Keys {
     /// Groups the rows of `dense`, which are taken in this order.
     pub(super) fn of(dense: &Dense, node: &Aggregate, order: &[u32]) -> Self {
         if node.grouping.is_empty() && !node.without {
             return Self { labels: vec![Labels::empty()], members: vec![order.to_vec()] };
         }
-        let named = |name: &str| node.grouping.iter().any(|label| label == name);
-        let keep = |name: &str| {
-            let counts = if node.without { name != METRIC_NAME && !named(name) } else { named(name) };
-            counts && !(dense.is_unnamed && is_metadata(name))
-        };
-        let (mut targets, mut slots) = (Known::default(), Known::default());
-        let target_of: Vec<u32> =
-            dense.groups.iter().map(|group| targets.number(group.target().filtered(keep))).collect();
-        let (set_of, first_of) = slot_sets(&dense.groups);
-        let mut of_set = |first: &usize| -> Vec<u32> {
-            let group = &dense.groups[*first];
-            (0..group.len()).map(|at| slots.number(group.slot(at).filtered(keep))).collect()
-        };
-        let slot_of: Vec<Vec<u32>> = first_of.iter().map(&mut of_set).collect();
-        let mut pairs: Vec<Vec<u32>> = vec![Vec::new(); targets.all.len()];
-        let (mut both, mut keys) = (Known::default(), Self::default());
+        Self::by(dense, order, |name| groups_by(node, name))
+    }
+
+    /// The same by all labels that `keep` does not refuse.
+    pub(super) fn by(dense: &Dense, order: &[u32], keep: impl Fn(&str) -> bool) -> Self {
+        let mut numbering = Numbering::default();
+        let numbers = numbering.rows(dense, keep);
+        let (mut places, mut keys) = (vec![NONE; numbering.count()], Self::default());
         for &at in order {
-            let row = &dense.rows[at as usize];
-            let target = target_of[row.group as usize] as usize;
-            let slot = slot_of[set_of[row.group as usize]][row.series as usize] as usize;
-            let of_target = &mut pairs[target];
-            if of_target.len() <= slot {
-                of_target.resize(slot + 1, NONE);
+            let number = numbers[at as usize];
+            let place = &mut places[number as usize];
+            if *place == NONE {
+                *place = keys.labels.len() as u32;
+                keys.labels.push(numbering.labels(number).clone());
+                keys.members.push(Vec::new());
             }
-            if of_target[slot] == NONE {
-                of_target[slot] = both.number(targets.all[target].overlaid(&slots.all[slot]));
-                keys.members.resize_with(both.all.len(), Vec::new);
-            }
-            keys.members[of_target[slot] as usize].push(at);
+            keys.members[*place as usize].push(at);
         }
-        keys.labels = both.all;
         keys
     }
+}
+
+/// Whether an aggregation groups by a label of that name.
+pub(super) fn groups_by(node: &Aggregate, name: &str) -> bool {
+    let named = node.grouping.iter().any(|label| label == name);
+    if node.without { name != METRIC_NAME && !named } else { named }
 }
