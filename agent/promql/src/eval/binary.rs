@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use model::{Labels, METRIC_NAME};
+use storage::BoxFuture;
 
 use super::Evaluator;
 use super::cell::Cell;
@@ -47,6 +48,9 @@ impl Signatures {
     }
 }
 
+/// A result, or the operands where there is none yet.
+type OrOperands = Result<Operand, (Operand, Operand)>;
+
 impl Evaluator<'_> {
     /// Evaluates a binary operation; a chain's left spine is walked, not recursed into.
     pub(super) async fn binary_chain(&mut self, expr: &Expr, grid: Grid) -> Result<Operand, EvalError> {
@@ -70,51 +74,53 @@ impl Evaluator<'_> {
         Ok(left)
     }
 
-    async fn binary(
-        &mut self,
-        node: &Binary,
+    fn binary<'a>(
+        &'a mut self,
+        node: &'a Binary,
         left: Operand,
         right: Operand,
         grid: Grid,
-    ) -> Result<Operand, EvalError> {
-        let op = node.op;
-        let (left, right) = match self.binary_dense(node, left, right, grid).await? {
-            Ok(result) => return Ok(result),
-            Err(operands) => operands,
-        };
-        match (left, right) {
-            (Operand::Scalar(left), Operand::Scalar(right)) => {
-                if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
-                    let op = crate::quote::quote(op.text());
-                    return Err(EvalError::Execution(format!(
-                        "operator {op} not allowed for Scalar operations"
-                    )));
+    ) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(async move {
+            let op = node.op;
+            let (left, right) = match self.binary_dense(node, left, right, grid).await? {
+                Ok(result) => return Ok(result),
+                Err(operands) => operands,
+            };
+            match (left, right) {
+                (Operand::Scalar(left), Operand::Scalar(right)) => {
+                    if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+                        let op = crate::quote::quote(op.text());
+                        return Err(EvalError::Execution(format!(
+                            "operator {op} not allowed for Scalar operations"
+                        )));
+                    }
+                    let each = left.into_iter().zip(right);
+                    let result = |(a, b)| arithmetic(op, a, b).unwrap_or_else(|| number(holds(op, a, b)));
+                    Ok(Operand::Scalar(each.map(result).collect()))
                 }
-                let each = left.into_iter().zip(right);
-                let result = |(a, b)| arithmetic(op, a, b).unwrap_or_else(|| number(holds(op, a, b)));
-                Ok(Operand::Scalar(each.map(result).collect()))
+                (Operand::Vector(columns), Operand::Scalar(values)) => {
+                    self.with_scalar(node, &columns, &values, false)
+                }
+                (Operand::Scalar(values), Operand::Vector(columns)) => {
+                    self.with_scalar(node, &columns, &values, true)
+                }
+                (Operand::Vector(left), Operand::Vector(right)) => {
+                    let Some(matching) = &node.matching else {
+                        return Err(EvalError::Execution(
+                            "operation between vectors without matching".to_owned(),
+                        ));
+                    };
+                    let columns = if op.is_set() {
+                        self.set(op, matching, left, right, grid).await?
+                    } else {
+                        self.matched(node, matching, &left, &right, grid).await?
+                    };
+                    Ok(Operand::Vector(columns))
+                }
+                _ => Err(EvalError::Execution(format!("operator {} does not take texts", op.text()))),
             }
-            (Operand::Vector(columns), Operand::Scalar(values)) => {
-                self.with_scalar(node, &columns, &values, false)
-            }
-            (Operand::Scalar(values), Operand::Vector(columns)) => {
-                self.with_scalar(node, &columns, &values, true)
-            }
-            (Operand::Vector(left), Operand::Vector(right)) => {
-                let Some(matching) = &node.matching else {
-                    return Err(EvalError::Execution(
-                        "operation between vectors without matching".to_owned(),
-                    ));
-                };
-                let columns = if op.is_set() {
-                    self.set(op, matching, left, right, grid).await?
-                } else {
-                    self.matched(node, matching, &left, &right, grid).await?
-                };
-                Ok(Operand::Vector(columns))
-            }
-            _ => Err(EvalError::Execution(format!("operator {} does not take texts", op.text()))),
-        }
+        })
     }
 
     /// Each series with a number; `swapped` where the number is on the left.
@@ -156,7 +162,7 @@ impl Evaluator<'_> {
         left: Operand,
         right: Operand,
         grid: Grid,
-    ) -> Result<Result<Operand, (Operand, Operand)>, EvalError> {
+    ) -> Result<OrOperands, EvalError> {
         let columns = |operand| match operand {
             Operand::Dense(dense) => Operand::Vector(dense.columns()),
             other => other,

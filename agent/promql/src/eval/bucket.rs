@@ -196,7 +196,7 @@ impl Evaluator<'_> {
         let operand = self.with_resets(Resets::Kept, arg, grid).await?;
         let fall_pos = node.args.get(1).map_or(arg.pos(), Expr::pos);
         if let Operand::Dense(dense) = &operand {
-            return self.dense_quantiles(node, dense, &params, fall_pos, grid).await;
+            return self.quantiles_of(node, dense, &params, fall_pos, grid).await;
         }
         let columns = operand.into_columns(arg)?;
         let histograms = self.histograms(&columns, arg.pos());

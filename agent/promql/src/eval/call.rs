@@ -1,6 +1,7 @@
 //! Function calls: dispatch, and the functions that need no file of their own.
 
 use model::Labels;
+use storage::BoxFuture;
 
 use super::column::{Column, Grid, Operand};
 use super::columnar::{absent, is_there, only_values, present};
@@ -22,26 +23,34 @@ impl Evaluator<'_> {
         }
         let name = node.function.name;
         if let Some(function) = math::unary(name) {
-            return self.each_number(&node.args[0], grid, |_, value| function(value)).await;
+            let operand = self.eval(&node.args[0], grid).await?;
+            return self.mapped(operand, &node.args[0], |_, value| function(value));
         }
-        if let Some(function) = date::part(name) {
-            return self.date_call(node, function, grid).await;
-        }
-        match name {
-            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
-                return self.histogram_call(node, grid).await;
+        self.other_call(node, grid).await
+    }
+
+    /// Functions that are not nested deeply.
+    fn other_call<'a>(&'a mut self, node: &'a Call, grid: Grid) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(async move {
+            let name = node.function.name;
+            if let Some(function) = date::part(name) {
+                return self.date_call(node, function, grid).await;
             }
-            "clamp" | "clamp_min" | "clamp_max" => return self.clamp(node, grid).await,
-            "round" => return self.round(node, grid).await,
-            _ => {}
-        }
-        Ok(Operand::Vector(match name {
-            "label_replace" => self.label_replace(node, grid).await?,
-            "label_join" => self.label_join(node, grid).await?,
-            "info" => self.info(node, grid).await?,
-            "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.sort(node, grid).await?,
-            _ => self.vector_call(node, grid).await?,
-        }))
+            Ok(Operand::Vector(match name {
+                "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                    return self.histogram_call(node, grid).await;
+                }
+                "clamp" | "clamp_min" | "clamp_max" => return self.clamp(node, grid).await,
+                "round" => return self.round(node, grid).await,
+                "label_replace" => self.label_replace(node, grid).await?,
+                "label_join" => self.label_join(node, grid).await?,
+                "info" => self.info(node, grid).await?,
+                "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
+                    self.sort(node, grid).await?
+                }
+                _ => self.vector_call(node, grid).await?,
+            }))
+        })
     }
 
     async fn scalar_call(&mut self, node: &Call, grid: Grid) -> Result<Vec<f64>, EvalError> {
@@ -115,17 +124,18 @@ impl Evaluator<'_> {
             let times = (0..grid.len()).map(|step| part(seconds(grid.time(step))));
             return Ok(Operand::Vector(one_series(times)));
         };
-        self.each_number(arg, grid, |_, value| part(value)).await
+        let operand = self.eval(arg, grid).await?;
+        self.mapped(operand, arg, |_, value| part(value))
     }
 
-    /// Another number for each that an expression gives.
-    async fn each_number(
-        &mut self,
+    /// Another number for each that an expression gave.
+    fn mapped(
+        &self,
+        operand: Operand,
         arg: &Expr,
-        grid: Grid,
         change: impl Fn(usize, f64) -> f64,
     ) -> Result<Operand, EvalError> {
-        match self.eval(arg, grid).await? {
+        match operand {
             Operand::Dense(dense) => self.each(dense, |step, value| present(change(step, value))),
             other => {
                 let columns = other.into_columns(arg)?;
@@ -139,7 +149,8 @@ impl Evaluator<'_> {
             Some(arg) => self.scalar(arg, grid).await?,
             None => vec![1.0; grid.len()],
         };
-        self.each_number(&node.args[0], grid, |step, value| math::round(value, to[step])).await
+        let operand = self.eval(&node.args[0], grid).await?;
+        self.mapped(operand, &node.args[0], |step, value| math::round(value, to[step]))
     }
 
     /// A selector's samples give their own times, all else the step's.

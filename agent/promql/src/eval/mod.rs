@@ -169,7 +169,7 @@ impl<'q> Evaluator<'q> {
             && let Some(fragment) = Fragment::of(expr)
         {
             let held = self.held;
-            if let Some(dense) = Box::pin(self.columnar(&fragment, grid)).await? {
+            if let Some(dense) = self.columnar(&fragment, grid).await? {
                 return Ok(Operand::Dense(dense));
             }
             self.held = held;

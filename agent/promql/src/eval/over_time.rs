@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, METRIC_NAME, Sample};
+use storage::BoxFuture;
 
 use super::Evaluator;
 use super::cell::Cell;
@@ -160,42 +161,70 @@ impl Evaluator<'_> {
                 }
                 self.ranges(&node.args[at], grid, starts).await?
             }
-            Expr::Subquery(subquery) => match self.subquery(subquery, grid).await? {
-                (ranges, Some((inner, Operand::Dense(dense)))) => {
-                    if let Some(result) =
-                        self.windows_of(node, &ranges, (inner, &dense), &params, grid).await?
-                    {
-                        return Ok(match name {
-                            "absent_over_time" => {
-                                let there = is_there(&result, grid);
-                                Operand::Vector(absent_where_none(&there, &node.args[at]))
-                            }
-                            _ => Operand::Dense(result),
-                        });
-                    }
-                    ranges.with(inner, dense.columns())
+            Expr::Subquery(subquery) => {
+                let (ranges, found) = self.subquery(subquery, grid).await?;
+                match self.subquery_call(node, at, ranges, found, &params, grid).await? {
+                    Ok(result) => return Ok(result),
+                    Err(ranges) => ranges,
                 }
-                (ranges, Some((inner, operand))) => ranges.with(inner, operand.into_columns(&subquery.expr)?),
-                (ranges, None) => ranges,
-            },
+            }
             _ => self.ranges(&node.args[at], grid, starts).await?,
         };
-        let mut columns = Vec::new();
-        for series in &ranges.series {
-            let column = self.range_series(node, &ranges, series, &params, grid).await?;
-            if !column.is_empty() {
-                self.hold(column.cells())?;
-                columns.push(column);
+        self.by_windows(node, at, ranges, params, grid).await
+    }
+
+    /// The call of a subquery that gave numbers; series where it must be done for one after the other.
+    fn subquery_call<'a>(
+        &'a mut self,
+        node: &'a Call,
+        at: usize,
+        ranges: Ranges,
+        found: Option<(Grid, Operand)>,
+        params: &'a [Vec<f64>],
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Result<Operand, Ranges>, EvalError>> {
+        Box::pin(async move {
+            let Some((inner, operand)) = found else { return Ok(Err(ranges)) };
+            if let Operand::Dense(dense) = &operand
+                && let Some(result) = self.windows_of(node, &ranges, (inner, dense), params, grid).await?
+            {
+                if node.function.name != "absent_over_time" {
+                    return Ok(Ok(Operand::Dense(result)));
+                }
+                let there = is_there(&result, grid);
+                return Ok(Ok(Operand::Vector(absent_where_none(&there, &node.args[at]))));
             }
-        }
-        if name == "absent_over_time" {
-            let there = any_there(&columns, grid);
-            return Ok(Operand::Vector(absent_where_none(&there, &node.args[at])));
-        }
-        if !self.delayed_name_removal && duplicate_labels(&columns) {
-            return Err(same_labelset());
-        }
-        Ok(Operand::Vector(columns))
+            Ok(Err(ranges.with(inner, operand.into_columns(&node.args[at])?)))
+        })
+    }
+
+    /// One series after the other.
+    fn by_windows<'a>(
+        &'a mut self,
+        node: &'a Call,
+        at: usize,
+        ranges: Ranges,
+        params: Vec<Vec<f64>>,
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(async move {
+            let mut columns = Vec::new();
+            for series in &ranges.series {
+                let column = self.range_series(node, &ranges, series, &params, grid).await?;
+                if !column.is_empty() {
+                    self.hold(column.cells())?;
+                    columns.push(column);
+                }
+            }
+            if node.function.name == "absent_over_time" {
+                let there = any_there(&columns, grid);
+                return Ok(Operand::Vector(absent_where_none(&there, &node.args[at])));
+            }
+            if !self.delayed_name_removal && duplicate_labels(&columns) {
+                return Err(same_labelset());
+            }
+            Ok(Operand::Vector(columns))
+        })
     }
 
     async fn range_series(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::FloatHistogram;
 use model::histogram::ResetHint;
-use storage::{Coverage, QueryError, Select, TimeRange};
+use storage::{BoxFuture, Coverage, QueryError, Select, TimeRange};
 
 use super::Evaluator;
 use super::cell::Cell;
@@ -134,7 +134,16 @@ impl Evaluator<'_> {
     }
 
     /// The values of a selector; `wanted` says what of a sample counts as one.
-    pub(super) async fn vector(
+    pub(super) fn vector<'a>(
+        &'a mut self,
+        selector: &'a VectorSelector,
+        grid: Grid,
+        wanted: Wanted,
+    ) -> BoxFuture<'a, Result<Vec<Column>, EvalError>> {
+        Box::pin(self.newest(selector, grid, wanted))
+    }
+
+    async fn newest(
         &mut self,
         selector: &VectorSelector,
         grid: Grid,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::histogram::ResetHint;
 use model::{FloatHistogram, Labels, Sample};
-use storage::TimeRange;
+use storage::{BoxFuture, TimeRange};
 
 use super::Evaluator;
 use super::cell::Cell;
@@ -110,21 +110,23 @@ fn without_hint(value: &Cell) -> Cell {
 
 impl Evaluator<'_> {
     /// The range vector that an expression gives, with start times where asked for and known.
-    pub(super) async fn ranges(
-        &mut self,
-        expr: &Expr,
+    pub(super) fn ranges<'a>(
+        &'a mut self,
+        expr: &'a Expr,
         grid: Grid,
         starts: bool,
-    ) -> Result<Ranges, EvalError> {
-        match expr.unwrap_parens() {
-            Expr::Matrix(node) => self.matrix_ranges(node, grid, starts).await,
-            Expr::Subquery(node) => {
-                let (ranges, found) = self.subquery(node, grid).await?;
-                let Some((inner, operand)) = found else { return Ok(ranges) };
-                Ok(ranges.with(inner, operand.into_columns(&node.expr)?))
+    ) -> BoxFuture<'a, Result<Ranges, EvalError>> {
+        Box::pin(async move {
+            match expr.unwrap_parens() {
+                Expr::Matrix(node) => self.matrix_ranges(node, grid, starts).await,
+                Expr::Subquery(node) => {
+                    let (ranges, found) = self.subquery(node, grid).await?;
+                    let Some((inner, operand)) = found else { return Ok(ranges) };
+                    Ok(ranges.with(inner, operand.into_columns(&node.expr)?))
+                }
+                other => Err(EvalError::Execution(format!("expected a range vector: {other}"))),
             }
-            other => Err(EvalError::Execution(format!("expected a range vector: {other}"))),
-        }
+        })
     }
 
     async fn matrix_ranges(

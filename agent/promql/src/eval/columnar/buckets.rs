@@ -2,6 +2,7 @@
 //! their buckets are put in order once for all steps.
 
 use model::BUCKET_LABEL;
+use storage::BoxFuture;
 
 use super::super::Evaluator;
 use super::super::bucket::{Asked, Bucket, fraction, open_metrics_float, parse_bound, quantile};
@@ -25,7 +26,18 @@ struct DenseHistograms<'d> {
 
 impl Evaluator<'_> {
     /// `histogram_quantile` and its like of numbers alone.
-    pub(in super::super) async fn dense_quantiles(
+    pub(in super::super) fn quantiles_of<'a>(
+        &'a mut self,
+        node: &'a Call,
+        dense: &'a Dense,
+        params: &'a [Vec<f64>],
+        fall_pos: PosRange,
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(self.dense_quantiles(node, dense, params, fall_pos, grid))
+    }
+
+    async fn dense_quantiles(
         &mut self,
         node: &Call,
         dense: &Dense,

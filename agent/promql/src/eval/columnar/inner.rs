@@ -1,5 +1,7 @@
 //! Functions over the windows of a subquery: its results are columns over shared times, as those of a target are.
 
+use storage::BoxFuture;
+
 use super::super::Evaluator;
 use super::super::column::{Grid, is_metadata};
 use super::super::window::Ranges;
@@ -22,7 +24,18 @@ struct Own {
 impl Evaluator<'_> {
     /// What a function makes of the windows over `inner`; none where it must be done series by series, then nothing
     /// was noted or counted.
-    pub(in super::super) async fn windows_of(
+    pub(in super::super) fn windows_of<'a>(
+        &'a mut self,
+        call: &'a Call,
+        ranges: &'a Ranges,
+        inner: (Grid, &'a Dense),
+        params: &'a [Vec<f64>],
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Option<Dense>, EvalError>> {
+        Box::pin(self.windows_over(call, ranges, inner, params, grid))
+    }
+
+    async fn windows_over(
         &mut self,
         call: &Call,
         ranges: &Ranges,
@@ -74,16 +87,18 @@ impl Evaluator<'_> {
 
     /// At which steps a range of samples that `absent_over_time` asks for holds any; none where it must be found out
     /// series by series.
-    pub(in super::super) async fn range_is_there(
-        &mut self,
-        call: &Call,
+    pub(in super::super) fn range_is_there<'a>(
+        &'a mut self,
+        call: &'a Call,
         grid: Grid,
-    ) -> Result<Option<Vec<bool>>, EvalError> {
-        let Some(fragment) = Fragment::of_presence(call) else { return Ok(None) };
-        let held = self.held;
-        let found = Box::pin(self.columnar(&fragment, grid)).await?;
-        self.held = held;
-        Ok(found.map(|dense| super::is_there(&dense, grid)))
+    ) -> BoxFuture<'a, Result<Option<Vec<bool>>, EvalError>> {
+        Box::pin(async move {
+            let Some(fragment) = Fragment::of_presence(call) else { return Ok(None) };
+            let held = self.held;
+            let found = self.columnar(&fragment, grid).await?;
+            self.held = held;
+            Ok(found.map(|dense| super::is_there(&dense, grid)))
+        })
     }
 }
 

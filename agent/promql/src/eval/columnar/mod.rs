@@ -33,7 +33,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::Matcher;
-use storage::{Batch, BatchSelect, Batches, Budget, QueryError, Select, TimeRange};
+use storage::{Batch, BatchSelect, Batches, BoxFuture, Budget, QueryError, Select, TimeRange};
 
 pub(crate) use self::dense::Dense;
 use self::each::with_scalar;
@@ -65,11 +65,15 @@ struct Asked {
 
 impl Evaluator<'_> {
     /// Evaluates a part of a query group by group; none where it must be evaluated series by series.
-    pub(super) async fn columnar(
-        &mut self,
-        fragment: &Fragment<'_>,
+    pub(super) fn columnar<'a>(
+        &'a mut self,
+        fragment: &'a Fragment<'_>,
         grid: Grid,
-    ) -> Result<Option<Dense>, EvalError> {
+    ) -> BoxFuture<'a, Result<Option<Dense>, EvalError>> {
+        Box::pin(self.fragment(fragment, grid))
+    }
+
+    async fn fragment(&mut self, fragment: &Fragment<'_>, grid: Grid) -> Result<Option<Dense>, EvalError> {
         if grid.len() == 0 {
             return Ok(None);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use model::{Labels, METRIC_NAME};
 
 use super::super::Evaluator;
-use super::super::column::{Grid, Operand};
+use super::super::column::Grid;
 use super::dense::{Dense, Listed};
 use super::kernel::absent;
 use super::keys::{Numbering, groups_by};
@@ -28,7 +28,7 @@ impl Evaluator<'_> {
         label: &str,
         dense: &Dense,
         grid: Grid,
-    ) -> Result<Operand, EvalError> {
+    ) -> Result<Dense, EvalError> {
         let has_label = if node.without {
             label != METRIC_NAME && !node.grouping.iter().any(|name| name == label)
         } else {
@@ -64,7 +64,7 @@ impl Evaluator<'_> {
         for (labels, out) in counted.results {
             listed.push(labels, &out, false);
         }
-        Ok(Operand::Dense(listed.finish()))
+        Ok(listed.finish())
     }
 }
 
