@@ -34,11 +34,19 @@ const fn ask(name: &'static str, when: When, text: &'static str) -> Query {
 pub(super) const QUERIES: [Query; 29] = [
     ask("1 instant", When::Instant, "up == 0"),
     ask("2 instant", When::Instant, "sum by (job) (up) / count by (job) (up)"),
-    ask("3 range", DASHBOARD, r#"100 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100"#),
+    ask(
+        "3 range",
+        DASHBOARD,
+        r#"100 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100"#,
+    ),
     ask("4 instant", When::Instant, "sum by (mode) (rate(node_cpu_seconds_total[5m]))"),
     ask("4 range", DASHBOARD, "sum by (mode) (rate(node_cpu_seconds_total[5m]))"),
     ask("5 range 6 h", SIX_HOURS, "sum by (instance) (rate(node_interrupts_total[5m]))"),
-    ask("6 range", DASHBOARD, r#"rate(node_network_receive_bytes_total{device!~"lo|veth.*",job!="month"}[5m]) * 8"#),
+    ask(
+        "6 range",
+        DASHBOARD,
+        r#"rate(node_network_receive_bytes_total{device!~"lo|veth.*",job!="month"}[5m]) * 8"#,
+    ),
     ask("7 range", DASHBOARD, "irate(node_disk_io_time_seconds_total[2m])"),
     ask("8 range", DASHBOARD, "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes"),
     ask(
@@ -47,7 +55,11 @@ pub(super) const QUERIES: [Query; 29] = [
         r#"1 - node_filesystem_avail_bytes{fstype!~"tmpfs|overlay"} / node_filesystem_size_bytes"#,
     ),
     ask("10 instant", When::Instant, "predict_linear(node_filesystem_avail_bytes[6h], 4 * 3600) < 0"),
-    ask("11 range", DASHBOARD, r#"node_load1 / on (instance) count by (instance) (node_cpu_seconds_total{mode="idle"})"#),
+    ask(
+        "11 range",
+        DASHBOARD,
+        r#"node_load1 / on (instance) count by (instance) (node_cpu_seconds_total{mode="idle"})"#,
+    ),
     ask("12 range", DASHBOARD, "topk(10, rate(node_interrupts_total[5m]))"),
     ask("13a instant", When::Instant, "topk(10, scrape_samples_scraped)"),
     ask("13b instant", When::Instant, r#"topk(20, count by (__name__) ({__name__!=""}))"#),
@@ -61,7 +73,10 @@ pub(super) const QUERIES: [Query; 29] = [
         DASHBOARD,
         "histogram_quantile(0.99, sum by (le, handler) (rate(http_request_duration_seconds_bucket[5m])))",
     ),
-    Query { native: true, ..ask("16 range", DASHBOARD, "histogram_quantile(0.9, sum(rate(native_latency_seconds[5m])))") },
+    Query {
+        native: true,
+        ..ask("16 range", DASHBOARD, "histogram_quantile(0.9, sum(rate(native_latency_seconds[5m])))")
+    },
     ask(
         "17 instant",
         When::Instant,
@@ -73,15 +88,27 @@ pub(super) const QUERIES: [Query; 29] = [
         r#"(sum(rate(http_requests_total{code=~"5.."}[1h])) / sum(rate(http_requests_total[1h])) > 14.4*0.001) and (sum(rate(http_requests_total{code=~"5.."}[5m])) / sum(rate(http_requests_total[5m])) > 14.4*0.001)"#,
     ),
     ask("19 range", DASHBOARD, "max_over_time(node_scrape_collector_duration_seconds[30m])"),
-    ask("20 range", DASHBOARD, "avg by (collector) (avg_over_time(node_scrape_collector_duration_seconds[1h]))"),
+    ask(
+        "20 range",
+        DASHBOARD,
+        "avg by (collector) (avg_over_time(node_scrape_collector_duration_seconds[1h]))",
+    ),
     ask("21 range", DASHBOARD, "quantile_over_time(0.95, node_load1[1d])"),
-    ask("22 range 30 d", MONTH, r#"sum by (instance) (increase(node_network_receive_bytes_total{job="month"}[1h]))"#),
+    ask(
+        "22 range 30 d",
+        MONTH,
+        r#"sum by (instance) (increase(node_network_receive_bytes_total{job="month"}[1h]))"#,
+    ),
     ask(
         "22 instant 30 d",
         When::Instant,
         r#"sum by (instance) (increase(node_network_receive_bytes_total{job="month"}[30d]))"#,
     ),
-    ask("23 instant", When::Instant, r#"max_over_time(sum(rate(node_cpu_seconds_total{mode!="idle"}[5m]))[1d:5m])"#),
+    ask(
+        "23 instant",
+        When::Instant,
+        r#"max_over_time(sum(rate(node_cpu_seconds_total{mode!="idle"}[5m]))[1d:5m])"#,
+    ),
     ask("24a instant", When::Instant, "changes(node_boot_time_seconds[1h]) > 0"),
     ask("24b instant", When::Instant, r#"absent(up{job="x"})"#),
     ask(
