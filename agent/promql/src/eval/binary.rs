@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use model::{Labels, METRIC_NAME};
 use storage::BoxFuture;
 
-use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid, Operand};
 use super::columnar::is_of_numbers;
 use super::element::{Element, arithmetic, element, holds};
+use super::{Evaluator, fold};
 use crate::ast::{Binary, Expr};
 use crate::engine::EvalError;
 use crate::operator::{BinaryOp, Matching};
@@ -65,7 +65,8 @@ impl Evaluator<'_> {
         let resets = std::mem::take(&mut self.resets);
         let mut left = self.eval(first, grid).await?;
         for node in spine.into_iter().rev() {
-            let right = self.eval(&node.rhs, grid).await?;
+            let narrowed = self.evaluates_once.then(|| fold::narrowed(node)).flatten();
+            let right = self.eval(narrowed.as_ref().unwrap_or(&node.rhs), grid).await?;
             left = self.binary(node, left, right, grid).await?;
             self.held = before;
             self.hold(left.cells())?;

@@ -15,6 +15,7 @@ mod columnar;
 mod date;
 mod element;
 mod extended;
+mod fold;
 mod info;
 mod join;
 mod kahan;
@@ -219,6 +220,10 @@ impl<'q> Evaluator<'q> {
 
     /// The scalar that an expression gives at each step.
     async fn scalar(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<f64>, EvalError> {
+        if let Some(value) = self.evaluates_once.then(|| fold::constant(expr)).flatten() {
+            self.hold(grid.len())?;
+            return Ok(vec![value; grid.len()]);
+        }
         match self.eval(expr, grid).await? {
             Operand::Scalar(values) => Ok(values),
             _ => Err(EvalError::Execution(format!("expected a scalar: {expr}"))),
