@@ -51,6 +51,14 @@ fn arguments(system: System) -> &'static [&'static str] {
     }
 }
 
+/// Prometheus takes what is older than two hours as long as it has nothing newer; ours has to be told.
+fn config(system: System) -> &'static str {
+    match system {
+        System::Vedette => "scrape_configs: []\nstorage: { tsdb: { out_of_order_time_window: 60d } }\n",
+        System::Prometheus | System::Victoria => "scrape_configs: []\n",
+    }
+}
+
 impl Loaded {
     async fn start(
         system: System,
@@ -58,8 +66,7 @@ impl Loaded {
         dir: &std::path::Path,
         tasks: &Tasks,
     ) -> Result<Self> {
-        let mut running =
-            Running::start_with(system, binary, dir, "scrape_configs: []\n", arguments(system))?;
+        let mut running = Running::start_with(system, binary, dir, config(system), arguments(system))?;
         running.ready().await?;
         let authority = running.url().trim_start_matches("http://").to_owned();
         let push = Push::connect(&authority, "/api/v1/write", tasks).await?;

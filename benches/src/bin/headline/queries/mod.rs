@@ -111,8 +111,8 @@ pub(crate) async fn queries(
 fn mixed(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
     if plan.kinds == [Kind::NodeSmall] {
-        plan.kinds = vec![Kind::NodeInterrupts; 9];
-        plan.kinds.push(Kind::Web);
+        plan.kinds = vec![Kind::NodeInterrupts; 10];
+        plan.kinds[1] = Kind::Web;
     }
     plan
 }
