@@ -1,9 +1,9 @@
 //! A month of one metric: few series with many samples each, as remote-write requests. What long ranges are asked of.
 
-use proto::remote_write_1::{Label, Sample, TimeSeries, WriteRequest};
+use model::Labels;
 
 use super::draws::Draws;
-use super::wire::{WriteBody, compress};
+use super::wire::{WriteBody, series_request};
 
 /// Series that one host has: its network devices.
 const DEVICES: usize = 10;
@@ -18,7 +18,7 @@ pub struct Month {
 
 #[derive(Debug)]
 struct Device {
-    labels: Vec<Label>,
+    labels: Labels,
     bytes: f64,
     /// Bytes a second while it is busy; some never are.
     rate: f64,
@@ -50,36 +50,34 @@ impl Month {
     pub fn request(&mut self, host: usize, from_ms: i64, rows: usize) -> WriteBody {
         // Never where windows of whole seconds begin: versions differ in what they do there.
         let place = (host as i64 * 1_000 + 311) % self.interval_ms;
-        let mut timeseries = Vec::with_capacity(self.hosts[host].len());
-        for device in &mut self.hosts[host] {
-            let samples = (0..rows as i64).map(|row| {
-                if device.rate > 0.0 && self.draws.chance(0.8) {
-                    let seconds = self.interval_ms as f64 / 1_000.0;
-                    device.bytes += (device.rate * seconds * (0.5 + self.draws.unit())).round();
+        let Self { draws, interval_ms, hosts } = self;
+        let series = hosts[host].iter_mut().map(|device| {
+            let points = (0..rows as i64).map(|row| {
+                if device.rate > 0.0 && draws.chance(0.8) {
+                    let seconds = *interval_ms as f64 / 1_000.0;
+                    device.bytes += (device.rate * seconds * (0.5 + draws.unit())).round();
                 }
-                Sample { value: device.bytes, timestamp: from_ms + row * self.interval_ms + place }
+                (from_ms + row * *interval_ms + place, device.bytes)
             });
-            let samples: Vec<Sample> = samples.collect();
-            timeseries.push(TimeSeries { labels: device.labels.clone(), samples, ..TimeSeries::default() });
-        }
-        let samples = timeseries.len() * rows;
-        let request = WriteRequest { timeseries, metadata: Vec::new() };
-        WriteBody { body: compress(&prost::Message::encode_to_vec(&request)), samples }
+            let points = points.collect();
+            (&device.labels, points)
+        });
+        series_request(series)
     }
 }
 
-fn labels(host: usize, device: usize) -> Vec<Label> {
-    let pairs = [
+fn labels(host: usize, device: usize) -> Labels {
+    Labels::from_pairs([
         ("__name__", "node_network_receive_bytes_total".to_owned()),
         ("device", format!("eth{device}")),
         ("instance", format!("month-{host:05}")),
         ("job", "month".to_owned()),
-    ];
-    pairs.map(|(name, value)| Label { name: name.to_owned(), value }).into()
+    ])
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::points;
     use super::*;
 
     #[test]
@@ -88,20 +86,16 @@ mod tests {
         assert_eq!(month.hosts(), 3);
         let mut read = |host, from| {
             let body = month.request(host, from, 40);
-            let plain = snap::raw::Decoder::new().decompress_vec(&body.body).expect("snappy");
-            let request: WriteRequest = prost::Message::decode(plain.as_slice()).expect("a request");
-            assert_eq!(body.samples, request.timeseries.len() * 40);
-            request.timeseries
+            let found = points(&body);
+            assert_eq!(body.samples, found.len() * 40);
+            found
         };
         assert_eq!(read(2, 0).len(), 3);
         let (before, after) = (read(0, 0), read(0, 600_000));
         for (before, after) in before.iter().zip(&after) {
-            let samples: Vec<&Sample> = before.samples.iter().chain(&after.samples).collect();
-            let ascends = |pair: &[&Sample]| {
-                pair[0].value <= pair[1].value && pair[0].timestamp + 15_000 == pair[1].timestamp
-            };
-            assert!(samples.windows(2).all(ascends));
+            let all: Vec<(i64, f64)> = before.iter().chain(after).copied().collect();
+            assert!(all.windows(2).all(|pair| pair[0].1 <= pair[1].1 && pair[0].0 + 15_000 == pair[1].0));
         }
-        assert!(before.iter().zip(&after).any(|(one, other)| one.samples[0].value < other.samples[0].value));
+        assert!(before.iter().zip(&after).any(|(one, other)| one[0].1 < other[0].1));
     }
 }

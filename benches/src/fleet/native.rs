@@ -1,13 +1,9 @@
 //! The native histogram of a web application, `native_latency_seconds`: text pages cannot hold one, so that it travels
 //! by remote write alone.
 
-use proto::remote_write_1::{
-    BucketSpan, Histogram, Label, TimeSeries, WriteRequest, histogram::Count, histogram::ZeroCount,
-};
-
 use super::plan::{Kind, Plan, Purpose};
 use super::targets;
-use super::wire::{WriteBody, compress, named};
+use super::wire::{Histogram, WriteBody, histogram_request, named};
 
 /// Four buckets for each doubling.
 const SCHEMA: i32 = 2;
@@ -25,14 +21,7 @@ pub fn native_request(plan: &Plan, host: usize, slot: u64) -> Option<WriteBody> 
         return None;
     }
     let labels = named(&targets::target(plan, host, slot), "native_latency_seconds");
-    let label = |(name, value): (&str, &str)| Label { name: name.to_owned(), value: value.to_owned() };
-    let series = TimeSeries {
-        labels: labels.pairs().map(label).collect(),
-        histograms: vec![histogram(plan, host, slot)],
-        ..TimeSeries::default()
-    };
-    let request = WriteRequest { timeseries: vec![series], metadata: Vec::new() };
-    Some(WriteBody { body: compress(&prost::Message::encode_to_vec(&request)), samples: 1 })
+    Some(histogram_request(&labels, histogram(plan, host, slot)))
 }
 
 /// Durations around the host's median, log-normal; each bucket has had its share of the requests so far.
@@ -40,29 +29,18 @@ fn histogram(plan: &Plan, host: usize, slot: u64) -> Histogram {
     let mut draws = plan.draws(Purpose::Shape, host, u64::MAX);
     let median = 0.02 * (1.0 + 4.0 * draws.unit());
     let requests = RATE * (0.5 + draws.unit()) * plan.interval_ms as f64 / 1_000.0 * (slot + 100) as f64;
-    let (mut count, mut sum, mut before) = (0, 0.0, 0);
+    let (mut sum, mut before) = (0.0, 0);
     let mut deltas = Vec::with_capacity(BUCKETS);
     for bucket in 0..BUCKETS {
         let bound = 2f64.powf(f64::from(FIRST + bucket as i32) / 4.0);
         let distance = (bound / median).ln() / 0.6;
         let weight = (-distance * distance / 2.0).exp() * 0.115;
         let here = (requests * weight) as i64;
-        count += here;
         sum += here as f64 * bound * 0.92;
         deltas.push(here - before);
         before = here;
     }
-    Histogram {
-        count: Some(Count::CountInt(count as u64)),
-        sum,
-        schema: SCHEMA,
-        zero_threshold: 1e-128,
-        zero_count: Some(ZeroCount::ZeroCountInt(0)),
-        positive_spans: vec![BucketSpan { offset: FIRST, length: BUCKETS as u32 }],
-        positive_deltas: deltas,
-        timestamp: plan.scraped_at(host, slot),
-        ..Histogram::default()
-    }
+    Histogram::new(SCHEMA, FIRST, deltas, sum, plan.scraped_at(host, slot))
 }
 
 #[cfg(test)]
@@ -75,12 +53,12 @@ mod tests {
         let plan = Plan { kinds: vec![Kind::Web], ..plan(1) };
         let counts = |slot| {
             let histogram = histogram(&plan, 0, slot);
-            let counts = histogram.positive_deltas.iter().scan(0, |count, delta| {
+            let counts = histogram.deltas.iter().scan(0, |count, delta| {
                 *count += delta;
                 Some(*count)
             });
             let counts: Vec<i64> = counts.collect();
-            assert_eq!(histogram.count, Some(Count::CountInt(counts.iter().sum::<i64>() as u64)));
+            assert_eq!(histogram.count, counts.iter().sum::<i64>() as u64);
             counts
         };
         let all = [0, 1, 7, 5_000].map(counts);

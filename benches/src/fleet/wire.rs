@@ -20,6 +20,78 @@ struct TimeSeries {
     labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<Histogram>,
+}
+
+/// A native histogram with positive buckets alone, all of them neighbours.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Histogram {
+    #[prost(uint64, tag = "1")]
+    pub(super) count: u64,
+    #[prost(double, tag = "3")]
+    pub(super) sum: f64,
+    #[prost(sint32, tag = "4")]
+    pub(super) schema: i32,
+    #[prost(double, tag = "5")]
+    zero_threshold: f64,
+    /// Said although it is 0: it tells counts that are whole numbers from others.
+    #[prost(uint64, optional, tag = "6")]
+    zero_count: Option<u64>,
+    #[prost(message, repeated, tag = "11")]
+    spans: Vec<BucketSpan>,
+    #[prost(sint64, repeated, tag = "12")]
+    pub(super) deltas: Vec<i64>,
+    #[prost(int64, tag = "15")]
+    timestamp: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct BucketSpan {
+    #[prost(sint32, tag = "1")]
+    offset: i32,
+    #[prost(uint32, tag = "2")]
+    length: u32,
+}
+
+impl Histogram {
+    /// Counts by bucket, as differences, from the bucket `first` on.
+    pub(super) fn new(schema: i32, first: i32, deltas: Vec<i64>, sum: f64, timestamp: i64) -> Self {
+        let counts = deltas.iter().scan(0, |count, delta| {
+            *count += delta;
+            Some(*count)
+        });
+        let count = counts.sum::<i64>() as u64;
+        let spans = vec![BucketSpan { offset: first, length: deltas.len() as u32 }];
+        Self { count, sum, schema, zero_threshold: 1e-128, zero_count: Some(0), spans, deltas, timestamp }
+    }
+}
+
+/// A request of one native histogram.
+pub(super) fn histogram_request(labels: &Labels, histogram: Histogram) -> WriteBody {
+    let timeseries = vec![TimeSeries { histograms: vec![histogram], ..series(labels) }];
+    WriteBody { body: compress(&WriteRequest { timeseries }.encode_to_vec()), samples: 1 }
+}
+
+/// A request of several series, each with times and values.
+pub(super) fn series_request<'l>(all: impl Iterator<Item = (&'l Labels, Vec<(i64, f64)>)>) -> WriteBody {
+    let mut samples = 0;
+    let timeseries = all.map(|(labels, points)| {
+        samples += points.len();
+        let sample = |(timestamp, value)| Sample { value, timestamp };
+        TimeSeries { samples: points.into_iter().map(sample).collect(), ..series(labels) }
+    });
+    let request = WriteRequest { timeseries: timeseries.collect() };
+    WriteBody { body: compress(&request.encode_to_vec()), samples }
+}
+
+/// The times and values of each series of a request.
+#[cfg(test)]
+pub(super) fn points(body: &WriteBody) -> Vec<Vec<(i64, f64)>> {
+    let plain = snap::raw::Decoder::new().decompress_vec(&body.body).expect("snappy");
+    let request = WriteRequest::decode(plain.as_slice()).expect("a request");
+    let of = |series: TimeSeries| series.samples.iter().map(|one| (one.timestamp, one.value)).collect();
+    request.timeseries.into_iter().map(of).collect()
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -113,12 +185,12 @@ pub(super) fn named(target: &Labels, name: &str) -> Labels {
 
 fn series(labels: &Labels) -> TimeSeries {
     let label = |(name, value): (&str, &str)| Label { name: name.to_owned(), value: value.to_owned() };
-    TimeSeries { labels: labels.pairs().map(label).collect(), samples: Vec::new() }
+    TimeSeries { labels: labels.pairs().map(label).collect(), ..TimeSeries::default() }
 }
 
 /// # Panics
 /// Never: a request is far below snappy's 4 GiB.
-pub(super) fn compress(plain: &[u8]) -> Vec<u8> {
+fn compress(plain: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(plain).expect("below 4 GiB")
 }
 

@@ -172,8 +172,11 @@ fn compare(name: &str, systems: &[(System, PathBuf)], took: &[Option<Took>], tab
     }
 }
 
+/// What is told of each query, its unit, and where it stands.
+type Figure = (&'static str, &'static str, fn(&Took) -> f64);
+
 fn figures(all: &[(String, Vec<Option<Took>>)], table: &mut Table) {
-    let kinds: [(&str, &'static str, fn(&Took) -> f64); 3] = [
+    let kinds: [Figure; 3] = [
         ("time", "ms", |took| took.milliseconds),
         ("CPU", "ms", |took| took.cpu),
         ("memory above idle, at most", "MiB", |took| took.peak),
