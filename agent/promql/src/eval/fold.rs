@@ -4,6 +4,7 @@
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::binary::number;
+use super::column::is_metadata;
 use super::element::{arithmetic, holds};
 use crate::ast::{Binary, Border, Expr, VectorSelector};
 use crate::operator::{BinaryOp, Matching};
@@ -70,7 +71,8 @@ fn counts(matching: &Matching, name: &str) -> bool {
 fn of_results<'e>(expr: &'e Expr, asked: &mut Vec<&'e Matcher>) {
     match expr.unwrap_parens() {
         Expr::Vector(selector) => {
-            let is_plain = |matcher: &&Matcher| matcher.name() != METRIC_NAME && is_positive(matcher);
+            // What describes the metric may be gone from the results.
+            let is_plain = |matcher: &&Matcher| !is_metadata(matcher.name()) && is_positive(matcher);
             asked.extend(selector.matchers.iter().filter(is_plain));
         }
         Expr::Binary(node) if node.matching.is_none() => {
@@ -122,6 +124,7 @@ mod tests {
             (r#"a{job="x"} and on (instance) b"#, None),
             (r#"a{job="x"} and ignoring (job) b"#, None),
             (r#"a{job="x"} and b{job="x"}"#, None),
+            (r#"a{__type__="gauge"} and b"#, None),
             (r#"a{job="x"} or b"#, None),
             (r#"a{job="x"} * on (job) b"#, None),
             (r#"a{job="x"} and rate(b[5m])"#, None),

@@ -242,6 +242,8 @@ fn selector(noise: &mut Noise) -> String {
             "missing",
             "typed_total",
             "b_bucket",
+            "typed_total{__type__=\"counter\"}",
+            "{__name__=\"g\",job=~\"a|\"}",
         ])
         .to_owned()
 }
