@@ -12,6 +12,9 @@ use crate::ast::Aggregate;
 
 /// No key yet.
 const NONE: u32 = u32::MAX;
+/// Places of a table for each row, at most, and in any case: beyond that pairs are looked up.
+const PLACES_PER_ROW: usize = 16;
+const PLACES_MIN: usize = 4_096;
 
 /// Numbers for the labels of series, as far as they count: equal ones have equal numbers, also in several tables.
 #[derive(Default)]
@@ -19,8 +22,32 @@ pub(super) struct Numbering {
     targets: Known,
     slots: Known,
     both: Known,
-    /// Of each target's labels the numbers by those of slots.
-    pairs: Vec<Vec<u32>>,
+}
+
+/// Numbers of pairs of a target's labels and a slot's.
+enum Pairs {
+    /// All pairs that there could be: a row of the table is a target.
+    Table { width: usize, numbers: Vec<u32> },
+    /// Those that there are, where slots differ from target to target.
+    Listed(HashMap<(u32, u32), u32>),
+}
+
+impl Pairs {
+    fn new(targets: usize, slots: usize, rows: usize) -> Self {
+        let places = targets.saturating_mul(slots);
+        if places <= PLACES_MIN.max(rows.saturating_mul(PLACES_PER_ROW)) {
+            return Self::Table { width: slots, numbers: vec![NONE; places] };
+        }
+        Self::Listed(HashMap::with_capacity(rows))
+    }
+
+    /// Where the number of a pair is.
+    fn place(&mut self, target: u32, slot: u32) -> &mut u32 {
+        match self {
+            Self::Table { width, numbers } => &mut numbers[target as usize * *width + slot as usize],
+            Self::Listed(known) => known.entry((target, slot)).or_insert(NONE),
+        }
+    }
 }
 
 /// The groups of an aggregation.
@@ -60,20 +87,17 @@ impl Numbering {
             (0..group.len()).map(|at| self.slots.number(group.slot(at).filtered(keep))).collect()
         };
         let slot_of: Vec<Vec<u32>> = first_of.iter().map(&mut of_set).collect();
-        self.pairs.resize(self.targets.all.len(), Vec::new());
+        let mut pairs = Pairs::new(self.targets.all.len(), self.slots.all.len(), dense.rows.len());
         let mut numbers = Vec::with_capacity(dense.rows.len());
         for row in &dense.rows {
-            let target = target_of[row.group as usize] as usize;
-            let slot = slot_of[set_of[row.group as usize]][row.series as usize] as usize;
-            let of_target = &mut self.pairs[target];
-            if of_target.len() <= slot {
-                of_target.resize(slot + 1, NONE);
+            let target = target_of[row.group as usize];
+            let slot = slot_of[set_of[row.group as usize]][row.series as usize];
+            let number = pairs.place(target, slot);
+            if *number == NONE {
+                let labels = self.targets.all[target as usize].overlaid(&self.slots.all[slot as usize]);
+                *number = self.both.number(labels);
             }
-            if of_target[slot] == NONE {
-                let labels = self.targets.all[target].overlaid(&self.slots.all[slot]);
-                of_target[slot] = self.both.number(labels);
-            }
-            numbers.push(of_target[slot]);
+            numbers.push(*number);
         }
         numbers
     }
@@ -121,4 +145,23 @@ impl Keys {
 pub(super) fn groups_by(node: &Aggregate, name: &str) -> bool {
     let named = node.grouping.iter().any(|label| label == name);
     if node.without { name != METRIC_NAME && !named } else { named }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_that_there_could_be_do_not_outgrow_those_that_there_are() {
+        for (targets, slots, rows) in [(3, 4, 12), (10_000, 10_000, 10_000), (1, 1 << 40, 5)] {
+            let mut pairs = Pairs::new(targets, slots, rows);
+            let places = match &pairs {
+                Pairs::Table { numbers, .. } => numbers.len(),
+                Pairs::Listed(known) => known.len(),
+            };
+            assert!(places <= PLACES_MIN.max(PLACES_PER_ROW * rows), "{places}");
+            *pairs.place(targets as u32 - 1, 3) = 7;
+            assert_eq!((*pairs.place(targets as u32 - 1, 3), *pairs.place(0, 0)), (7, NONE));
+        }
+    }
 }
