@@ -17,7 +17,7 @@ CARGO := ROCKSDB_LIB_DIR="$$(.ci/rocksdb.sh)" cargo
 RELEASE := $(CARGO_TARGET_DIR)/release
 
 # Runs of ours beside the peers: `make bench-scrape ARGS=--full`.
-SUITES := scrape memory disk recovery restart remote-write idle
+SUITES := scrape memory disk recovery restart remote-write idle queries
 
 .PHONY: help run build test soak fuzz bench lint ui setup setup-test setup-bench bench-programs clean $(SUITES:%=bench-%)
 
@@ -62,7 +62,7 @@ bench-programs: setup-bench ui
 	@cargo build --locked --release --package vedette-agent --package vedette-benches --bins
 
 # The help has one line for all of them.
-bench-scrape: ## ours beside Prometheus and VictoriaMetrics: bench-scrape, bench-memory, bench-disk, bench-recovery, bench-restart, bench-remote-write, bench-idle
+bench-scrape: ## ours beside Prometheus and VictoriaMetrics: bench-scrape, bench-memory, bench-disk, bench-recovery, bench-restart, bench-remote-write, bench-idle, bench-queries
 $(SUITES:%=bench-%): bench-%: bench-programs
 	@$(RELEASE)/headline $* $(ARGS)
 

@@ -1,5 +1,5 @@
-//! Queries over the store in memory, of hosts with 600 series each: those of the budget (rows 8, 9, 11 and 12), and
-//! the same series by series.
+//! Queries over the store in memory, of hosts with 600 series each, and over a month of a thousand series: those of the
+//! budget (rows 8 to 13), and most of them series by series too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use promql::{Answer, Engine, EngineOptions, Value};
 use tokio::runtime::{Builder, Runtime};
-use vedette_benches::{Hosts, SERIES, T0};
+use vedette_benches::{Devices, Hosts, SERIES, T0};
 
 const HOSTS: usize = 100;
 const STEP: i64 = 15_000;
@@ -28,8 +28,44 @@ const TOPK: &str = "topk(10, {__name__=~\"node_network_receive_bytes_total|node_
 /// Row 12: 60,000 series.
 const COUNT: &str = "count({job=\"node\"})";
 
+/// Row 10: 1,000 series over 30 days, as one window and as windows of an hour.
+const MONTH: &str = "sum by (instance) (increase(node_network_receive_bytes_total[30d]))";
+const MONTH_BY_HOUR: &str = "sum by (instance) (increase(node_network_receive_bytes_total[1h]))";
+/// Row 13: an alert's expression over 10,000 series.
+const RULE: &str = "avg by (instance) (rate(node_cpu_seconds_total{mode=~\"mode-[0-9]{1,2}\"}[5m])) > 0";
+/// A join of 10,000 series with one of each host.
+const JOIN: &str = "rate(node_cpu_seconds_total{mode=~\"mode-[0-9]{1,2}\"}[5m]) * on (instance) group_left () node_memory_bytes{kind=\"kind-1\"}";
+
 fn main() {
     divan::main();
+}
+
+#[divan::bench(args = [true, false], sample_count = 20)]
+fn instant_rule(bencher: Bencher<'_, '_>, columns: bool) {
+    instant(bencher, RULE, 10_000, columns);
+}
+
+#[divan::bench(args = [true, false], sample_count = 20)]
+fn instant_join(bencher: Bencher<'_, '_>, columns: bool) {
+    instant(bencher, JOIN, 10_000, columns);
+}
+
+#[divan::bench(args = [MONTH, MONTH_BY_HOUR], sample_count = 5)]
+fn thirty_days_of_increase(bencher: Bencher<'_, '_>, query: &str) {
+    let devices = Devices::new(100, 30);
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
+    let (engine, expr) = (Engine::new(EngineOptions::default()), promql::parse(query).expect("a query"));
+    let ask = || {
+        let (store, end) = (&*devices.store, devices.end);
+        runtime.block_on(async {
+            if query == MONTH {
+                return engine.instant(store, &expr, end).await.expect("an answer");
+            }
+            engine.range(store, &expr, end - 30 * 86_400_000, end, 3_600_000).await.expect("an answer")
+        })
+    };
+    told(query, ask);
+    bencher.counter(ItemsCount::new(1_000_usize)).bench_local(ask);
 }
 
 #[divan::bench(args = [true, false])]
@@ -60,7 +96,7 @@ fn six_hours_of_rate_and_sum_by_mode(bencher: Bencher<'_, '_>, columns: bool) {
 fn instant(bencher: Bencher<'_, '_>, query: &str, series: usize, columns: bool) {
     let bench = Prepared::new(FEW_ROWS, columns);
     let expr = promql::parse(query).expect("a valid query");
-    bench.told(query, || bench.instant(&expr));
+    told(query, || bench.instant(&expr));
     bencher.counter(ItemsCount::new(series)).bench_local(|| bench.instant(&expr));
 }
 
@@ -75,7 +111,7 @@ fn range(bencher: Bencher<'_, '_>, query: &str, columns: bool) {
         assert!(matches!(&answer.value, Value::Matrix(matrix) if !matrix.is_empty()));
         answer
     };
-    bench.told(query, ask);
+    told(query, ask);
     bencher.counter(ItemsCount::new(10_000_usize)).bench_local(ask);
 }
 
@@ -111,22 +147,22 @@ impl Prepared {
         assert!(matches!(&answer.value, Value::Vector(vector) if !vector.is_empty()));
         answer
     }
+}
 
-    #[expect(clippy::print_stdout, reason = "figures are for who runs it")]
-    /// Prints the median of the process' own time: others may keep the machine busy.
-    fn told(&self, query: &str, ask: impl Fn() -> Answer) {
-        let mut times: Vec<Duration> = (0..9)
-            .map(|_| {
-                let before = cpu();
-                let answer = ask();
-                let took = cpu() - before;
-                drop(answer);
-                took
-            })
-            .collect();
-        times.sort_unstable();
-        println!("{:?} CPU (median of 9): {query}", times[4]);
-    }
+#[expect(clippy::print_stdout, reason = "figures are for who runs it")]
+/// Prints the median of the process' own time: others may keep the machine busy.
+fn told(query: &str, ask: impl Fn() -> Answer) {
+    let mut times: Vec<Duration> = (0..9)
+        .map(|_| {
+            let before = cpu();
+            let answer = ask();
+            let took = cpu() - before;
+            drop(answer);
+            took
+        })
+        .collect();
+    times.sort_unstable();
+    println!("{:?} CPU (median of 9): {query}", times[4]);
 }
 
 /// CPU time of the process so far.

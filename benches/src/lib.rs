@@ -16,5 +16,5 @@ pub use columns::columns;
 pub use node::{NODE_SERIES, NodePage};
 pub use null::NullAppender;
 pub use page::{SERIES, Scrapes, page};
-pub use stores::{Bench, Hosts, T0};
+pub use stores::{Bench, Devices, Hosts, T0};
 pub use wire::Sender;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{SeededRandom, SharedClock, SimulatedClock};
-use storage::{Appender, LayoutRef, Row};
+use model::{Labels, Metadata};
+use storage::{Appender, Cell, Layout, LayoutRef, Number, Row, Slot};
 use telemetry::Registry;
 use tempfile::TempDir;
 use tsdb::{Store, StoreOptions};
@@ -125,6 +126,74 @@ impl Hosts {
             let taken = self.store.append(Row { layout, timestamp: self.at, cells: &cells });
             assert_eq!(taken.expect("the row is taken").appended, cells.len(), "every sample is taken");
         }
+    }
+}
+
+/// A store with a month of few series: ten network devices of each host, of which three never receive anything.
+pub struct Devices {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The time of the last sample.
+    pub end: i64,
+    _dir: TempDir,
+}
+
+/// Series of a host.
+const DEVICES: usize = 10;
+/// Scrapes between two looks at what can be sealed, and at what days can be put together.
+const BETWEEN_SEALS: usize = 60;
+const BETWEEN_DAYS: usize = 5_760;
+
+impl Devices {
+    /// So many hosts and days, at 15 s.
+    ///
+    /// # Panics
+    /// When the store does not take it whole.
+    #[must_use]
+    pub fn new(hosts: usize, days: usize) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let clock = SimulatedClock::at(T0);
+        let options =
+            StoreOptions { retention_time: Duration::ZERO, ..StoreOptions::new(dir.path(), "bench") };
+        let shared = Arc::clone(&clock) as SharedClock;
+        let store = Store::open(options, shared, SeededRandom::shared(1), &Registry::new());
+        let store = store.expect("the store opens");
+        let layout = |host| store.layout(Self::layout(host)).expect("a valid layout");
+        let layouts: Vec<LayoutRef> = (0..hosts).map(layout).collect();
+        let (mut end, mut bytes) = (T0, [0_u64; DEVICES]);
+        for row in 0..days * BETWEEN_DAYS {
+            end += STEP.as_millis() as i64;
+            clock.advance(STEP);
+            for (device, bytes) in bytes.iter_mut().enumerate().skip(3) {
+                *bytes += (row as u64).wrapping_mul(2_654_435_761) % 97_003 * device as u64;
+            }
+            let cells = bytes.map(|bytes| Cell::Value(Number::from_f64(bytes as f64)));
+            for layout in &layouts {
+                let row = Row { layout, timestamp: end, cells: &cells };
+                assert_eq!(store.append(row).expect("the row is taken").appended, DEVICES);
+            }
+            if row % BETWEEN_SEALS == 0 {
+                store.maintain();
+            }
+            if row % BETWEEN_DAYS == 0 {
+                store.compact();
+            }
+        }
+        store.maintain();
+        store.compact();
+        Self { store, end, _dir: dir }
+    }
+
+    fn layout(host: usize) -> Layout {
+        let target = Labels::from_pairs([("instance", format!("host-{host}")), ("job", "node".to_owned())]);
+        let slot = |device| {
+            let labels = [
+                ("__name__", "node_network_receive_bytes_total".to_owned()),
+                ("device", format!("eth{device}")),
+            ];
+            Slot::new(Labels::from_pairs(labels), Metadata::default())
+        };
+        Layout::new(target, (0..DEVICES).map(slot).collect::<Vec<_>>()).expect("a valid layout")
     }
 }
 

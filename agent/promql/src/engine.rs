@@ -345,6 +345,7 @@ pub(crate) fn value_of(operand: Operand, grid: Grid, instant: bool) -> Outcome {
         }
         Operand::Vector(columns) if instant => instant_outcome(columns, grid),
         Operand::Vector(columns) => range_outcome(columns, grid),
+        Operand::Dense(dense) => alone(dense.value(grid, instant)),
     }
 }
 

@@ -151,7 +151,7 @@ impl Host {
     /// Containers, pods and routes that come and go.
     fn guests(&mut self, draws: &mut super::draws::Draws) {
         let each = match self.plan.kind(self.number) {
-            Kind::NodeSmall | Kind::NodeLarge => node::SERIES_PER_DEVICE,
+            Kind::NodeSmall | Kind::NodeLarge | Kind::NodeInterrupts => node::SERIES_PER_DEVICE,
             Kind::Web => web::SERIES_PER_ROUTE,
             Kind::Kubelet => kubelet::SERIES_PER_POD,
             Kind::Blackbox => return,
@@ -176,6 +176,10 @@ impl Host {
         match self.plan.kind(self.number) {
             Kind::NodeSmall => node::families(&mut builder, &node::SMALL),
             Kind::NodeLarge => node::families(&mut builder, &node::LARGE),
+            Kind::NodeInterrupts => {
+                node::families(&mut builder, &node::SMALL);
+                node::interrupts(&mut builder, &node::SMALL);
+            }
             Kind::Web => web::families(&mut builder),
             Kind::Kubelet => kubelet::families(&mut builder),
             Kind::Blackbox => blackbox::families(&mut builder),

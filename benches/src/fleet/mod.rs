@@ -17,6 +17,8 @@ mod group;
 mod host;
 mod kubelet;
 mod memory;
+mod month;
+mod native;
 mod node;
 mod page;
 mod plan;
@@ -31,6 +33,8 @@ mod wire;
 
 pub use feed::Feed;
 pub use flags::{FleetFlags, duration};
+pub use month::Month;
+pub use native::native_request;
 pub use page::Page;
 pub use plan::{Churn, Kind, Plan, Profile};
 pub use serve::{Served, Server};

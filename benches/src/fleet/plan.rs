@@ -11,6 +11,8 @@ pub enum Kind {
     NodeSmall,
     /// node_exporter of a server, about 1,230 series.
     NodeLarge,
+    /// node_exporter of a virtual machine that counts interrupts too, about 680 series.
+    NodeInterrupts,
     /// A web application with classic histograms.
     Web,
     /// A kubelet's containers.
@@ -26,6 +28,7 @@ impl Kind {
         match self {
             Self::NodeSmall => "node-small",
             Self::NodeLarge => "node-large",
+            Self::NodeInterrupts => "node-interrupts",
             Self::Web => "web",
             Self::Kubelet => "kubelet",
             Self::Blackbox => "blackbox",

@@ -65,13 +65,14 @@ fn the_same_bytes_in_any_order() {
 
 #[test]
 fn every_page_is_read_and_has_its_size() {
-    let fleet = Fleet::new(plan(5));
+    let fleet = Fleet::new(plan(6));
     for (host, kind) in Kind::value_variants().iter().enumerate() {
         for slot in (0..400).step_by(40) {
             let Some(values) = read(&fleet, host, slot) else { continue };
             let expected = match kind {
                 Kind::NodeSmall => 570..800,
                 Kind::NodeLarge => 1_200..1_430,
+                Kind::NodeInterrupts => 640..880,
                 Kind::Web => 400..550,
                 Kind::Kubelet => 250..450,
                 Kind::Blackbox => 15..30,

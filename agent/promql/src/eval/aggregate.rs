@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use model::{Labels, METRIC_NAME};
+use storage::BoxFuture;
 
 use super::Evaluator;
 use super::cell::Cell;
-use super::column::{Column, Grid};
+use super::column::{Column, Grid, Operand};
 use super::kahan::{Kahan, Mean, quantile};
 use super::label::texts;
 use super::over_time_histograms::Total;
@@ -147,39 +148,70 @@ impl Accumulator {
 
 impl Evaluator<'_> {
     /// Evaluates an aggregation.
-    pub(super) async fn aggregate(&mut self, node: &Aggregate, grid: Grid) -> Result<Vec<Column>, EvalError> {
-        match (node.op, &node.param) {
-            (AggregateOp::CountValues, Some(param)) => {
-                let label = texts(std::slice::from_ref(param)).concat();
-                let invalid = match param.unwrap_parens() {
-                    Expr::String(node) => node.invalid.clone(),
-                    _ => None,
-                };
-                if label.is_empty() || invalid.is_some() {
-                    let label = invalid.unwrap_or_else(|| crate::quote::quote(&label));
-                    return Err(EvalError::Execution(format!("invalid label name {label}")));
-                }
-                let columns = self.columns(&node.expr, grid).await?;
-                self.count_values(node, &label, columns, grid).await
-            }
-            (AggregateOp::Quantile, Some(param)) => {
-                let phi = self.scalar(param, grid).await?;
-                for value in &phi {
-                    self.notes.invalid_quantile(*value, param.unwrap_parens().pos());
-                }
-                let columns = self.columns(&node.expr, grid).await?;
-                self.reduce(node, &phi, columns, grid).await
-            }
-            (_, Some(param)) => {
-                let k = self.scalar(param, grid).await?;
-                let columns = self.columns(&node.expr, grid).await?;
-                self.select_elements(node, param.unwrap_parens().pos(), &k, columns, grid).await
-            }
-            (_, None) => {
-                let columns = self.columns(&node.expr, grid).await?;
-                self.reduce(node, &[], columns, grid).await
+    pub(super) async fn aggregate(&mut self, node: &Aggregate, grid: Grid) -> Result<Operand, EvalError> {
+        let label = self.counted_label(node)?;
+        let mut parameter = Vec::new();
+        if let (None, Some(param)) = (&label, &node.param) {
+            parameter = self.scalar(param, grid).await?;
+            for phi in parameter.iter().filter(|_| node.op == AggregateOp::Quantile) {
+                self.notes.invalid_quantile(*phi, param.unwrap_parens().pos());
             }
         }
+        let operand = self.eval(&node.expr, grid).await?;
+        self.aggregated(node, label, parameter, operand, grid).await
+    }
+
+    /// The label that `count_values` is given.
+    fn counted_label(&self, node: &Aggregate) -> Result<Option<String>, EvalError> {
+        let (AggregateOp::CountValues, Some(param)) = (node.op, &node.param) else { return Ok(None) };
+        let label = texts(std::slice::from_ref(param)).concat();
+        let invalid = match param.unwrap_parens() {
+            Expr::String(node) => node.invalid.clone(),
+            _ => None,
+        };
+        if label.is_empty() || invalid.is_some() {
+            let label = invalid.unwrap_or_else(|| crate::quote::quote(&label));
+            return Err(EvalError::Execution(format!("invalid label name {label}")));
+        }
+        Ok(Some(label))
+    }
+
+    /// The aggregation of what was found.
+    fn aggregated<'a>(
+        &'a mut self,
+        node: &'a Aggregate,
+        label: Option<String>,
+        parameter: Vec<f64>,
+        operand: Operand,
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        let selects = node.param.as_ref().filter(|_| label.is_none() && node.op != AggregateOp::Quantile);
+        Box::pin(async move {
+            match (operand, label, selects) {
+                (Operand::Dense(dense), Some(label), _) => {
+                    self.values_dense(node, &label, &dense, grid).await.map(Operand::Dense)
+                }
+                (Operand::Dense(dense), None, Some(param)) => {
+                    self.check_parameter(node.op, &parameter, param.unwrap_parens().pos())?;
+                    self.top_dense(node, &parameter, &dense, grid).await.map(Operand::Dense)
+                }
+                (Operand::Dense(dense), None, None) => {
+                    self.reduce_dense(node, &parameter, &dense, grid).await.map(Operand::Dense)
+                }
+                (other, label, selects) => {
+                    let columns = other.into_columns(&node.expr)?;
+                    let columns = match (label, selects) {
+                        (Some(label), _) => self.count_values(node, &label, columns, grid).await?,
+                        (None, Some(param)) => {
+                            let pos = param.unwrap_parens().pos();
+                            self.select_elements(node, pos, &parameter, columns, grid).await?
+                        }
+                        (None, None) => self.reduce(node, &parameter, columns, grid).await?,
+                    };
+                    Ok(Operand::Vector(columns))
+                }
+            }
+        })
     }
 
     async fn reduce(

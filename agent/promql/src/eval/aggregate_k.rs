@@ -117,7 +117,7 @@ pub(super) fn nan_last(x: f64, y: f64, a: f64, b: f64) -> Ordering {
 }
 
 /// Whether a series' hash is in the share: the lowest for a positive ratio, the highest for a negative one.
-fn in_ratio(ratio: f64, hash: u64) -> bool {
+pub(super) fn in_ratio(ratio: f64, hash: u64) -> bool {
     let offset = hash as f64 / 2f64.powi(64);
     if ratio >= 0.0 { offset < ratio } else { offset >= 1.0 + ratio }
 }

@@ -5,7 +5,7 @@ use storage::HistogramSeries;
 
 use super::column::{Column, Grid, merge_same_labels, same_labelset, without_metadata};
 use super::points::looked_at;
-use super::{Evaluator, extended, histogram_sample, points};
+use super::{Dense, Evaluator, extended, histogram_sample, points};
 use crate::ast::Expr;
 use crate::engine::{Answer, EvalError, Outcome, Value};
 
@@ -18,6 +18,11 @@ impl Evaluator<'_> {
             }
         }
         merge_same_labels(columns)
+    }
+
+    /// The same of a table; columns where series may have become the same.
+    pub(super) fn finished_dense(&self, mut dense: Dense) -> Result<Dense, Vec<Column>> {
+        if dense.loses_names() { Ok(dense) } else { Err(dense.columns()) }
     }
 
     /// A range selector or subquery as the whole query.

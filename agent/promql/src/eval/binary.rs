@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use model::{Labels, METRIC_NAME};
+use storage::BoxFuture;
 
-use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid, Operand};
+use super::columnar::is_of_numbers;
 use super::element::{Element, arithmetic, element, holds};
+use super::{Evaluator, fold};
 use crate::ast::{Binary, Expr};
 use crate::engine::EvalError;
 use crate::operator::{BinaryOp, Matching};
@@ -46,6 +48,9 @@ impl Signatures {
     }
 }
 
+/// A result, or the operands where there is none yet.
+type OrOperands = Result<Operand, (Operand, Operand)>;
+
 impl Evaluator<'_> {
     /// Evaluates a binary operation; a chain's left spine is walked, not recursed into.
     pub(super) async fn binary_chain(&mut self, expr: &Expr, grid: Grid) -> Result<Operand, EvalError> {
@@ -60,7 +65,8 @@ impl Evaluator<'_> {
         let resets = std::mem::take(&mut self.resets);
         let mut left = self.eval(first, grid).await?;
         for node in spine.into_iter().rev() {
-            let right = self.eval(&node.rhs, grid).await?;
+            let narrowed = self.evaluates_once.then(|| fold::narrowed(node)).flatten();
+            let right = self.eval(narrowed.as_ref().unwrap_or(&node.rhs), grid).await?;
             left = self.binary(node, left, right, grid).await?;
             self.held = before;
             self.hold(left.cells())?;
@@ -69,47 +75,53 @@ impl Evaluator<'_> {
         Ok(left)
     }
 
-    async fn binary(
-        &mut self,
-        node: &Binary,
+    fn binary<'a>(
+        &'a mut self,
+        node: &'a Binary,
         left: Operand,
         right: Operand,
         grid: Grid,
-    ) -> Result<Operand, EvalError> {
-        let op = node.op;
-        match (left, right) {
-            (Operand::Scalar(left), Operand::Scalar(right)) => {
-                if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
-                    let op = crate::quote::quote(op.text());
-                    return Err(EvalError::Execution(format!(
-                        "operator {op} not allowed for Scalar operations"
-                    )));
+    ) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(async move {
+            let op = node.op;
+            let (left, right) = match self.binary_dense(node, left, right, grid).await? {
+                Ok(result) => return Ok(result),
+                Err(operands) => operands,
+            };
+            match (left, right) {
+                (Operand::Scalar(left), Operand::Scalar(right)) => {
+                    if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+                        let op = crate::quote::quote(op.text());
+                        return Err(EvalError::Execution(format!(
+                            "operator {op} not allowed for Scalar operations"
+                        )));
+                    }
+                    let each = left.into_iter().zip(right);
+                    let result = |(a, b)| arithmetic(op, a, b).unwrap_or_else(|| number(holds(op, a, b)));
+                    Ok(Operand::Scalar(each.map(result).collect()))
                 }
-                let each = left.into_iter().zip(right);
-                let result = |(a, b)| arithmetic(op, a, b).unwrap_or_else(|| number(holds(op, a, b)));
-                Ok(Operand::Scalar(each.map(result).collect()))
+                (Operand::Vector(columns), Operand::Scalar(values)) => {
+                    self.with_scalar(node, &columns, &values, false)
+                }
+                (Operand::Scalar(values), Operand::Vector(columns)) => {
+                    self.with_scalar(node, &columns, &values, true)
+                }
+                (Operand::Vector(left), Operand::Vector(right)) => {
+                    let Some(matching) = &node.matching else {
+                        return Err(EvalError::Execution(
+                            "operation between vectors without matching".to_owned(),
+                        ));
+                    };
+                    let columns = if op.is_set() {
+                        self.set(op, matching, left, right, grid).await?
+                    } else {
+                        self.matched(node, matching, &left, &right, grid).await?
+                    };
+                    Ok(Operand::Vector(columns))
+                }
+                _ => Err(EvalError::Execution(format!("operator {} does not take texts", op.text()))),
             }
-            (Operand::Vector(columns), Operand::Scalar(values)) => {
-                self.with_scalar(node, &columns, &values, false)
-            }
-            (Operand::Scalar(values), Operand::Vector(columns)) => {
-                self.with_scalar(node, &columns, &values, true)
-            }
-            (Operand::Vector(left), Operand::Vector(right)) => {
-                let Some(matching) = &node.matching else {
-                    return Err(EvalError::Execution(
-                        "operation between vectors without matching".to_owned(),
-                    ));
-                };
-                let columns = if op.is_set() {
-                    self.set(op, matching, left, right, grid).await?
-                } else {
-                    self.matched(node, matching, &left, &right, grid).await?
-                };
-                Ok(Operand::Vector(columns))
-            }
-            _ => Err(EvalError::Execution(format!("operator {} does not take texts", op.text()))),
-        }
+        })
     }
 
     /// Each series with a number; `swapped` where the number is on the left.
@@ -142,6 +154,42 @@ impl Evaluator<'_> {
         }
         let unnamed = kept.into_iter().map(|column| self.unnamed(column)).collect();
         Ok(Operand::Vector(self.checked(unnamed)?))
+    }
+
+    /// An operation of which a side is a table of numbers; the operands as they are left otherwise.
+    async fn binary_dense(
+        &mut self,
+        node: &Binary,
+        left: Operand,
+        right: Operand,
+        grid: Grid,
+    ) -> Result<OrOperands, EvalError> {
+        let columns = |operand| match operand {
+            Operand::Dense(dense) => Operand::Vector(dense.columns()),
+            other => other,
+        };
+        let (left, right) = match (left, right, &node.matching) {
+            (Operand::Dense(dense), Operand::Scalar(values), _) if is_of_numbers(node.op) => {
+                return self.each_with_scalar(node, dense, &values, false).map(Ok);
+            }
+            (Operand::Scalar(values), Operand::Dense(dense), _) if is_of_numbers(node.op) => {
+                return self.each_with_scalar(node, dense, &values, true).map(Ok);
+            }
+            (Operand::Dense(left), Operand::Dense(right), Some(matching)) if node.op.is_set() => {
+                match self.set_dense(node.op, matching, (left, &right), grid).await {
+                    Ok(dense) => return Ok(Ok(Operand::Dense(dense))),
+                    Err(left) => (Operand::Dense(left), Operand::Dense(right)),
+                }
+            }
+            (Operand::Dense(left), Operand::Dense(right), Some(matching)) => {
+                match self.join_dense(node, matching, (&left, &right), grid).await {
+                    Some(dense) => return Ok(Ok(Operand::Dense(dense))),
+                    None => (Operand::Dense(left), Operand::Dense(right)),
+                }
+            }
+            (left, right, _) => (left, right),
+        };
+        Ok(Err((columns(left), columns(right))))
     }
 
     /// `and`, `or`, `unless`.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use model::{BUCKET_LABEL, Labels};
 
 use super::Evaluator;
-use super::column::{Column, Grid};
+use super::column::{Column, Grid, Operand};
 use super::label::texts;
 use super::native;
 use super::selector::Resets;
@@ -18,9 +18,9 @@ const TOLERANCE: f64 = 1e-12;
 
 /// A cumulative bucket.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
-    upper: f64,
-    count: f64,
+pub(super) struct Bucket {
+    pub(super) upper: f64,
+    pub(super) count: f64,
 }
 
 /// Where counts fell from one bucket to the next.
@@ -34,20 +34,20 @@ pub(crate) struct Fall {
     pub(crate) most: f64,
 }
 
-/// Buckets in order, those with equal bounds joined; none where the last one is not `+Inf`.
-fn ordered(mut buckets: Vec<Bucket>) -> Option<Vec<Bucket>> {
+/// Puts buckets in order and joins those with equal bounds; false where the last one is not `+Inf`.
+fn put_in_order(buckets: &mut Vec<Bucket>) -> bool {
     buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
-    if buckets.last()?.upper != f64::INFINITY {
-        return None;
+    if buckets.last().is_none_or(|last| last.upper != f64::INFINITY) {
+        return false;
     }
-    let mut joined: Vec<Bucket> = Vec::with_capacity(buckets.len());
-    for bucket in buckets {
-        match joined.last_mut().filter(|last| last.upper == bucket.upper) {
-            Some(last) => last.count += bucket.count,
-            None => joined.push(bucket),
+    buckets.dedup_by(|bucket, before| {
+        let is_same = bucket.upper == before.upper;
+        if is_same {
+            before.count += bucket.count;
         }
-    }
-    Some(joined)
+        is_same
+    });
+    true
 }
 
 /// Lifts counts so that none is below the one before it; tiny differences go without a word.
@@ -80,7 +80,7 @@ fn almost_equal(a: f64, b: f64) -> bool {
 }
 
 /// The φ-quantile, and where counts had to be lifted.
-fn quantile(phi: f64, buckets: Vec<Bucket>) -> (f64, Option<Fall>) {
+pub(super) fn quantile(phi: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Fall>) {
     if phi.is_nan() {
         return (f64::NAN, None);
     }
@@ -90,8 +90,10 @@ fn quantile(phi: f64, buckets: Vec<Bucket>) -> (f64, Option<Fall>) {
     if phi > 1.0 {
         return (f64::INFINITY, None);
     }
-    let Some(mut buckets) = ordered(buckets) else { return (f64::NAN, None) };
-    let fall = lift(&mut buckets);
+    if !put_in_order(buckets) {
+        return (f64::NAN, None);
+    }
+    let fall = lift(buckets);
     let last = buckets.len() - 1;
     let observations = buckets[last].count;
     if last == 0 || observations == 0.0 || observations.is_nan() {
@@ -112,8 +114,10 @@ fn quantile(phi: f64, buckets: Vec<Bucket>) -> (f64, Option<Fall>) {
 }
 
 /// The share of observations between two bounds.
-fn fraction(low: f64, high: f64, buckets: Vec<Bucket>) -> f64 {
-    let Some(buckets) = ordered(buckets) else { return f64::NAN };
+pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if !put_in_order(buckets) {
+        return f64::NAN;
+    }
     let total = buckets[buckets.len() - 1].count;
     if total == 0.0 || total.is_nan() || low.is_nan() || high.is_nan() {
         return f64::NAN;
@@ -121,7 +125,7 @@ fn fraction(low: f64, high: f64, buckets: Vec<Bucket>) -> f64 {
     if low >= high {
         return 0.0;
     }
-    (rank_at(high, &buckets).min(total) - rank_at(low, &buckets).min(total)) / total
+    (rank_at(high, buckets).min(total) - rank_at(low, buckets).min(total)) / total
 }
 
 /// How many observations are below `value`, by interpolation within its bucket.
@@ -175,7 +179,7 @@ struct Histograms<'c> {
 
 impl Evaluator<'_> {
     /// `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`.
-    pub(super) async fn histogram_call(&mut self, node: &Call, grid: Grid) -> Result<Vec<Column>, EvalError> {
+    pub(super) async fn histogram_call(&mut self, node: &Call, grid: Grid) -> Result<Operand, EvalError> {
         let name = node.function.name;
         let several = name == "histogram_quantiles";
         let vector_at = if several { 0 } else { node.args.len() - 1 };
@@ -189,9 +193,13 @@ impl Evaluator<'_> {
             params.push(values);
         }
         let arg = &node.args[vector_at];
-        let columns = self.with_resets(Resets::Kept, arg, grid).await?;
-        let histograms = self.histograms(&columns, arg.pos());
+        let operand = self.with_resets(Resets::Kept, arg, grid).await?;
         let fall_pos = node.args.get(1).map_or(arg.pos(), Expr::pos);
+        if let Operand::Dense(dense) = &operand {
+            return self.quantiles_of(node, dense, &params, fall_pos, grid).await;
+        }
+        let columns = operand.into_columns(arg)?;
+        let histograms = self.histograms(&columns, arg.pos());
         let mut out = Vec::new();
         if let ("histogram_fraction", [low, high]) = (name, &params[..]) {
             let asked = Asked::Fraction { low, high };
@@ -211,7 +219,7 @@ impl Evaluator<'_> {
                 self.tick(columns.len() * grid.len()).await;
             }
         }
-        self.checked(out)
+        Ok(Operand::Vector(self.checked(out)?))
     }
 
     /// Asks each histogram at each step; falling counts are said to be at `fall_pos`.
@@ -252,20 +260,20 @@ impl Evaluator<'_> {
             let mut result = Column::new(classic.labels.clone(), classic.drop_name);
             let name = if self.delayed_name_removal { classic.labels.metric_name() } else { "" };
             for step in (0..grid.len()).filter(|step| both.binary_search(step).is_err()) {
-                let buckets = classic.buckets(step);
+                let mut buckets = classic.buckets(step);
                 if buckets.is_empty() {
                     continue;
                 }
                 match asked {
                     Asked::Quantile(phi) => {
-                        let (value, fall) = quantile(phi[step], buckets);
+                        let (value, fall) = quantile(phi[step], &mut buckets);
                         if let Some(fall) = fall {
                             self.notes.forced_monotonicity(name, fall, grid.time(step), fall_pos);
                         }
                         result.push(step, value);
                     }
                     Asked::Fraction { low, high } => {
-                        result.push(step, fraction(low[step], high[step], buckets));
+                        result.push(step, fraction(low[step], high[step], &mut buckets));
                     }
                 }
             }
@@ -307,17 +315,17 @@ impl Evaluator<'_> {
 }
 
 /// What is asked of the histograms, at each step.
-enum Asked<'p> {
+pub(super) enum Asked<'p> {
     Quantile(&'p [f64]),
     Fraction { low: &'p [f64], high: &'p [f64] },
 }
 
-fn parse_bound(text: &str) -> Option<f64> {
+pub(super) fn parse_bound(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
 /// A number as OpenMetrics writes bucket bounds: never without a point or exponent.
-fn open_metrics_float(value: f64) -> String {
+pub(super) fn open_metrics_float(value: f64) -> String {
     let text = crate::annotation::general(value);
     let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     if whole { format!("{text}.0") } else { text }

@@ -1,9 +1,11 @@
 //! Function calls: dispatch, and the functions that need no file of their own.
 
 use model::Labels;
+use storage::BoxFuture;
 
 use super::column::{Column, Grid, Operand};
-use super::over_time::absent_where_none;
+use super::columnar::{absent, is_there, only_values, present};
+use super::over_time::{absent_where_none, any_there};
 use super::rate::seconds;
 use super::selector::{Resets, Wanted};
 use super::{Cell, Evaluator, date, math, native};
@@ -21,23 +23,34 @@ impl Evaluator<'_> {
         }
         let name = node.function.name;
         if let Some(function) = math::unary(name) {
-            let columns = self.columns(&node.args[0], grid).await?;
-            return Ok(Operand::Vector(self.map(&columns, |_, value| Some(function(value)))?));
+            let operand = self.eval(&node.args[0], grid).await?;
+            return self.mapped(operand, &node.args[0], |_, value| function(value));
         }
-        if let Some(function) = date::part(name) {
-            return self.date_call(node, function, grid).await;
-        }
-        Ok(Operand::Vector(match name {
-            "label_replace" => self.label_replace(node, grid).await?,
-            "label_join" => self.label_join(node, grid).await?,
-            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
-                self.histogram_call(node, grid).await?
+        self.other_call(node, grid).await
+    }
+
+    /// Functions that are not nested deeply.
+    fn other_call<'a>(&'a mut self, node: &'a Call, grid: Grid) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(async move {
+            let name = node.function.name;
+            if let Some(function) = date::part(name) {
+                return self.date_call(node, function, grid).await;
             }
-            "info" => self.info(node, grid).await?,
-            "clamp" | "clamp_min" | "clamp_max" => self.clamp(node, grid).await?,
-            "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.sort(node, grid).await?,
-            _ => self.vector_call(node, grid).await?,
-        }))
+            Ok(Operand::Vector(match name {
+                "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                    return self.histogram_call(node, grid).await;
+                }
+                "clamp" | "clamp_min" | "clamp_max" => return self.clamp(node, grid).await,
+                "round" => return self.round(node, grid).await,
+                "label_replace" => self.label_replace(node, grid).await?,
+                "label_join" => self.label_join(node, grid).await?,
+                "info" => self.info(node, grid).await?,
+                "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
+                    self.sort(node, grid).await?
+                }
+                _ => self.vector_call(node, grid).await?,
+            }))
+        })
     }
 
     async fn scalar_call(&mut self, node: &Call, grid: Grid) -> Result<Vec<f64>, EvalError> {
@@ -57,10 +70,13 @@ impl Evaluator<'_> {
                 let right = self.scalar(&node.args[1], grid).await?;
                 left.into_iter().zip(right).map(|(left, right)| pick(left, right)).collect()
             }
-            "scalar" => {
-                let columns = self.columns(&node.args[0], grid).await?;
-                (0..steps).map(|step| only_value(&columns, step)).collect()
-            }
+            "scalar" => match self.eval(&node.args[0], grid).await? {
+                Operand::Dense(dense) => only_values(&dense, grid),
+                other => {
+                    let columns = other.into_columns(&node.args[0])?;
+                    (0..steps).map(|step| only_value(&columns, step)).collect()
+                }
+            },
             other => {
                 return Err(EvalError::Execution(format!("function {other} gives no scalar")));
             }
@@ -76,23 +92,20 @@ impl Evaluator<'_> {
             "timestamp" => self.timestamp(&node.args[0], grid).await,
             "start_timestamp" => self.start_timestamp(&node.args[0], grid).await,
             "absent" => {
-                let columns = self.columns(&node.args[0], grid).await?;
-                Ok(absent_where_none(&columns, &node.args[0], grid))
-            }
-            "round" => {
-                let to = match node.args.get(1) {
-                    Some(arg) => self.scalar(arg, grid).await?,
-                    None => vec![1.0; grid.len()],
+                let there = match self.eval(&node.args[0], grid).await? {
+                    Operand::Dense(dense) => is_there(&dense, grid),
+                    other => any_there(&other.into_columns(&node.args[0])?, grid),
                 };
-                let columns = self.columns(&node.args[0], grid).await?;
-                self.map(&columns, |step, value| Some(math::round(value, to[step])))
+                Ok(absent_where_none(&there, &node.args[0]))
             }
             name => {
                 let Some(statistic) = native::statistic(name) else {
                     return Err(EvalError::Execution(format!("function {name} cannot stand here")));
                 };
                 let columns = if matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg") {
-                    self.with_resets(Resets::Detected, &node.args[0], grid).await?
+                    self.with_resets(Resets::Detected, &node.args[0], grid)
+                        .await?
+                        .into_columns(&node.args[0])?
                 } else {
                     self.columns(&node.args[0], grid).await?
                 };
@@ -111,8 +124,33 @@ impl Evaluator<'_> {
             let times = (0..grid.len()).map(|step| part(seconds(grid.time(step))));
             return Ok(Operand::Vector(one_series(times)));
         };
-        let columns = self.columns(arg, grid).await?;
-        Ok(Operand::Vector(self.map(&columns, |_, value| Some(part(value)))?))
+        let operand = self.eval(arg, grid).await?;
+        self.mapped(operand, arg, |_, value| part(value))
+    }
+
+    /// Another number for each that an expression gave.
+    fn mapped(
+        &self,
+        operand: Operand,
+        arg: &Expr,
+        change: impl Fn(usize, f64) -> f64,
+    ) -> Result<Operand, EvalError> {
+        match operand {
+            Operand::Dense(dense) => self.each(dense, |step, value| present(change(step, value))),
+            other => {
+                let columns = other.into_columns(arg)?;
+                Ok(Operand::Vector(self.map(&columns, |step, value| Some(change(step, value)))?))
+            }
+        }
+    }
+
+    async fn round(&mut self, node: &Call, grid: Grid) -> Result<Operand, EvalError> {
+        let to = match node.args.get(1) {
+            Some(arg) => self.scalar(arg, grid).await?,
+            None => vec![1.0; grid.len()],
+        };
+        let operand = self.eval(&node.args[0], grid).await?;
+        self.mapped(operand, &node.args[0], |step, value| math::round(value, to[step]))
     }
 
     /// A selector's samples give their own times, all else the step's.
@@ -135,22 +173,29 @@ impl Evaluator<'_> {
         self.map_cells(&columns, |_, value| Some(value.clone()))
     }
 
-    async fn clamp(&mut self, node: &Call, grid: Grid) -> Result<Vec<Column>, EvalError> {
+    /// Numbers within bounds; none where those contradict each other.
+    async fn clamp(&mut self, node: &Call, grid: Grid) -> Result<Operand, EvalError> {
         let mut bounds = Vec::new();
         for arg in &node.args[1..] {
             bounds.push(self.scalar(arg, grid).await?);
         }
-        let columns = self.columns(&node.args[0], grid).await?;
+        let operand = self.eval(&node.args[0], grid).await?;
         let infinite = vec![f64::INFINITY; grid.len()];
         let (low, high): (Vec<f64>, &[f64]) = match node.function.name {
             "clamp_min" => (bounds.remove(0), &infinite),
             "clamp_max" => (vec![f64::NEG_INFINITY; grid.len()], &bounds[0]),
             _ => (bounds.remove(0), &bounds[0]),
         };
-        self.map(&columns, |step, value| {
-            (high[step] >= low[step] || high[step].is_nan() || low[step].is_nan())
-                .then(|| math::clamp(value, low[step], high[step]))
-        })
+        let within = |step: usize, value| {
+            let (low, high) = (low[step], high[step]);
+            (high >= low || high.is_nan() || low.is_nan()).then(|| math::clamp(value, low, high))
+        };
+        match operand {
+            Operand::Dense(dense) => {
+                self.each(dense, |step, value| within(step, value).map_or_else(absent, present))
+            }
+            other => Ok(Operand::Vector(self.map(&other.into_columns(&node.args[0])?, within)?)),
+        }
     }
 }
 

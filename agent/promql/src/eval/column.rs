@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use model::{Labels, METRIC_NAME};
 
 use super::cell::Cell;
+use super::columnar::Dense;
+use crate::ast::Expr;
 use crate::engine::EvalError;
 
 /// The times at which an expression is evaluated, in milliseconds since the Unix epoch.
@@ -133,6 +135,8 @@ pub(crate) enum Operand {
     Scalar(Vec<f64>),
     /// Columns; for a single step their order is the result's order.
     Vector(Vec<Column>),
+    /// The same where all values are numbers, in a table.
+    Dense(Dense),
     /// A text.
     Text(String),
 }
@@ -143,7 +147,19 @@ impl Operand {
         match self {
             Self::Scalar(values) => values.len(),
             Self::Vector(columns) => columns.iter().map(Column::cells).sum(),
+            Self::Dense(dense) => dense.cells(),
             Self::Text(_) => 0,
+        }
+    }
+
+    /// The columns that `expr` gave.
+    pub(crate) fn into_columns(self, expr: &Expr) -> Result<Vec<Column>, EvalError> {
+        match self {
+            Self::Vector(columns) => Ok(columns),
+            Self::Dense(dense) => Ok(dense.columns()),
+            Self::Scalar(_) | Self::Text(_) => {
+                Err(EvalError::Execution(format!("expected an instant vector: {expr}")))
+            }
         }
     }
 }

@@ -225,7 +225,8 @@ impl<'n> Join<'n> {
         let one = pair.1.map(|at| &sides.one[at].labels);
         let filled = |other: Option<&Labels>| other.map(|other| self.matched_labels(other));
         let (many, one) = (many.cloned().or_else(|| filled(one)), one.cloned().or_else(|| filled(many)));
-        let labels = self.labels(&many.unwrap_or_default(), &one.unwrap_or_default());
+        let (many, one) = (many.unwrap_or_default(), one.unwrap_or_default());
+        let labels = pair_labels(self.node, self.matching, self.delayed_name_removal, &many, &one);
         let place = *self.places.entry(labels.clone()).or_insert_with(|| {
             self.out.push(Column::new(labels, self.node.return_bool));
             self.out.len() - 1
@@ -239,22 +240,28 @@ impl<'n> Join<'n> {
         let named = |name: &str| self.matching.labels.iter().any(|label| label == name);
         labels.filtered(|name| named(name) == self.matching.on && (self.matching.on || name != METRIC_NAME))
     }
+}
 
-    /// The labels of a pair's result.
-    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let op = self.node.op;
-        let arithmetic = !op.is_comparison() && !matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
-        let drop_now = arithmetic || self.node.return_bool && !self.delayed_name_removal;
-        let base = if drop_now { without_metadata(many) } else { many.clone() };
-        let mut labels = base.to_builder();
-        if self.matching.cardinality == Cardinality::OneToOne {
-            let named = |name: &str| self.matching.labels.iter().any(|label| label == name);
-            labels.retain(|name| named(name) == self.matching.on);
-        }
-        for name in &self.matching.include {
-            // An empty value removes the label.
-            labels.set(name.as_str(), one.value(name));
-        }
-        labels.build()
+/// The labels of a pair's result.
+pub(super) fn pair_labels(
+    node: &Binary,
+    matching: &Matching,
+    delayed_name_removal: bool,
+    many: &Labels,
+    one: &Labels,
+) -> Labels {
+    let op = node.op;
+    let arithmetic = !op.is_comparison() && !matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+    let drop_now = arithmetic || node.return_bool && !delayed_name_removal;
+    let base = if drop_now { without_metadata(many) } else { many.clone() };
+    let mut labels = base.to_builder();
+    if matching.cardinality == Cardinality::OneToOne {
+        let named = |name: &str| matching.labels.iter().any(|label| label == name);
+        labels.retain(|name| named(name) == matching.on);
     }
+    for name in &matching.include {
+        // An empty value removes the label.
+        labels.set(name.as_str(), one.value(name));
+    }
+    labels.build()
 }

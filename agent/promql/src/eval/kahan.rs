@@ -88,11 +88,31 @@ pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
     values.sort_by(|a, b| {
         b.is_nan().cmp(&a.is_nan()).then(a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
     });
-    let last = values.len() - 1;
-    let rank = phi * last as f64;
-    let lower = (rank.floor().max(0.0) as usize).min(last);
-    let weight = rank - rank.floor();
-    values[lower] * (1.0 - weight) + values[(lower + 1).min(last)] * weight
+    let rank = Rank::of(phi, values.len());
+    rank.between(values[rank.lower], values[rank.upper])
+}
+
+/// Which of some numbers in order a quantile lies between.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rank {
+    pub(crate) lower: usize,
+    pub(crate) upper: usize,
+    weight: f64,
+}
+
+impl Rank {
+    /// Of the φ-quantile, from 0 through 1, among so many numbers, at least one.
+    pub(crate) fn of(phi: f64, count: usize) -> Self {
+        let last = count.saturating_sub(1);
+        let rank = phi * last as f64;
+        let lower = (rank.floor().max(0.0) as usize).min(last);
+        Self { lower, upper: (lower + 1).min(last), weight: rank - rank.floor() }
+    }
+
+    /// The quantile between those two numbers.
+    pub(crate) fn between(self, lower: f64, upper: f64) -> f64 {
+        lower * (1.0 - self.weight) + upper * self.weight
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod columnar;
 mod date;
 mod element;
 mod extended;
+mod fold;
 mod info;
 mod join;
 mod kahan;
@@ -40,7 +41,8 @@ pub(crate) use self::bucket::Fall;
 pub(crate) use self::cell::{Cell, histogram_sample};
 pub(crate) use self::column::{Column, Grid, Operand};
 use self::column::{merge_same_labels, without_metadata};
-use self::columnar::Fragment;
+pub(crate) use self::columnar::Dense;
+use self::columnar::{Fragment, present};
 pub(crate) use self::date::rfc3339;
 use self::repeats::{Kept, Repeats};
 use self::selector::{Resets, Wanted};
@@ -134,10 +136,14 @@ impl<'q> Evaluator<'q> {
         if expr.value_type() == ValueType::Matrix {
             return self.matrix(expr, grid).await;
         }
-        let mut operand = self.eval(expr, grid).await?;
-        if let Operand::Vector(columns) = operand {
-            operand = Operand::Vector(self.finished(columns)?);
-        }
+        let operand = match self.eval(expr, grid).await? {
+            Operand::Vector(columns) => Operand::Vector(self.finished(columns)?),
+            Operand::Dense(dense) => match self.finished_dense(dense) {
+                Ok(dense) => Operand::Dense(dense),
+                Err(columns) => Operand::Vector(self.finished(columns)?),
+            },
+            other => other,
+        };
         Ok(value_of(operand, grid, instant))
     }
 
@@ -172,8 +178,8 @@ impl<'q> Evaluator<'q> {
             && let Some(fragment) = Fragment::of(expr)
         {
             let held = self.held;
-            if let Some(columns) = Box::pin(self.columnar(&fragment, grid)).await? {
-                return Ok(Operand::Vector(columns));
+            if let Some(dense) = self.columnar(&fragment, grid).await? {
+                return Ok(Operand::Dense(dense));
             }
             self.held = held;
             self.series_by_series = true;
@@ -195,7 +201,7 @@ impl<'q> Evaluator<'q> {
             Expr::Vector(node) => Ok(Operand::Vector(self.vector(node, grid, Wanted::Value).await?)),
             Expr::Paren(node) => self.eval(&node.expr, grid).await,
             Expr::Unary(node) => self.unary(node, grid).await,
-            Expr::Aggregate(node) => Ok(Operand::Vector(self.aggregate(node, grid).await?)),
+            Expr::Aggregate(node) => self.aggregate(node, grid).await,
             Expr::Binary(_) => self.binary_chain(expr, grid).await,
             Expr::Call(node) => self.call(node, grid).await,
             // The type check lets these stand only where `ranges` reads them.
@@ -215,12 +221,17 @@ impl<'q> Evaluator<'q> {
             Operand::Vector(columns) => {
                 Operand::Vector(self.map_cells(&columns, |_, value| Some(negated(value)))?)
             }
+            Operand::Dense(dense) => self.each(dense, |_, value| present(-value))?,
             Operand::Text(text) => Operand::Text(text),
         })
     }
 
     /// The scalar that an expression gives at each step.
     async fn scalar(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<f64>, EvalError> {
+        if let Some(value) = self.evaluates_once.then(|| fold::constant(expr)).flatten() {
+            self.hold(grid.len())?;
+            return Ok(vec![value; grid.len()]);
+        }
         match self.eval(expr, grid).await? {
             Operand::Scalar(values) => Ok(values),
             _ => Err(EvalError::Execution(format!("expected a scalar: {expr}"))),
@@ -229,10 +240,7 @@ impl<'q> Evaluator<'q> {
 
     /// The columns that an expression gives.
     async fn columns(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<Column>, EvalError> {
-        match self.eval(expr, grid).await? {
-            Operand::Vector(columns) => Ok(columns),
-            _ => Err(EvalError::Execution(format!("expected an instant vector: {expr}"))),
-        }
+        self.eval(expr, grid).await?.into_columns(expr)
     }
 
     /// New values for all numbers of columns, which lose their metric names; histograms are left out.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, METRIC_NAME, Sample};
+use storage::BoxFuture;
 
 use super::Evaluator;
 use super::cell::Cell;
 use super::column::{Column, Grid, Operand, same_labelset};
+use super::columnar::is_there;
 use super::kahan::{Kahan, Mean, quantile};
 use super::points::looked_at;
 use super::rate::{self, Kind, seconds};
@@ -153,22 +155,77 @@ impl Evaluator<'_> {
             }
         }
         let starts = matches!(name, "rate" | "irate" | "increase" | "resets");
-        let ranges = self.ranges(&node.args[at], grid, starts).await?;
-        let mut columns = Vec::new();
-        for series in &ranges.series {
-            let column = self.range_series(node, &ranges, series, &params, grid).await?;
-            if !column.is_empty() {
-                self.hold(column.cells())?;
-                columns.push(column);
+        let ranges = match node.args[at].unwrap_parens() {
+            Expr::Matrix(_) if name == "absent_over_time" && !self.series_by_series => {
+                if let Some(there) = self.range_is_there(node, grid).await? {
+                    return Ok(Operand::Vector(absent_where_none(&there, &node.args[at])));
+                }
+                self.ranges(&node.args[at], grid, starts).await?
             }
-        }
-        if name == "absent_over_time" {
-            return Ok(Operand::Vector(absent_where_none(&columns, &node.args[at], grid)));
-        }
-        if !self.delayed_name_removal && duplicate_labels(&columns) {
-            return Err(same_labelset());
-        }
-        Ok(Operand::Vector(columns))
+            Expr::Subquery(subquery) => {
+                let (ranges, found) = self.subquery(subquery, grid).await?;
+                match self.subquery_call(node, at, ranges, found, &params, grid).await? {
+                    Ok(result) => return Ok(result),
+                    Err(ranges) => ranges,
+                }
+            }
+            _ => self.ranges(&node.args[at], grid, starts).await?,
+        };
+        self.by_windows(node, at, ranges, params, grid).await
+    }
+
+    /// The call of a subquery that gave numbers; series where it must be done for one after the other.
+    fn subquery_call<'a>(
+        &'a mut self,
+        node: &'a Call,
+        at: usize,
+        ranges: Ranges,
+        found: Option<(Grid, Operand)>,
+        params: &'a [Vec<f64>],
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Result<Operand, Ranges>, EvalError>> {
+        Box::pin(async move {
+            let Some((inner, operand)) = found else { return Ok(Err(ranges)) };
+            if let Operand::Dense(dense) = &operand
+                && let Some(result) = self.windows_of(node, &ranges, (inner, dense), params, grid).await?
+            {
+                if node.function.name != "absent_over_time" {
+                    return Ok(Ok(Operand::Dense(result)));
+                }
+                let there = is_there(&result, grid);
+                return Ok(Ok(Operand::Vector(absent_where_none(&there, &node.args[at]))));
+            }
+            Ok(Err(ranges.with(inner, operand.into_columns(&node.args[at])?)))
+        })
+    }
+
+    /// One series after the other.
+    fn by_windows<'a>(
+        &'a mut self,
+        node: &'a Call,
+        at: usize,
+        ranges: Ranges,
+        params: Vec<Vec<f64>>,
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Operand, EvalError>> {
+        Box::pin(async move {
+            let mut columns = Vec::new();
+            for series in &ranges.series {
+                let column = self.range_series(node, &ranges, series, &params, grid).await?;
+                if !column.is_empty() {
+                    self.hold(column.cells())?;
+                    columns.push(column);
+                }
+            }
+            if node.function.name == "absent_over_time" {
+                let there = any_there(&columns, grid);
+                return Ok(Operand::Vector(absent_where_none(&there, &node.args[at])));
+            }
+            if !self.delayed_name_removal && duplicate_labels(&columns) {
+                return Err(same_labelset());
+            }
+            Ok(Operand::Vector(columns))
+        })
     }
 
     async fn range_series(
@@ -248,13 +305,16 @@ fn duplicate_labels(columns: &[Column]) -> bool {
     !columns.iter().all(|column| seen.insert(&column.labels))
 }
 
-/// One series of ones at the steps at which no column has a value.
-pub(super) fn absent_where_none(columns: &[Column], arg: &Expr, grid: Grid) -> Vec<Column> {
+/// Whether any column has a value, at each step.
+pub(super) fn any_there(columns: &[Column], grid: Grid) -> Vec<bool> {
+    (0..grid.len()).map(|step| columns.iter().any(|column| column.get(step).is_some())).collect()
+}
+
+/// One series of ones at the steps at which nothing is there.
+pub(super) fn absent_where_none(there: &[bool], arg: &Expr) -> Vec<Column> {
     let mut absent = Column::new(absent_labels(arg), false);
-    for step in 0..grid.len() {
-        if columns.iter().all(|column| column.get(step).is_none()) {
-            absent.push(step, 1.0);
-        }
+    for (step, _) in there.iter().enumerate().filter(|(_, is_there)| !**is_there) {
+        absent.push(step, 1.0);
     }
     if absent.is_empty() { Vec::new() } else { vec![absent] }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use model::FloatHistogram;
 use model::histogram::ResetHint;
-use storage::{Coverage, QueryError, Select, TimeRange};
+use storage::{BoxFuture, Coverage, QueryError, Select, TimeRange};
 
 use super::Evaluator;
 use super::cell::Cell;
-use super::column::{Column, Grid};
+use super::column::{Column, Grid, Operand};
 use super::points::{Point, PointSeries, point_series, set_starts};
 use crate::ast::{Border, Expr, VectorSelector};
 use crate::engine::EvalError;
@@ -131,24 +131,33 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The columns of an expression whose selectors treat counter resets in this way.
+    /// What an expression gives whose selectors treat counter resets in this way.
     pub(super) async fn with_resets(
         &mut self,
         resets: Resets,
         expr: &Expr,
         grid: Grid,
-    ) -> Result<Vec<Column>, EvalError> {
+    ) -> Result<Operand, EvalError> {
         let before = self.resets;
         if before != Resets::Kept {
             self.resets = resets;
         }
-        let columns = self.columns(expr, grid).await;
+        let operand = self.eval(expr, grid).await;
         self.resets = before;
-        columns
+        operand
     }
 
     /// The values of a selector; `wanted` says what of a sample counts as one.
-    pub(super) async fn vector(
+    pub(super) fn vector<'a>(
+        &'a mut self,
+        selector: &'a VectorSelector,
+        grid: Grid,
+        wanted: Wanted,
+    ) -> BoxFuture<'a, Result<Vec<Column>, EvalError>> {
+        Box::pin(self.newest(selector, grid, wanted))
+    }
+
+    async fn newest(
         &mut self,
         selector: &VectorSelector,
         grid: Grid,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use model::histogram::ResetHint;
 use model::{FloatHistogram, Labels, Sample};
-use storage::TimeRange;
+use storage::{BoxFuture, TimeRange};
 
 use super::Evaluator;
 use super::cell::Cell;
-use super::column::Grid;
+use super::column::{Column, Grid, Operand};
 use super::points::Point;
 use super::selector::{Reference, Resets};
 use crate::ast::{Border, Expr, MatrixSelector, Subquery};
@@ -67,6 +67,24 @@ impl Ranges {
         (end - self.range, end)
     }
 
+    /// With the results of a subquery's expression as series.
+    pub(super) fn with(mut self, inner: Grid, columns: Vec<Column>) -> Self {
+        let series = |column: Column| {
+            let point = |(step, value): (usize, &Cell)| Point {
+                timestamp: inner.time(step),
+                start: 0,
+                value: without_hint(value),
+            };
+            RangeSeries {
+                points: column.iter().map(point).collect(),
+                labels: column.labels,
+                drop_name: column.drop_name,
+            }
+        };
+        self.series.extend(columns.into_iter().map(series));
+        self
+    }
+
     /// A series' samples in the window at a step's time, and within its margins.
     pub(super) fn points<'p>(&self, series: &'p RangeSeries, time: i64) -> &'p [Point] {
         let (start, end) = self.window(time);
@@ -95,17 +113,23 @@ fn without_hint(value: &Cell) -> Cell {
 
 impl Evaluator<'_> {
     /// The range vector that an expression gives, with start times where asked for and known.
-    pub(super) async fn ranges(
-        &mut self,
-        expr: &Expr,
+    pub(super) fn ranges<'a>(
+        &'a mut self,
+        expr: &'a Expr,
         grid: Grid,
         starts: bool,
-    ) -> Result<Ranges, EvalError> {
-        match expr.unwrap_parens() {
-            Expr::Matrix(node) => self.matrix_ranges(node, grid, starts).await,
-            Expr::Subquery(node) => self.subquery_ranges(node, grid).await,
-            other => Err(EvalError::Execution(format!("expected a range vector: {other}"))),
-        }
+    ) -> BoxFuture<'a, Result<Ranges, EvalError>> {
+        Box::pin(async move {
+            match expr.unwrap_parens() {
+                Expr::Matrix(node) => self.matrix_ranges(node, grid, starts).await,
+                Expr::Subquery(node) => {
+                    let (ranges, found) = self.subquery(node, grid).await?;
+                    let Some((inner, operand)) = found else { return Ok(ranges) };
+                    Ok(ranges.with(inner, operand.into_columns(&node.expr)?))
+                }
+                other => Err(EvalError::Execution(format!("expected a range vector: {other}"))),
+            }
+        })
     }
 
     async fn matrix_ranges(
@@ -140,14 +164,19 @@ impl Evaluator<'_> {
         Ok(ranges)
     }
 
-    /// The inner expression at all multiples of the step that some window holds.
-    async fn subquery_ranges(&mut self, node: &Subquery, grid: Grid) -> Result<Ranges, EvalError> {
+    /// The windows of a subquery, without series; and what its expression gives at all multiples of its step that
+    /// some window holds, where there are such.
+    pub(super) async fn subquery(
+        &mut self,
+        node: &Subquery,
+        grid: Grid,
+    ) -> Result<(Ranges, Option<(Grid, Operand)>), EvalError> {
         let offset = self.offset(node.offset_ms, node.offset_expr.as_deref())?;
         let range = self.length(node.range_ms, node.range_expr.as_deref())?;
         let reference = Reference { pinned: self.pinned(node.at), offset };
         let (border, margins) = (Border::Plain, (0, 0));
         let mut ranges = Ranges { series: Vec::new(), reference, range, border, margins, looked_at: Some(0) };
-        let Some((first, last)) = ends(reference, grid) else { return Ok(ranges) };
+        let Some((first, last)) = ends(reference, grid) else { return Ok((ranges, None)) };
         let step = node.step_ms.unwrap_or(self.subquery_step);
         // Less than a millisecond would be no step at all.
         let step = self.length(step, node.step_expr.as_deref())?.max(1);
@@ -158,27 +187,15 @@ impl Evaluator<'_> {
         }
         let inner = Grid { start, end: last, step };
         if inner.len() == 0 {
-            return Ok(ranges);
+            return Ok((ranges, None));
         }
         let before = self.stats.total_samples;
         self.subqueries += 1;
-        let columns = self.with_resets(Resets::Kept, &node.expr, inner).await;
+        let operand = self.with_resets(Resets::Kept, &node.expr, inner).await;
         self.subqueries -= 1;
         ranges.looked_at = Some(self.stats.total_samples - before);
         self.stats.total_samples = before;
-        for column in columns? {
-            let point = |(step, value): (usize, &Cell)| Point {
-                timestamp: inner.time(step),
-                start: 0,
-                value: without_hint(value),
-            };
-            ranges.series.push(RangeSeries {
-                points: column.iter().map(point).collect(),
-                labels: column.labels,
-                drop_name: column.drop_name,
-            });
-        }
-        Ok(ranges)
+        Ok((ranges, Some((inner, operand?))))
     }
 }
 

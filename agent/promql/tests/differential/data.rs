@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{AnyHistogram, Labels, Matcher, stale_nan};
+use model::{AnyHistogram, Labels, Matcher, is_stale, stale_nan};
 use storage::{
-    Batch, BatchSelect, Batches, BoxFuture, Budget, Collected, ColumnSource, Coverage, FloatColumn, Floats,
-    Histograms, LabelQuery, Querier, QueryError, Select, SeriesGroup, SeriesSet, TimeRange, Times,
+    Batch, BatchSelect, Batches, BoxFuture, Budget, Cell, Collected, ColumnSource, Coverage, FloatColumn,
+    Floats, Histograms, LabelQuery, Number, Querier, QueryError, Select, SeriesGroup, SeriesSet, Summary,
+    TimeRange, Times,
 };
 use vedette_promql::script::{SeriesValue, parse_series_line};
 
@@ -49,6 +50,18 @@ enum Column {
     Histograms(Vec<Option<Arc<AnyHistogram>>>),
 }
 
+impl Column {
+    fn summary(&self) -> Option<Summary> {
+        let Self::Numbers(cells) = self else { return None };
+        let cell = |cell: &Option<f64>| match cell {
+            None => Cell::Absent,
+            Some(value) if is_stale(*value) => Cell::Stale,
+            Some(value) => Cell::Value(Number::from_f64(*value)),
+        };
+        Some(Summary::of(&cells.iter().map(cell).collect::<Vec<_>>()))
+    }
+}
+
 /// All of it.
 #[derive(Debug)]
 pub(crate) struct Data {
@@ -57,8 +70,11 @@ pub(crate) struct Data {
 
 fn slots(noise: &mut Noise, with_histograms: bool) -> Arc<[Labels]> {
     let mut all = Vec::new();
-    let names: &[&str] =
-        if with_histograms { &["c_total", "g", "h"] } else { &["c_total", "g", "typed_total"] };
+    let names: &[&str] = if with_histograms {
+        &["b_bucket", "c_total", "g", "h"]
+    } else {
+        &["b_bucket", "c_total", "g", "typed_total"]
+    };
     for name in names {
         for at in 0..1 + noise.below(4) {
             let mut pairs = vec![("__name__", (*name).to_owned()), ("slot", at.to_string())];
@@ -67,6 +83,10 @@ fn slots(noise: &mut Noise, with_histograms: bool) -> Arc<[Labels]> {
                 1 => pairs.push(("job", "own".to_owned())),
                 2 => pairs.push(("le", ["0.1", "1", "+Inf"][at as usize % 3].to_owned())),
                 _ => {}
+            }
+            if *name == "b_bucket" && !noise.one_in(10) {
+                pairs.retain(|(name, _)| *name != "slot" && *name != "le");
+                pairs.push(("le", ["0.1", "1", "5.0", "+Inf"][at as usize % 4].to_owned()));
             }
             if *name == "typed_total" {
                 pairs.push(("__type__", noise.of(&["counter", "gauge"]).to_owned()));
@@ -263,12 +283,15 @@ fn batch(
     let known = shared.take().filter(|known| **known == *times);
     let times = known.unwrap_or_else(|| Times::new(times.into()));
     *shared = Some(times.clone());
+    // As blocks of a store do: of all rows, or nothing is said.
+    let is_whole = (from, to) == (0, tile.times.len());
+    let summaries = if is_whole { columns.iter().filter_map(Column::summary).collect() } else { Vec::new() };
     Some(Batch {
         group: Arc::clone(group),
         times,
         series: series.into(),
         is_histograms: matches!(columns[0], Column::Histograms(_)),
-        summaries: Arc::from([]),
+        summaries: summaries.into(),
         charge: budget.charge(columns.len() * (to - from) * 8).expect("fits"),
         source: Arc::new(Columns(columns)),
     })

@@ -3,19 +3,25 @@
 use super::noise::Noise;
 
 pub(crate) fn query(noise: &mut Noise) -> String {
-    match noise.below(11) {
-        10 => {
+    match noise.below(20) {
+        19 => {
             let part = if noise.one_in(2) { aggregate(noise) } else { vector(noise, 1) };
             format!("{part} {} {part}", noise.of(&["/", "- on (instance, slot) group_left ()", "or", "and"]))
         }
         0..=3 => vector(noise, 2),
         4..=7 => aggregate(noise),
-        8 => format!(
-            "{} {} {}",
-            aggregate(noise),
-            noise.of(&["+", "/", "or", "and", "unless", "> bool"]),
-            aggregate(noise)
-        ),
+        8..=11 => joined(noise),
+        12..=15 => {
+            let inner = if noise.one_in(3) { joined(noise) } else { operand(noise) };
+            above(noise, &inner)
+        }
+        16 => {
+            let inner = operand(noise);
+            let once = above(noise, &inner);
+            // A scalar is no series.
+            let is_scalar = once.starts_with("scalar(");
+            above(noise, if is_scalar { &inner } else { &once })
+        }
         _ => match noise.below(6) {
             0 => format!("max_over_time(({})[3m:20s])", aggregate(noise)),
             1 => format!("sum_over_time(({})[3m:])", vector(noise, 1)),
@@ -24,6 +30,93 @@ pub(crate) fn query(noise: &mut Noise) -> String {
             4 => format!("scalar({})", aggregate(noise)),
             _ => format!("histogram_quantile(0.9, sum by (le, slot) ({}))", vector(noise, 1)),
         },
+    }
+}
+
+/// Something that gives series.
+fn operand(noise: &mut Noise) -> String {
+    match noise.below(6) {
+        0..=2 => vector(noise, 1),
+        3..=4 => aggregate(noise),
+        _ => format!("({} * 2)", aggregate(noise)),
+    }
+}
+
+/// An operation between series.
+fn joined(noise: &mut Noise) -> String {
+    let (left, right) = (operand(noise), operand(noise));
+    let matching = noise.of(&[
+        "",
+        "",
+        "on (instance)",
+        "on (instance, slot)",
+        "on (instance, job, slot)",
+        "on (job)",
+        "on ()",
+        "on (le)",
+        "on (__name__, instance, slot)",
+        "ignoring (slot)",
+        "ignoring (job)",
+        "ignoring (zone, le)",
+    ]);
+    if noise.one_in(3) {
+        return format!("({left} {} {matching} {right})", noise.of(&["and", "or", "unless"]));
+    }
+    let op =
+        noise.of(&["+", "-", "*", "/", "/", "%", "^", "atan2", ">", "<=", "==", "!=", "> bool", "== bool"]);
+    let group = match (matching, noise.below(8)) {
+        ("", _) | (_, 0..=2) => "",
+        (_, 3) => "group_left ()",
+        (_, 4) if !matching.contains("job") => "group_left (job)",
+        (_, 5) => "group_right ()",
+        (_, 6) if !matching.contains("__name__") => "group_right (zone, __name__)",
+        _ if matching.contains("on (le)") => "group_left (zone)",
+        _ => "group_left (le, nothing)",
+    };
+    format!("({left} {op} {matching} {group} {right})")
+}
+
+/// Something done to what gives series.
+fn above(noise: &mut Noise, inner: &str) -> String {
+    let window = noise.of(&["[3m:20s]", "[3m:]", "[10m:15s]", "[1h:5m]", "[2m:30s] offset 1m", "[45s:1s]"]);
+    match noise.below(23) {
+        0 => format!("sum by (instance) ({inner})"),
+        1 => format!("avg without (slot) ({inner})"),
+        2 => format!("{} (2, {inner})", noise.of(&["topk by (job)", "bottomk", "limitk by (job)"])),
+        3 => format!("limit_ratio({}, {inner})", noise.of(&["0.5", "-0.3", "1.5"])),
+        4 => format!(
+            "count_values {} (\"{}\", {inner})",
+            noise.of(&["", "by (job)", "without (slot)"]),
+            noise.of(&["v", "slot", "job"])
+        ),
+        5 => format!("quantile by (job) (0.3, {inner})"),
+        6 => format!("clamp({inner}, {}, {})", noise.of(&["0", "-5", "NaN"]), noise.of(&["10", "-1", "Inf"])),
+        7 => format!("{}({inner}, scalar(g{{slot=\"0\",job=\"a\"}}))", noise.of(&["clamp_min", "clamp_max"])),
+        8 => format!("round({inner}{})", noise.of(&["", ", 0.1", ", 5"])),
+        9 => format!("{}({inner})", noise.of(&["abs", "exp", "hour", "day_of_week", "deg", "ceil"])),
+        10 => format!("-({inner})"),
+        11 => format!("({inner} {} 3)", noise.of(&[">", "<= bool", "*", "%"])),
+        12 => format!("absent({inner})"),
+        13 => format!("scalar({inner})"),
+        14 => format!("histogram_quantile({}, {inner})", noise.of(&["0.5", "0.99", "-1", "NaN", "time()"])),
+        15 => format!("histogram_fraction(0.05, {}, {inner})", noise.of(&["0.5", "Inf", "0"])),
+        16 => format!("histogram_quantiles({inner}, \"q\", 0.5, 0.9)"),
+        17 => format!(
+            "{}(({inner}){window})",
+            noise.of(&["rate", "increase", "delta", "irate", "idelta", "deriv"])
+        ),
+        18 => {
+            let function = noise
+                .of(&["sum", "avg", "min", "max", "count", "last", "first", "stddev", "absent", "present"]);
+            format!("{function}_over_time(({inner}){window})")
+        }
+        19 => format!("quantile_over_time({}, ({inner}){window})", noise.of(&["0.5", "0.9", "2"])),
+        20 => format!(
+            "{}(({inner}){window})",
+            noise.of(&["changes", "resets", "ts_of_last_over_time", "mad_over_time"])
+        ),
+        21 => format!("label_replace({inner}, \"slot\", \"$1\", \"job\", \"(.)\")"),
+        _ => format!("absent_over_time({}[{}])", selector(noise), noise.of(&["1m", "10m", "1s"])),
     }
 }
 
@@ -148,6 +241,9 @@ fn selector(noise: &mut Noise) -> String {
             "{slot=~\".+\"}",
             "missing",
             "typed_total",
+            "b_bucket",
+            "typed_total{__type__=\"counter\"}",
+            "{__name__=\"g\",job=~\"a|\"}",
         ])
         .to_owned()
 }

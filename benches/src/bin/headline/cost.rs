@@ -55,6 +55,19 @@ impl Cost {
     }
 }
 
+/// The most bytes of a process that were resident since [`forget_peak`].
+pub(crate) fn peak(id: u32) -> Result<f64> {
+    let path = format!("/proc/{id}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("{path}: the process has ended"))?;
+    Ok(field(&status, "VmHWM:")? * 1_024.0)
+}
+
+/// Lets the kernel forget the most that was resident (proc(5), `clear_refs`).
+pub(crate) fn forget_peak(id: u32) -> Result<()> {
+    let path = format!("/proc/{id}/clear_refs");
+    fs::write(&path, "5").with_context(|| path)
+}
+
 /// Of the threads that live to the nanosecond, or of the whole process in ticks where that is more.
 fn cpu_seconds(stat: &str, folder: &Path) -> Result<f64> {
     // The name in parentheses may hold spaces; user and system time are the 12th and 13th field after it.
@@ -95,6 +108,14 @@ mod tests {
         let cost = Cost::of(std::process::id()).unwrap();
         assert!(cost.rss > 1e5 && cost.rss >= cost.anon);
         assert!(Cost::of(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn the_most_that_was_resident_is_at_least_what_is() {
+        let id = std::process::id();
+        forget_peak(id).unwrap();
+        let room = vec![1_u8; 64 << 20];
+        assert!(peak(id).unwrap() >= room.len() as f64);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod cost;
 mod disk;
 mod idle;
 mod push;
+mod queries;
 mod recovery;
 mod remote_write;
 mod restart;
@@ -42,6 +43,8 @@ struct Cli {
     out: PathBuf,
     #[command(flatten)]
     fleet: FleetFlags,
+    #[command(flatten)]
+    queries: queries::QueryFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,6 +63,8 @@ enum Suite {
     RemoteWrite,
     /// An agent on one host.
     Idle,
+    /// Queries over HTTP: how long each takes and what it costs.
+    Queries,
 }
 
 /// How large a suite is unless flags say otherwise.
@@ -86,6 +91,8 @@ impl Suite {
             (Self::RemoteWrite, true) => (500, 15, 3_600),
             (Self::Idle, false) => (1, 15, 300),
             (Self::Idle, true) => (1, 15, 3_600),
+            (Self::Queries, false) => (10, 15, 7_200),
+            (Self::Queries, true) => (92, 15, 21_600),
         };
         Size { hosts, interval: Duration::from_secs(interval), time: Duration::from_secs(time) }
     }
@@ -156,6 +163,10 @@ async fn measure(
             remote_write::remote_write(systems, &plan, slots).await
         }
         Suite::Idle => idle::idle(systems, time).await,
+        Suite::Queries => {
+            let slots = ending_now(cli, &mut plan, time);
+            queries::queries(systems, &plan, slots, &cli.queries, cli.full).await
+        }
     }
 }
 

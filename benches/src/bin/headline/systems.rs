@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use testkit::{Peer, Process, free_port, peer};
 
-use crate::cost::Cost;
+use crate::cost::{Cost, forget_peak, peak};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +125,24 @@ const LOOK: Duration = Duration::from_millis(10);
 impl Running {
     /// Starts a system under `dir` with these scrapes.
     pub(crate) fn start(system: System, binary: &Path, dir: &Path, scrapes: &str) -> Result<Self> {
+        Self::start_with(system, binary, dir, scrapes, &[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn start_with(
+        system: System,
+        binary: &Path,
+        dir: &Path,
+        scrapes: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
         let (data, dir) = (Self::data_in(system, dir), dir.join(system.name()));
         std::fs::create_dir_all(&dir)?;
         let (config, log) = (dir.join("prometheus.yml"), dir.join("log"));
         std::fs::write(&config, system.configuration(scrapes))?;
         let port = free_port();
-        let arguments = system.arguments(&config, &data, port);
+        let mut arguments = system.arguments(&config, &data, port);
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let process = launch(binary, &arguments, &log)?;
         Ok(Self { system, binary: binary.to_path_buf(), arguments, process, log, data, port })
     }
@@ -156,6 +168,16 @@ impl Running {
             bail!("{} ended by itself:\n{}", self.system.name(), self.process.tail());
         }
         Cost::of(self.process.id())
+    }
+
+    /// The most bytes that were resident since they were forgotten last.
+    pub(crate) fn peak(&self) -> Result<f64> {
+        peak(self.process.id())
+    }
+
+    /// Forgets what was resident before.
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        forget_peak(self.process.id())
     }
 
     /// SIGKILL, and the same again.
@@ -235,7 +257,8 @@ fn number(value: &Value) -> Result<f64> {
     Ok(value.as_str().context("no value")?.parse()?)
 }
 
-fn escape(text: &str) -> String {
+/// A text as a parameter of a URL.
+pub(crate) fn escape(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
         other => format!("%{other:02X}"),

@@ -133,6 +133,31 @@ pub(super) fn families(b: &mut Builder<'_>, size: &Size) {
     }
 }
 
+/// What an interrupt line is called, of which device, its type, how readily it fires and how often a second.
+const INTERRUPTS: [(&str, &str, &str, Class, f64); 9] = [
+    ("IO-APIC 1-edge", "i8042", "1", Class::Seldom, 0.01),
+    ("IO-APIC 8-edge", "rtc0", "8", Class::Seldom, 0.01),
+    ("PCI-MSI 49152-edge", "virtio0-input.0", "24", Class::Often, 40.0),
+    ("PCI-MSI 49153-edge", "virtio0-output.0", "25", Class::Rare, 4.0),
+    ("PCI-MSI 65536-edge", "virtio1-req.0", "26", Class::Often, 25.0),
+    ("Local timer interrupts", "", "LOC", Class::Always, 250.0),
+    ("Rescheduling interrupts", "", "RES", Class::Often, 90.0),
+    ("Function call interrupts", "", "CAL", Class::Rare, 8.0),
+    ("TLB shootdowns", "", "TLB", Class::Rare, 2.0),
+];
+
+/// What the collector of interrupts shows, which is off by default: a series a processor and line.
+pub(super) fn interrupts(b: &mut Builder<'_>, size: &Size) {
+    b.family("node_interrupts_total", "counter", "Interrupt details.");
+    for (info, devices, kind, class, rate) in INTERRUPTS {
+        for cpu in 0..size.cpus {
+            let number = b.grown(rate);
+            let labels = format!("{{cpu=\"{cpu}\",devices=\"{devices}\",info=\"{info}\",type=\"{kind}\"}}");
+            b.sample("", &labels, Unit::One, Model::Counter(class, rate as f32), number);
+        }
+    }
+}
+
 fn cpus(b: &mut Builder<'_>, cpus: usize) {
     b.family("node_cpu_seconds_total", "counter", "Seconds the CPUs spent in each mode.");
     let first = b.next();

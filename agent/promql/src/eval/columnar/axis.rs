@@ -22,6 +22,8 @@ pub(super) struct Axis {
     pub(super) total: u64,
     /// The first step, and how many, whose windows have two rows: where no other step's has.
     pub(super) pairs: Option<(usize, usize)>,
+    /// How often it became another one.
+    changes: u64,
 }
 
 /// How far a difference reaches beyond its samples.
@@ -81,7 +83,53 @@ impl Axis {
         self.find(bounds, extrapolation);
     }
 
+    /// Tells states of it apart.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// First row, and the row after the last one, of each batch that it was put together from.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.parts.iter().scan(0, |start, part| {
+            let block = (*start, *start + part.len() as u32);
+            *start = block.1;
+            Some(block)
+        })
+    }
+
+    /// Whether a window begins or ends between two rows of these.
+    pub(super) fn any_border_inside(&self, start: u32, end: u32) -> bool {
+        let from = self.windows.partition_point(|window| window.0 <= start);
+        let to = self.windows.partition_point(|window| window.1 <= start);
+        let is_inside = |border: Option<u32>| border.is_some_and(|border| border < end);
+        is_inside(self.windows.get(from).map(|window| window.0))
+            || is_inside(self.windows.get(to).map(|window| window.1))
+    }
+
+    /// Becomes `axis` where so many numbers stand for each of its batches that is `closed`: the windows have other
+    /// rows, and all else stays.
+    pub(super) fn set_closed(&mut self, axis: &Self, closed: &[bool], stand_ins: u32) {
+        self.windows.clear();
+        let (mut starts, mut rows, mut next) = (Vec::new(), Vec::new(), 0);
+        for ((start, end), is_closed) in axis.blocks().zip(closed) {
+            starts.push(start);
+            rows.push(next);
+            next += if *is_closed { stand_ins } else { end - start };
+        }
+        let moved = |border: u32| {
+            let at = starts.partition_point(|start| *start <= border).saturating_sub(1);
+            let inside = border - starts[at];
+            // No border is inside of a closed one: it is its start, or the end of the last.
+            let inside = if closed[at] { inside.min(stand_ins) } else { inside };
+            rows[at] + inside
+        };
+        self.windows.extend(axis.windows.iter().map(|(from, to)| (moved(*from), moved(*to))));
+        self.sides.clone_from(&axis.sides);
+        self.total = self.windows.iter().map(|(from, to)| u64::from(to - from)).sum();
+    }
+
     fn find(&mut self, bounds: &Bounds, extrapolation: Extrapolation) {
+        self.changes += 1;
         self.windows.clear();
         self.sides.clear();
         self.total = 0;

@@ -3,18 +3,18 @@
 
 use model::{Labels, Sample, is_stale, stale_nan};
 
-use super::super::kahan::{Kahan, Mean};
 use super::super::over_time;
 use super::super::rate::seconds;
 use super::super::window::Window;
 use super::axis::{Axis, Bounds, Extrapolation};
+use super::slide::{self, Slide};
 use crate::annotation::Annotations;
 use crate::ast::Border;
 use crate::engine::EvalError;
 use crate::position::PosRange;
 
 /// Stands where there is no number: no arithmetic gives a signalling NaN, and markers are never results.
-pub(super) fn absent() -> f64 {
+pub(in super::super) fn absent() -> f64 {
     stale_nan()
 }
 
@@ -24,7 +24,7 @@ pub(super) fn is_absent(value: f64) -> bool {
 }
 
 /// A number that is none of arithmetic's could look as if there were none.
-pub(super) fn present(value: f64) -> f64 {
+pub(in super::super) fn present(value: f64) -> f64 {
     if is_absent(value) { f64::NAN } else { value }
 }
 
@@ -127,6 +127,7 @@ pub(super) struct Room {
     falls: Vec<u32>,
     counts: Vec<u32>,
     samples: Vec<Sample>,
+    slide: Slide,
 }
 
 /// Fills in what a function gives at each step; without samples in a window there is no number.
@@ -144,10 +145,10 @@ pub(super) fn run(
         Function::First => each(axis, values, out, |inside| inside[0]),
         Function::Count => each(axis, values, out, |inside| inside.len() as f64),
         Function::Present => each(axis, values, out, |_| 1.0),
-        Function::Sum => each(axis, values, out, sum),
-        Function::Avg => each(axis, values, out, mean),
-        Function::Min => each(axis, values, out, |inside| extreme(inside, |new, old| new < old)),
-        Function::Max => each(axis, values, out, |inside| extreme(inside, |new, old| new > old)),
+        Function::Sum => slide::totals(axis, values, out, &mut room.slide, false),
+        Function::Avg => slide::totals(axis, values, out, &mut room.slide, true),
+        Function::Min => extremes(axis, values, out, room, |new, old| new < old),
+        Function::Max => extremes(axis, values, out, room, |new, old| new > old),
         Function::Rate | Function::Increase => counter(axis, values, out, &mut room.falls),
         Function::Delta => gauge(axis, values, out),
         Function::Irate => last_two(axis, values, out, true),
@@ -203,12 +204,10 @@ fn each(axis: &Axis, values: &[f64], out: &mut [f64], of: impl Fn(&[f64]) -> f64
     }
 }
 
-fn sum(inside: &[f64]) -> f64 {
-    inside.iter().copied().fold(Kahan::default(), Kahan::plus).total()
-}
-
-fn mean(inside: &[f64]) -> f64 {
-    inside[1..].iter().copied().fold(Mean::of(inside[0]), Mean::plus).value()
+fn extremes(axis: &Axis, values: &[f64], out: &mut [f64], room: &mut Room, beats: impl Fn(f64, f64) -> bool) {
+    if !slide::extremes(axis, values, out, &mut room.slide, &beats) {
+        each(axis, values, out, |inside| extreme(inside, &beats));
+    }
 }
 
 fn extreme(inside: &[f64], beats: impl Fn(f64, f64) -> bool) -> f64 {
@@ -299,14 +298,21 @@ fn named(
     room: &mut Room,
     context: &mut Context<'_>,
 ) -> Result<(), EvalError> {
+    if name == "quantile_over_time"
+        && let Some(phi) = context.params.first()
+        && slide::quantiles(axis, values, out, &mut room.slide, phi)
+    {
+        return Ok(());
+    }
     room.samples.clear();
     room.samples.extend(axis.times.iter().zip(values).map(|(time, value)| Sample::new(*time, *value)));
-    let labels = Labels::empty();
+    let (labels, mut params) = (Labels::empty(), Vec::new());
     for (step, (out, &(from, to))) in out.iter_mut().zip(&axis.windows).enumerate() {
         if to == from {
             continue;
         }
-        let params: Vec<f64> = context.params.iter().map(|values| values[step]).collect();
+        params.clear();
+        params.extend(context.params.iter().map(|values| values[step]));
         let (start, end) = context.bounds[step];
         let window = Window {
             points: &[],

@@ -3,37 +3,50 @@
 //! every series.
 //!
 //! What is planned here ([`plan`]) is read as batches ([`read`]), put through functions of windows ([`kernel`]) over
-//! shared times ([`axis`]), and aggregated ([`keys`], [`reduce`], [`top`]) in the order of labels ([`order`]), so that
-//! results have the very bits of the evaluation series by series. Native histograms, and series that become alike
-//! without their names, are left to that evaluation.
+//! shared times ([`axis`]), and aggregated ([`keys`], [`reduce`], [`top`], [`values`]) in the order of labels
+//! ([`order`]). The result is a table of numbers ([`dense`]), and what stands above takes tables as they are: numbers
+//! one by one ([`each`]), operations between series ([`sides`], [`join`], [`sets`]), histograms ([`buckets`]) and
+//! subqueries ([`inner`]). All results have the very bits of the evaluation series by series. Native histograms, and
+//! series that become alike without their names, are left to that evaluation.
 
 mod axis;
+mod buckets;
 mod dense;
+mod each;
+mod inner;
+mod join;
 mod kernel;
 mod keys;
 mod order;
 mod plan;
 mod read;
 mod reduce;
+mod result;
+mod sets;
+mod sides;
+mod slide;
+mod summed;
 mod top;
+mod values;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::Matcher;
-use storage::{Batch, BatchSelect, Batches, Budget, QueryError, Select, TimeRange};
+use storage::{Batch, BatchSelect, Batches, BoxFuture, Budget, QueryError, Select, TimeRange};
 
-use self::dense::Dense;
-use self::kernel::{Context, Function, absent, present};
+pub(crate) use self::dense::Dense;
+use self::each::with_scalar;
+pub(super) use self::each::{is_of_numbers, is_there, only_values};
+use self::kernel::{Context, Function};
+pub(super) use self::kernel::{absent, present};
 pub(super) use self::plan::Fragment;
 use self::plan::{Source, Stage};
 use self::read::Reader;
 use super::Evaluator;
-use super::binary::number;
-use super::column::{Column, Grid, is_metadata};
-use super::element::{arithmetic, holds};
+use super::column::{Grid, is_metadata};
 use super::selector::{Reference, merge_coverage};
-use crate::ast::{Aggregate, Binary, Expr, ValueType};
+use crate::ast::{Aggregate, Expr, ValueType};
 use crate::engine::EvalError;
 use crate::operator::AggregateOp;
 use crate::position::PosRange;
@@ -52,11 +65,15 @@ struct Asked {
 
 impl Evaluator<'_> {
     /// Evaluates a part of a query group by group; none where it must be evaluated series by series.
-    pub(super) async fn columnar(
-        &mut self,
-        fragment: &Fragment<'_>,
+    pub(super) fn columnar<'a>(
+        &'a mut self,
+        fragment: &'a Fragment<'_>,
         grid: Grid,
-    ) -> Result<Option<Vec<Column>>, EvalError> {
+    ) -> BoxFuture<'a, Result<Option<Dense>, EvalError>> {
+        Box::pin(self.fragment(fragment, grid))
+    }
+
+    async fn fragment(&mut self, fragment: &Fragment<'_>, grid: Grid) -> Result<Option<Dense>, EvalError> {
         if grid.len() == 0 {
             return Ok(None);
         }
@@ -65,13 +82,13 @@ impl Evaluator<'_> {
         self.held = before;
         self.hold(dense.cells())?;
         self.apply(fragment, &mut dense, before, grid).await?;
-        let columns = match fragment.aggregate {
-            Some(node) => self.aggregate_dense(node, &dense, grid).await?,
+        match fragment.aggregate {
+            Some(node) => self.aggregate_dense(node, &dense, grid).await.map(Some),
             None => {
-                order::in_order(&dense).iter().map(|at| dense.column(&dense.rows[*at as usize])).collect()
+                order::put_in_order(&mut dense);
+                Ok(Some(dense))
             }
-        };
-        Ok(Some(columns))
+        }
     }
 
     fn asked(&self, source: &Source<'_>, grid: Grid) -> Result<Asked, EvalError> {
@@ -121,7 +138,8 @@ impl Evaluator<'_> {
             return Ok(None);
         }
         dense.is_unnamed = fragment.drops_name() && !self.delayed_name_removal;
-        dense.drop_name = fragment.drops_name();
+        let drop_name = fragment.drops_name();
+        dense.rows.iter_mut().for_each(|row| row.drop_name = drop_name);
         // Looked for before anything is left out: whether that is an error depends on where names go.
         if dense.is_unnamed
             && (!fragment.has_one_name() || dense.has_metadata_labels())
@@ -163,12 +181,10 @@ impl Evaluator<'_> {
                 next.as_ref().is_none_or(|next| !Arc::ptr_eq(&next.group, &first.group))
             });
             if ends {
-                let (samples, cells) = reader.group(&group)?;
                 let before = self.held;
-                self.hold(samples)?;
+                let cells = self.group(&group, reader, before).await?;
                 self.held = before;
                 self.hold(cells)?;
-                self.tick(samples).await;
                 group.clear();
             }
             match next {
@@ -176,6 +192,25 @@ impl Evaluator<'_> {
                 None => return Ok(true),
             }
         }
+    }
+
+    /// Reads one group, series by series, so that others may run and the query may end between two of them. Gives
+    /// how many results there are.
+    async fn group(
+        &mut self,
+        batches: &[Batch],
+        reader: &mut Reader<'_>,
+        before: usize,
+    ) -> Result<usize, EvalError> {
+        let places = reader.begin(batches);
+        let (start, mut seen, mut cells) = (reader.read, reader.looked_at, 0);
+        for series in 0..places.series() {
+            cells += reader.series(batches, &places, series)?;
+            self.held = before;
+            self.hold((reader.read - start) as usize)?;
+            self.tick((reader.looked_at - std::mem::replace(&mut seen, reader.looked_at)) as usize).await;
+        }
+        Ok(cells)
     }
 
     /// The scalar arguments at each step.
@@ -233,7 +268,7 @@ impl Evaluator<'_> {
         node: &Aggregate,
         dense: &Dense,
         grid: Grid,
-    ) -> Result<Vec<Column>, EvalError> {
+    ) -> Result<Dense, EvalError> {
         let Some(param) = &node.param else { return self.reduce_dense(node, &[], dense, grid).await };
         let values = self.scalar(param, grid).await?;
         let pos = param.unwrap_parens().pos();
@@ -245,21 +280,6 @@ impl Evaluator<'_> {
         }
         self.check_parameter(node.op, &values, pos)?;
         self.top_dense(node, &values, dense, grid).await
-    }
-}
-
-/// A number of a series and a scalar; absent where a comparison does not hold.
-fn with_scalar(node: &Binary, value: f64, scalar: f64, swapped: bool) -> f64 {
-    let (a, b) = if swapped { (scalar, value) } else { (value, scalar) };
-    if let Some(result) = arithmetic(node.op, a, b) {
-        return present(result);
-    }
-    let keep = holds(node.op, a, b);
-    match (node.return_bool, keep) {
-        (true, _) => number(keep),
-        // A comparison gives the series' value, on whichever side it stands.
-        (false, true) => value,
-        (false, false) => absent(),
     }
 }
 

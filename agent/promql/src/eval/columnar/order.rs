@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::{Label, Labels};
 use storage::SeriesGroup;
 
+use super::super::column::is_metadata;
 use super::dense::{Dense, Row};
 
 /// Label sets of slots that are compared with before they count as others.
@@ -32,15 +33,27 @@ struct Numbered {
     names: Vec<u32>,
 }
 
-/// Positions of the rows in order of the whole label sets that they have in the store.
+/// Positions of the rows in the order in which the evaluation series by series has them: what comes from the store
+/// in order of the whole label sets that series have there.
 pub(super) fn in_order(dense: &Dense) -> Vec<u32> {
+    if dense.is_ordered {
+        return (0..dense.rows.len() as u32).collect();
+    }
     let codes = Codes::of(dense, |_| true);
     codes.sorted()
 }
 
-/// Whether two rows have the same labels, but for those that `keep` refuses.
+/// Puts rows in that order.
+pub(super) fn put_in_order(dense: &mut Dense) {
+    if !dense.is_ordered {
+        dense.rows = in_order(dense).into_iter().map(|at| dense.rows[at as usize]).collect();
+        dense.is_ordered = true;
+    }
+}
+
+/// Whether two rows have the same labels, but for those that `keep` refuses or that are gone.
 pub(super) fn any_alike(dense: &Dense, keep: impl Fn(&str) -> bool) -> bool {
-    let codes = Codes::of(dense, keep);
+    let codes = Codes::of(dense, |name| keep(name) && !(dense.is_unnamed && is_metadata(name)));
     let order = codes.sorted();
     order.windows(2).any(|pair| codes.row(pair[0]) == codes.row(pair[1]))
 }

@@ -96,6 +96,11 @@ impl<'e> Fragment<'e> {
         Some(Self { source, stages, aggregate })
     }
 
+    /// Whether there are samples in the range that `absent_over_time` is given.
+    pub(in super::super) fn of_presence(call: &'e Call) -> Option<Self> {
+        Some(Self { source: range_of(call, Function::Present)?, stages: Vec::new(), aggregate: None })
+    }
+
     /// Whether the metric names go, now or at the end of the query.
     pub(super) fn drops_name(&self) -> bool {
         self.source.drops_name() || self.stages.iter().any(Stage::drops_name)
@@ -111,7 +116,7 @@ impl<'e> Fragment<'e> {
 
 /// The aggregations that are evaluated so.
 fn is_known(op: AggregateOp) -> bool {
-    !matches!(op, AggregateOp::CountValues | AggregateOp::Limitk | AggregateOp::LimitRatio)
+    op != AggregateOp::CountValues
 }
 
 /// An operation between numbers of series and a scalar, and where the series come from.
@@ -132,7 +137,10 @@ fn scalar_stage(node: &Binary) -> Option<(Stage<'_>, &Expr)> {
 
 /// A function of a plain range of samples. What else it is given must not need samples itself.
 fn windows(call: &Call) -> Option<Source<'_>> {
-    let function = Function::of(call.function.name)?;
+    range_of(call, Function::of(call.function.name)?)
+}
+
+fn range_of(call: &Call, function: Function) -> Option<Source<'_>> {
     let mut matrix = None;
     for arg in &call.args {
         match arg.unwrap_parens() {

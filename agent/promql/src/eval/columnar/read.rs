@@ -1,13 +1,12 @@
 //! Reading a fragment's source: group after group, a group's series over its shared times.
 
-use std::sync::Arc;
-
 use model::is_stale;
 use storage::{Batch, FloatColumn, Floats, QueryError};
 
 use super::axis::{Axis, Bounds, Extrapolation};
 use super::dense::Dense;
 use super::kernel::{Context, Function, Room, absent, run, run_constant};
+use super::summed::Summed;
 use crate::engine::EvalError;
 
 /// Turns groups into numbers.
@@ -24,12 +23,13 @@ pub(super) struct Reader<'a> {
     axis: Axis,
     own: Axis,
     column: Joined,
+    summed: Summed,
     out: Vec<f64>,
     room: Room,
 }
 
 /// Where a series' numbers are: columns of batches.
-struct Places {
+pub(super) struct Places {
     starts: Vec<u32>,
     /// Batch and column.
     all: Vec<(u32, u32)>,
@@ -53,6 +53,11 @@ impl Places {
             }
         }
         Self { starts, all }
+    }
+
+    /// How many series there are.
+    pub(super) fn series(&self) -> usize {
+        self.starts.len() - 1
     }
 
     fn of_series(&self, at: usize) -> &[(u32, u32)] {
@@ -169,35 +174,38 @@ impl<'a> Reader<'a> {
             axis: Axis::default(),
             own: Axis::default(),
             column: Joined::default(),
+            summed: Summed::default(),
             out: vec![absent(); steps],
             room: Room::default(),
         }
     }
 
-    /// Takes all batches of one group. How much it adds to what is held: samples while it was read, and results.
-    pub(super) fn group(&mut self, batches: &[Batch]) -> Result<(usize, usize), EvalError> {
-        let Some(first) = batches.first() else { return Ok((0, 0)) };
-        let group = Arc::clone(&first.group);
-        let places = Places::of(batches, group.len());
-        let (before, mut cells) = (self.read, 0);
-        self.dense.begin(&group, group.len() * self.out.len());
-        let is_last_enough = self.function == Function::Newest && self.out.len() == 1;
-        for series in 0..group.len() {
-            let places = places.of_series(series);
-            if places.is_empty() {
-                continue;
-            }
-            if is_last_enough {
-                self.out.fill(absent());
-                self.newest(batches, places)?;
-            } else if let Some((first, len)) = self.windows(batches, places)? {
-                self.dense.push_zeros(series, first, len);
-                cells += len;
-                continue;
-            }
-            cells += self.dense.push(series, &self.out);
+    /// Begins with a group, all of whose batches are there. Gives where its series are.
+    pub(super) fn begin(&mut self, batches: &[Batch]) -> Places {
+        let Some(first) = batches.first() else { return Places::of(batches, 0) };
+        self.dense.begin(&first.group, first.group.len() * self.out.len());
+        Places::of(batches, first.group.len())
+    }
+
+    /// Takes one series of the group. How many results it has.
+    pub(super) fn series(
+        &mut self,
+        batches: &[Batch],
+        places: &Places,
+        series: usize,
+    ) -> Result<usize, EvalError> {
+        let places = places.of_series(series);
+        if places.is_empty() {
+            return Ok(0);
         }
-        Ok(((self.read - before) as usize, cells))
+        if self.function == Function::Newest && self.out.len() == 1 {
+            self.out.fill(absent());
+            self.newest(batches, places)?;
+        } else if let Some((first, len)) = self.windows(batches, places)? {
+            self.dense.push_zeros(series, first, len);
+            return Ok(len);
+        }
+        Ok(self.dense.push(series, &self.out))
     }
 
     /// The newest number of all; the selection is no longer than one window.
@@ -223,6 +231,9 @@ impl<'a> Reader<'a> {
         let times = places.iter().map(|(number, _)| &batches[*number as usize].times);
         let (bounds, extrapolation): (&Bounds, _) = (self.context.bounds, self.function.extrapolation());
         self.axis.set(times, bounds, extrapolation);
+        if self.closed(batches, places)? {
+            return Ok(None);
+        }
         let mut kind = self.column.join(batches, places, &self.axis)?;
         self.read += match kind {
             Kind::Constant(_) => self.axis.times.len() as u64,
@@ -266,5 +277,20 @@ impl<'a> Reader<'a> {
             _ => axis.total,
         };
         Ok(None)
+    }
+
+    /// The same without opening all blocks; false where they must be.
+    fn closed(&mut self, batches: &[Batch], places: &[(u32, u32)]) -> Result<bool, EvalError> {
+        let Self { function, axis, summed, column, context, .. } = self;
+        if !summed.is_worth_it(*function, axis)
+            || !summed.read(*function, (batches, places), axis, &mut column.scratch)?
+        {
+            return Ok(false);
+        }
+        self.out.fill(absent());
+        run(*function, &summed.axis, &summed.values, &mut self.out, &mut self.room, context)?;
+        self.read += summed.values.len() as u64;
+        self.looked_at += axis.total;
+        Ok(true)
     }
 }

@@ -4,9 +4,9 @@
 use super::super::Evaluator;
 use super::super::aggregate::Accumulator;
 use super::super::cell::Cell;
-use super::super::column::{Column, Grid};
-use super::dense::{Dense, Row};
-use super::kernel::is_absent;
+use super::super::column::Grid;
+use super::dense::{Dense, Listed, Row};
+use super::kernel::{absent, is_absent, present};
 use super::keys::Keys;
 use super::order::in_order;
 use crate::ast::Aggregate;
@@ -86,17 +86,16 @@ impl Lanes {
         op != AggregateOp::Avg || self.sums.iter().all(|sum| sum.is_finite())
     }
 
-    fn result(&self, op: AggregateOp, column: &mut Column) {
+    fn result(&self, op: AggregateOp, out: &mut [f64]) {
         for (step, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let (sum, lost, count) = (self.sums[step], self.lost[step], f64::from(count));
-            let value = match op {
+            out[step] = present(match op {
                 AggregateOp::Sum => sum + lost,
                 AggregateOp::Avg => sum / count + lost / count,
                 AggregateOp::Min | AggregateOp::Max => sum,
                 AggregateOp::Count => count,
                 _ => 1.0,
-            };
-            column.push(step, value);
+            });
         }
     }
 }
@@ -115,19 +114,21 @@ fn is_indifferent(node: &Aggregate) -> bool {
 
 impl Evaluator<'_> {
     /// Sums up groups of series; `phi` is the parameter at each step, where there is one.
-    pub(super) async fn reduce_dense(
+    pub(in super::super) async fn reduce_dense(
         &mut self,
         node: &Aggregate,
         phi: &[f64],
         dense: &Dense,
         grid: Grid,
-    ) -> Result<Vec<Column>, EvalError> {
+    ) -> Result<Dense, EvalError> {
         let order =
             if is_indifferent(node) { (0..dense.rows.len() as u32).collect() } else { in_order(dense) };
         let keys = Keys::of(dense, node, &order);
-        let (mut lanes, mut out) = (Lanes::default(), Vec::with_capacity(keys.labels.len()));
+        let (mut lanes, mut listed) = (Lanes::default(), Listed::new());
+        let mut out = vec![absent(); grid.len()];
         for (labels, members) in keys.labels.into_iter().zip(keys.members) {
-            let mut column = Column::new(labels, dense.drop_name);
+            out.fill(absent());
+            let drop_name = members.iter().any(|at| dense.rows[*at as usize].drop_name);
             if has_lanes(node.op) {
                 lanes.begin(node.op, grid.len());
                 for at in &members {
@@ -141,22 +142,20 @@ impl Evaluator<'_> {
                 }
             }
             if has_lanes(node.op) && lanes.is_right(node.op) {
-                lanes.result(node.op, &mut column);
+                lanes.result(node.op, &mut out);
             } else {
                 let totals = self.accumulate(node.op, dense, &members, grid).await;
                 for (step, total) in totals.into_iter().enumerate() {
                     let phi = phi.get(step).copied().unwrap_or(f64::NAN);
-                    if let Some(value) = total.and_then(|total| total.result(node.op, phi)) {
-                        column.push(step, value);
+                    let result = total.and_then(|total| total.result(node.op, phi));
+                    if let Some(value) = result.and_then(|result| result.float()) {
+                        out[step] = present(value);
                     }
                 }
             }
-            if !column.is_empty() {
-                self.hold(column.cells())?;
-                out.push(column);
-            }
+            self.hold(listed.push(labels, &out, drop_name))?;
         }
-        Ok(out)
+        Ok(listed.finish())
     }
 
     async fn accumulate(
