@@ -115,6 +115,11 @@ fn proxy(view: View<'_>, check: &mut Checker) -> Proxy {
             );
             Proxy::None
         }
+        // Go takes such a text for a URL, and finds no proxy there when it sends.
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            check.later(view.value_at("proxy_url"), "proxy_url", "a proxy without scheme and host");
+            Proxy::None
+        }
         _ => {
             check.error(
                 view.value_at("proxy_url"),

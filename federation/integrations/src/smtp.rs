@@ -1,5 +1,7 @@
 //! An SMTP client of our own: what libraries offer has neither CRAM-MD5 nor a place for our TLS settings.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use client::Secure;
@@ -10,6 +12,8 @@ use tokio::net::TcpStream;
 
 use crate::common::hex;
 
+/// How long the server may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// Bytes of one reply at most.
 const REPLY_MOST: usize = 64 * 1024;
 
@@ -211,8 +215,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let said: String = lines.join(" ").chars().take(200).collect();
             return Err(SmtpError::new(format!("the mail was refused: {code} {said}")));
         }
-        // It is taken; how the server says goodbye does not matter.
-        let _ = self.write("QUIT\r\n").await;
+        // It is taken, whatever the server says to a goodbye.
+        let goodbye = self.command("QUIT", &[221], "QUIT");
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         Ok(())
     }
 
