@@ -35,28 +35,56 @@ impl Bases {
         self.of_job.clear();
     }
 
-    /// A layout's record: its kind and payload.
-    pub(crate) fn record(&mut self, layout: &Arc<Layout>) -> (u8, Vec<u8>) {
+    /// A layout's record.
+    pub(crate) fn record(&self, layout: &Layout) -> Told {
+        let target = layout.target();
         if layout.slots().len() < SLOTS_MIN {
-            return (record::LAYOUT, put_layout(layout));
+            return Told::whole(layout);
         }
-        let (job, target) = (layout.target().value(JOB), layout.target());
         let own = self.of_target.get(target).filter(|(_, depth)| *depth < DEPTH_MAX);
-        let like = own.and_then(|(base, depth)| Some((put_like(layout, base)?, depth + 1)));
+        let like = own.and_then(|(base, depth)| Told::like(layout, base, depth + 1));
         let like = like.or_else(|| {
-            let (base, uses) = self.of_job.get_mut(job).filter(|(_, uses)| *uses < USES_MAX)?;
-            *uses += 1;
-            Some((put_like(layout, base)?, 1))
+            let of_job = self.of_job.get(target.value(JOB)).filter(|(_, uses)| *uses < USES_MAX);
+            of_job.and_then(|(base, _)| Told::like(layout, base, 1))
         });
-        let (kind, payload, depth) = match like {
-            Some((payload, depth)) => (record::LIKE, payload, depth),
-            None => {
-                self.of_job.insert(job.to_owned(), (Arc::clone(layout), 0));
-                (record::LAYOUT, put_layout(layout), 0)
+        like.unwrap_or_else(|| Told::whole(layout))
+    }
+
+    /// The record is in the segment: others may be like it.
+    pub(crate) fn wrote(&mut self, layout: &Arc<Layout>, told: &Told) {
+        if layout.slots().len() < SLOTS_MIN {
+            return;
+        }
+        let job = layout.target().value(JOB);
+        match told.depth {
+            0 => drop(self.of_job.insert(job.to_owned(), (Arc::clone(layout), 0))),
+            1 => {
+                if let Some((_, uses)) = self.of_job.get_mut(job) {
+                    *uses += 1;
+                }
             }
-        };
-        self.of_target.insert(target.clone(), (Arc::clone(layout), depth));
-        (kind, payload)
+            _ => {}
+        }
+        self.of_target.insert(layout.target().clone(), (Arc::clone(layout), told.depth));
+    }
+}
+
+/// How a segment tells of a layout.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) kind: u8,
+    pub(crate) payload: Vec<u8>,
+    /// How many layouts are like one another up to this one.
+    depth: u32,
+}
+
+impl Told {
+    fn whole(layout: &Layout) -> Self {
+        Self { kind: record::LAYOUT, payload: put_layout(layout), depth: 0 }
+    }
+
+    fn like(layout: &Layout, base: &Layout, depth: u32) -> Option<Self> {
+        Some(Self { kind: record::LIKE, payload: put_like(layout, base)?, depth })
     }
 }
 
@@ -175,6 +203,14 @@ mod tests {
         parts.map(|part| Slot { part: Some(Arc::new(part)), ..slot.clone() }).into()
     }
 
+    fn write(bases: &mut Bases, layout: &Arc<Layout>) -> (u8, Vec<u8>) {
+        let told = bases.record(layout);
+        // What could not be written is like nothing, and nothing like it.
+        assert_eq!(bases.record(layout).payload, told.payload);
+        bases.wrote(layout, &told);
+        (told.kind, told.payload)
+    }
+
     fn read_back(records: Vec<(u8, Vec<u8>)>) -> Layouts {
         let mut reader = RecordReader::default();
         for (kind, payload) in records {
@@ -203,7 +239,7 @@ mod tests {
                 }
                 let labels = Labels::from_pairs([("job", "n".to_owned()), ("instance", target.to_string())]);
                 let layout = known.add(Layout::new(labels, slots.concat()).expect("valid"));
-                records.push(bases.record(&layout));
+                records.push(write(&mut bases, &layout));
                 expected.push(layout);
             }
             let count = records.len();
@@ -230,13 +266,13 @@ mod tests {
         };
         let all: Vec<usize> = (0..40).collect();
         let whole = known.add(layout("1", &all));
-        let (kind, full) = bases.record(&whole);
+        let (kind, full) = write(&mut bases, &whole);
         assert_eq!(kind, record::LAYOUT);
         let others =
             [layout("1", &[&all[..7], &all[8..]].concat()), layout("2", &[&all[..], &[50]].concat())];
         let mut records = vec![(kind, full)];
         for other in &others {
-            let (kind, payload) = bases.record(&known.add(other.clone()));
+            let (kind, payload) = write(&mut bases, &known.add(other.clone()));
             assert!(kind == record::LIKE && payload.len() < 100, "{} bytes", payload.len());
             records.push((kind, payload));
         }
@@ -257,10 +293,10 @@ mod tests {
         }
         // One that is unlike all others, and one that many are like.
         let odd = known.add(layout("3", &(100..140).collect::<Vec<_>>()));
-        assert_eq!(bases.record(&odd).0, record::LAYOUT);
+        assert_eq!(write(&mut bases, &odd).0, record::LAYOUT);
         bases.clear();
-        let kinds: Vec<u8> =
-            (0..66).map(|at| bases.record(&known.add(layout(&format!("t{at}"), &all))).0).collect();
+        let mut write = |at: usize| write(&mut bases, &known.add(layout(&format!("t{at}"), &all))).0;
+        let kinds: Vec<u8> = (0..66).map(&mut write).collect();
         let whole: Vec<usize> = (0..66).filter(|at| kinds[*at] == record::LAYOUT).collect();
         assert_eq!(whole, [0, 65]);
     }

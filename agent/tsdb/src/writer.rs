@@ -284,8 +284,9 @@ impl Writer {
         }
         for layout in layouts {
             if !self.layouts.contains(&layout.id()) {
-                let (kind, payload) = self.bases.record(layout);
-                self.log.append(kind, &payload)?;
+                let told = self.bases.record(layout);
+                self.log.append(told.kind, &told.payload)?;
+                self.bases.wrote(layout, &told);
                 self.layouts.insert(layout.id());
             }
         }

@@ -255,6 +255,7 @@ fn the_last_rows_of_what_is_gone_are_taken_over() {
         clock.advance(Duration::from_millis(WINDOW as u64 / 3));
         store.maintain();
     }
+    let killed = folder();
     copy_dir(dir.path(), killed.path());
     let (again, registry) = start(killed.path(), &clock, 3);
     assert_eq!(adopted(&registry), 40 + 400 + 9);
