@@ -52,8 +52,14 @@ pub(crate) struct Alone {
     pub(crate) election_min: Duration,
     pub(crate) election_max: Duration,
     pub(crate) force_init: bool,
+    pub(crate) web: WebSettings,
+}
+
+/// How it listens for HTTP.
+#[derive(Clone, Debug)]
+pub(crate) struct WebSettings {
     pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) web_config_file: Option<PathBuf>,
+    pub(crate) config_file: Option<PathBuf>,
     pub(crate) external_url: String,
     pub(crate) route_prefix: Option<String>,
     pub(crate) max_connections: usize,
@@ -121,10 +127,10 @@ impl Alone {
 
     /// What links in notifications begin with.
     fn links(&self) -> String {
-        if !self.external_url.is_empty() {
-            return self.external_url.clone();
+        if !self.web.external_url.is_empty() {
+            return self.web.external_url.clone();
         }
-        let port = self.listen.first().map_or(0, SocketAddr::port);
+        let port = self.web.listen.first().map_or(0, SocketAddr::port);
         format!("http://{}:{port}", host::host_name())
     }
 
@@ -172,7 +178,7 @@ impl Alone {
         alertmanager: &Alertmanager,
         life: &Arc<Life>,
     ) -> Router {
-        let api = pages::limited(alertmanager.router(), self.gets, self.timeout, &world.registry);
+        let api = pages::limited(alertmanager.router(), self.web.gets, self.web.timeout, &world.registry);
         let admin =
             Admin { node: self.options.node_name.clone(), raft: Arc::clone(raft), agents: None, twin: None };
         api.merge(pages::router(Arc::clone(life))).merge(admin::router(admin))
@@ -181,17 +187,17 @@ impl Alone {
     fn web_options(&self) -> WebOptions {
         let pages = ["alerts", "silences", "cluster"].map(str::to_owned).to_vec();
         let path = || {
-            let (_, rest) = self.external_url.split_once("://")?;
+            let (_, rest) = self.web.external_url.split_once("://")?;
             rest.split_once('/').map(|(_, path)| path.to_owned())
         };
         WebOptions {
-            config_file: self.web_config_file.clone(),
-            max_connections: self.max_connections,
-            read_timeout: self.read_timeout,
+            config_file: self.web.config_file.clone(),
+            max_connections: self.web.max_connections,
+            read_timeout: self.web.read_timeout,
             drain_timeout: STOP / 2,
-            route_prefix: self.route_prefix.clone().or_else(path).unwrap_or_default(),
-            external_url: self.external_url.clone(),
-            ..WebOptions::new(self.listen.clone(), UiInfo { binary: "federation".to_owned(), pages })
+            route_prefix: self.web.route_prefix.clone().or_else(path).unwrap_or_default(),
+            external_url: self.web.external_url.clone(),
+            ..WebOptions::new(self.web.listen.clone(), UiInfo { binary: "federation".to_owned(), pages })
         }
     }
 

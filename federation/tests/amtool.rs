@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Run, Server, Tool};
+use common::{Run, Server, Tool, canned};
 
 const FILE: &str = r#"route:
   receiver: default
@@ -359,6 +359,105 @@ async fn defaults_come_from_a_file() {
         "{broken:?}"
     );
     server.stop().await;
+}
+
+/// Answers of other servers: the start of a request, status and body; a line; exit code, standard output, and the
+/// start of standard error.
+#[test]
+fn answers_of_other_servers() {
+    let status = |version: &str, original: &str| {
+        format!(
+            r#"{{"cluster":{{"status":"ready","peers":[{{"name":"b","address":"2"}},{{"name":"a","address":"1"}}]}},"config":{{"original":{original:?}}},"uptime":"2026-01-02T03:04:05.678Z","versionInfo":{{"version":"{version}"}}}}"#
+        )
+    };
+    let warning = "Warning: amtool version (0.34.0) and alertmanager version (0.27.0) are different.\n";
+    let alert = r#"[{"labels":{"alertname":"A","z":"1"},"annotations":null,"startsAt":"2026-01-02T05:04:05+02:00","endsAt":"","updatedAt":"2026-01-02T03:04:05Z","fingerprint":"f","receivers":[{"name":"r"}],"status":{"state":"active","silencedBy":[],"inhibitedBy":[]}}]"#;
+    let cluster = "Cluster Status:  ready\nNode Name:       \n\nAddress  Name\n1        a  \n2        b  \n";
+    let get = |path: &str| format!("GET /api/v2{path}");
+    for (request, code, body, line, want, out, err) in [
+        (get("/status"), 200, status("0.27.0", "x"), "cluster show -o extended", 0, cluster, warning),
+        (get("/status"), 200, status("0.34.7", "x"), "cluster show -o extended", 0, cluster, ""),
+        (get("/status"), 200, status("0.34.7", "x: y\n"), "config show", 0, "x: y\n\n", ""),
+        (get("/status"), 200, status("0.27.0", "x"), "config --no-version-check", 0, "x\n", ""),
+        (
+            get("/status"),
+            200,
+            status("0.34.0", "route: ["),
+            "config routes",
+            1,
+            "",
+            "amtool: error: alertmanager.yml:1:",
+        ),
+        (
+            get("/alerts?"),
+            200,
+            alert.to_owned(),
+            "alert --no-version-check",
+            0,
+            "Alertname  Starts At                Summary  State   \nA          2026-01-02 03:04:05 UTC           active  \n",
+            "",
+        ),
+        (get("/alerts?"), 200, "null".to_owned(), "alert -o json --no-version-check", 0, "[]\n", ""),
+        (
+            get("/alerts?active=false&inhibited=true&receiver=a%7Cb&silenced=true&unprocessed=false"),
+            200,
+            "[]".to_owned(),
+            "alert -o json --no-version-check -i -s -r a|b",
+            0,
+            "[]\n",
+            "",
+        ),
+        (
+            get("/alerts?active=true&filter=alertname%3D%22a+b%22&filter=c%3Dd"),
+            200,
+            "[]".to_owned(),
+            "alert -o json --no-version-check a¬b c=d",
+            0,
+            "[]\n",
+            "",
+        ),
+        (
+            get("/alerts?"),
+            200,
+            "<html>".to_owned(),
+            "alert --no-version-check",
+            1,
+            "",
+            "amtool: error: [GET /alerts] getAlerts: no answer of an Alertmanager: ",
+        ),
+        (
+            get("/alerts?"),
+            500,
+            "\"broken\"".to_owned(),
+            "alert --no-version-check",
+            1,
+            "",
+            "amtool: error: [GET /alerts][500] getAlertsInternalServerError \"broken\"\n\n",
+        ),
+        (
+            get("/alerts?"),
+            401,
+            "Unauthorized\n".to_owned(),
+            "alert --no-version-check",
+            1,
+            "",
+            "amtool: error: [GET /alerts] getAlerts (status 401): Unauthorized\n\n",
+        ),
+        (
+            "POST /api/v2/silences".to_owned(),
+            200,
+            r#"{"silenceID":"i"}"#.to_owned(),
+            "silence add a=b -c x --no-version-check",
+            0,
+            "i\n",
+            "",
+        ),
+    ] {
+        let tool = Tool::at(&canned(vec![(request.clone(), code, body)]));
+        let run = tool.run_as_it_is(line);
+        assert_eq!((run.code, run.out.as_str()), (Some(want), out), "{line}: {}", run.err);
+        assert!(run.err.starts_with(err) && (err.is_empty() == run.err.is_empty()), "{line}: {}", run.err);
+    }
 }
 
 /// Debian's amtool prints the same of the same server, where its version has the command and the form.

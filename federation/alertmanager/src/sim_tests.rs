@@ -103,12 +103,13 @@ fn groups_begin_no_sooner_than_the_delay_after_the_start() {
         let start = world.clock.monotonic();
         assert!(world.elect(0));
         world.post(&[world.firing("g", "a")]).await;
-        pass(delay + Duration::from_millis(900)).await;
-        assert!(pages(&world).is_empty(), "the group waits as long as any");
+        pass(delay - Duration::from_millis(100)).await;
+        assert!(pages(&world).is_empty(), "{:?}", pages(&world));
         pass(Duration::from_secs(1)).await;
+        // It has fired for longer than its group waits: it is told as soon as groups begin.
         assert_eq!(pages(&world), [page(&["a"], &[])]);
         let at = (world.accepted.lock()[0].at - start).as_millis();
-        assert!((6_300..6_500).contains(&at), "{at}");
+        assert!((5_300..5_500).contains(&at), "{at}");
     });
 }
 

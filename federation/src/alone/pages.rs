@@ -129,15 +129,14 @@ mod tests {
         });
         let routes = Router::new().route("/slow", slow.post(async || ()));
         let api = limited(routes, 1, Duration::ZERO, &Registry::new());
-        let first = tokio::spawn({
-            let api = api.clone();
-            async move { send(&api, Method::GET).await }
-        });
-        begun.notified().await;
-        assert_eq!(send(&api, Method::GET).await, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(send(&api, Method::POST).await, StatusCode::OK);
-        go_on.notify_one();
-        assert_eq!(first.await.expect("ends"), StatusCode::OK);
+        let others = async {
+            begun.notified().await;
+            assert_eq!(send(&api, Method::GET).await, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(send(&api, Method::POST).await, StatusCode::OK);
+            go_on.notify_one();
+        };
+        let (first, ()) = tokio::join!(send(&api, Method::GET), others);
+        assert_eq!(first, StatusCode::OK);
     }
 
     #[tokio::test(start_paused = true)]

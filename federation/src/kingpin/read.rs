@@ -43,12 +43,8 @@ struct Reader {
 /// # Errors
 /// What is wrong, in kingpin's words.
 pub(crate) fn read(program: &'static Command, words: Vec<String>) -> Result<Call, String> {
-    let mut reader = Reader {
-        words: words.into(),
-        ahead: VecDeque::new(),
-        no_more_flags: false,
-        flags: own_flags().into_iter().chain(program.flags).collect(),
-    };
+    let flags = own_flags().into_iter().chain(program.flags).collect();
+    let mut reader = Reader { words: words.into(), ahead: VecDeque::new(), no_more_flags: false, flags };
     let mut call = Call {
         path: vec![program],
         positional: Vec::new(),
@@ -60,7 +56,7 @@ pub(crate) fn read(program: &'static Command, words: Vec<String>) -> Result<Call
     while let Some(token) = reader.next() {
         let fallback = here.default_command().filter(|_| call.asked.is_none());
         let word = match &token {
-            Token::Word(word) => word,
+            Token::Word(word) => word.clone(),
             Token::Long(_) | Token::Short(_) => {
                 match (reader.flag(&token), fallback) {
                     (Ok((flag, value)), _) => note(&mut call, flag, value),
@@ -75,10 +71,7 @@ pub(crate) fn read(program: &'static Command, words: Vec<String>) -> Result<Call
             }
         };
         if here.commands.is_empty() {
-            match &here.positional {
-                Some(it) if it.many || call.positional.is_empty() => call.positional.push(word.clone()),
-                _ => return Err(format!("unexpected {word}")),
-            }
+            argue(&mut call, here, word)?;
         } else if word == "help" && call.path.len() == 1 {
             call.asked = Some(Asked::Help);
         } else if let Some(command) = here.commands.iter().find(|command| command.name == word) {
@@ -97,6 +90,17 @@ pub(crate) fn read(program: &'static Command, words: Vec<String>) -> Result<Call
         return Err(format!("must select a subcommand of '{}'", call.command().join(" ")));
     }
     Ok(call)
+}
+
+/// Takes a word that is no command.
+fn argue(call: &mut Call, here: &Command, word: String) -> Result<(), String> {
+    match &here.positional {
+        Some(it) if it.many || call.positional.is_empty() => {
+            call.positional.push(word);
+            Ok(())
+        }
+        _ => Err(format!("unexpected {word}")),
+    }
 }
 
 /// Goes down into a command, whose flags are known from here on.

@@ -2,7 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -123,6 +124,13 @@ impl Tool {
         self.call(&self.dir.path().join("amtool"), &words, input)
     }
 
+    /// Runs a line that compares versions unless it says otherwise.
+    pub(crate) fn run_as_it_is(&self, line: &str) -> Run {
+        let mut words = words(line);
+        words.extend(self.url.iter().map(|url| format!("--alertmanager.url={url}")));
+        self.output(&self.dir.path().join("amtool"), &words, "")
+    }
+
     /// Runs a line that works, and gives what it prints.
     pub(crate) fn ok(&self, line: &str) -> String {
         let run = self.run(line, "");
@@ -143,11 +151,16 @@ impl Tool {
     }
 
     fn call(&self, program: &Path, words: &[String], input: &str) -> Run {
+        let mut words = words.to_vec();
+        if let Some(url) = &self.url {
+            words.extend([format!("--alertmanager.url={url}"), "--no-version-check".to_owned()]);
+        }
+        self.output(program, &words, input)
+    }
+
+    fn output(&self, program: &Path, words: &[String], input: &str) -> Run {
         let mut command = Command::new(program);
         command.args(words).current_dir(self.dir.path()).env("HOME", self.dir.path());
-        if let Some(url) = &self.url {
-            command.args(["--alertmanager.url", url, "--no-version-check"]);
-        }
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().expect("starts");
         // It may not read what it is given.
@@ -160,4 +173,24 @@ impl Tool {
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(|word| word.replace('¬', " ")).collect()
+}
+
+/// A server of which only answers are known: the start of a request's first line, a status, a body.
+pub(crate) fn canned(answers: Vec<(String, u16, String)>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines();
+            let first = lines.next().and_then(Result::ok).unwrap_or_default();
+            // The head to its end; bodies are not read.
+            let _ = lines.by_ref().find(|line| line.as_ref().is_ok_and(String::is_empty));
+            let known = answers.iter().find(|(start, ..)| first.starts_with(start.as_str()));
+            let (status, body) = known.map_or((404, ""), |(_, status, body)| (*status, body.as_str()));
+            let head =
+                format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = (&stream).write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    url
 }

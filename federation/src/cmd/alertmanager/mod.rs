@@ -19,7 +19,7 @@ use env::SystemRandom;
 use telemetry::LogOptions;
 
 use super::amtool;
-use crate::alone::{Alone, ClusterOptions};
+use crate::alone::{Alone, ClusterOptions, WebSettings};
 use crate::kingpin::{self, Asked, Call};
 
 /// A cluster that works has its leader by then.
@@ -83,16 +83,7 @@ async fn start(call: &Call) -> Result<()> {
         "" => peers::kept_name(&dir, &SystemRandom::shared())?,
         name => name.to_owned(),
     };
-    let listen = call
-        .texts("web.listen-address")
-        .into_iter()
-        .map(|address| listen_address(address).map_err(|why| anyhow!("--web.listen-address={why}")))
-        .collect::<Result<Vec<SocketAddr>>>()?;
     let cluster = cluster(call).await?;
-    let gets = match call.count("web.get-concurrency") {
-        0 => std::thread::available_parallelism().map_or(GETS_MIN, |cores| cores.get().max(GETS_MIN)),
-        most => most,
-    };
     let alone = Alone {
         config_file: PathBuf::from(text("config.file")),
         options: options(call, &name, &dir, mode, cluster.is_some()),
@@ -102,16 +93,33 @@ async fn start(call: &Call) -> Result<()> {
         election_min: call.duration("raft.election-min"),
         election_max: call.duration("raft.election-max"),
         force_init: call.is_on("raft.force-init"),
+        web: web(call)?,
+    };
+    alone.run().await
+}
+
+/// How it listens for HTTP.
+fn web(call: &Call) -> Result<WebSettings> {
+    let filled = |flag| call.text(flag).filter(|text| !text.is_empty());
+    let listen = call
+        .texts("web.listen-address")
+        .into_iter()
+        .map(|address| listen_address(address).map_err(|why| anyhow!("--web.listen-address={why}")))
+        .collect::<Result<Vec<SocketAddr>>>()?;
+    let gets = match call.count("web.get-concurrency") {
+        0 => std::thread::available_parallelism().map_or(GETS_MIN, |cores| cores.get().max(GETS_MIN)),
+        most => most,
+    };
+    Ok(WebSettings {
         listen,
-        web_config_file: Some(text("web.config.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
-        external_url: external_url(text("web.external-url"))?,
-        route_prefix: Some(text("web.route-prefix")).filter(|path| !path.is_empty()).map(str::to_owned),
+        config_file: filled("web.config.file").map(PathBuf::from),
+        external_url: external_url(filled("web.external-url").unwrap_or_default())?,
+        route_prefix: filled("web.route-prefix").map(str::to_owned),
         max_connections: call.count("web.max-connections").max(1),
         read_timeout: call.duration("web.read-timeout"),
         gets,
         timeout: call.duration("web.timeout"),
-    };
-    alone.run().await
+    })
 }
 
 fn options(call: &Call, name: &str, dir: &Path, mode: MatcherMode, clustered: bool) -> Options {

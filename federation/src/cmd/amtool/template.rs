@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use template::{AlertTemplates, Message, MessageAlert, Rendering};
 
-use super::views::{Moment, Pairs};
+use super::views::{Moment, Pairs, filled};
 use super::{input, say};
 use crate::kingpin::Call;
 
@@ -46,11 +46,6 @@ struct DataAlert {
     #[serde(rename = "generatorURL")]
     generator_url: String,
     fingerprint: String,
-}
-
-/// What may be `null`.
-fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Prints what a template gives for the data of a file, or for an example.

@@ -45,26 +45,33 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
-/// Names with values; `null` is none.
+/// What may be `null`.
+pub(super) fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Names with values.
 pub(super) type Pairs = BTreeMap<String, String>;
 
 /// An alert.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Alert {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub(super) annotations: Pairs,
     pub(super) ends_at: Moment,
     #[serde(default)]
     fingerprint: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     receivers: Vec<serde_json::Value>,
     pub(super) starts_at: Moment,
     pub(super) status: AlertStatus,
     updated_at: Moment,
     #[serde(default, rename = "generatorURL", skip_serializing_if = "String::is_empty")]
     pub(super) generator_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub(super) labels: Pairs,
 }
 
@@ -72,11 +79,11 @@ pub(super) struct Alert {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AlertStatus {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     inhibited_by: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     muted_by: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     silenced_by: Vec<String>,
     pub(super) state: String,
 }
@@ -100,7 +107,7 @@ pub(super) struct Silence {
     pub(super) id: String,
     status: serde_json::Value,
     pub(super) updated_at: Moment,
-    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "Pairs::is_empty")]
     pub(super) annotations: Pairs,
     pub(super) comment: String,
     pub(super) created_by: String,
@@ -161,7 +168,7 @@ pub(super) struct Status {
 pub(super) struct Cluster {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub(super) peers: Vec<Peer>,
     pub(super) status: String,
 }
