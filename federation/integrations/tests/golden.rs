@@ -69,7 +69,7 @@ fn rendered(requests: &[support::Request]) -> String {
         assert_eq!(agent, Some("Alertmanager/0.34.0"));
         let _ = write!(out, "\n{}", request.body);
         if !request.body.ends_with('\n') {
-            out.push_str("\n");
+            out.push('\n');
         }
         out.push('\n');
     }
