@@ -116,7 +116,8 @@ impl Alone {
         }
         life.set_ready();
         world.tasks.spawn(bound.serve());
-        let shown = ReloadState::new(&world.clock, &world.registry);
+        let notices = api::Notices::new(world.clock.clone());
+        let shown = ReloadState::new(&world.clock, &notices, &world.registry);
         let reload = self.reload(&world, alertmanager, external_url);
         let (clock, tasks) = (world.clock.clone(), world.tasks.clone());
         world.tasks.spawn(serve_reloads(requests, shown, clock, tasks, reload));
