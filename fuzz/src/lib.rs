@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "protobuf", run: pages::protobuf, seeds: wire::page_seeds },
     Target { name: "remote_write_1", run: pushes::version_1, seeds: wire::write_1_seeds },
     Target { name: "remote_write_2", run: pushes::version_2, seeds: wire::write_2_seeds },
+    Target { name: "otlp", run: pushes::otlp, seeds: wire::otlp_seeds },
     Target { name: "segment", run: logs::segment, seeds: logs::segment_seeds },
     Target { name: "records", run: logs::records, seeds: logs::record_seeds },
     Target { name: "frames", run: logs::frames, seeds: logs::frame_seeds },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use env::{SeededRandom, SimulatedClock, Tasks};
-use ingest::{Limits, RemoteWrite, Version};
+use ingest::{Limits, Otlp, OtlpConfig, RemoteWrite, Strategy, Version};
 use storage::{
     AppendError, AppendOutcome, Appender, Cell, CommitSender, Layout, LayoutRef, Row, Slot, commit_channel,
 };
@@ -54,6 +54,39 @@ pub(crate) fn version_1(body: &[u8]) {
 
 pub(crate) fn version_2(body: &[u8]) {
     push(Version::V2, body);
+}
+
+/// The first byte says whether the rest is JSON, and how it is translated.
+pub(crate) fn otlp(input: &[u8]) {
+    let Some((&how, body)) = input.split_first() else { return };
+    RUNTIME.with(|runtime| {
+        let _inside = runtime.enter();
+        let sink = Arc::new(Sink {
+            tokens: AtomicU64::new(1),
+            samples: AtomicU64::new(0),
+            commits: commit_channel(),
+        });
+        let config = OtlpConfig {
+            strategy: Strategy::ALL[usize::from(how >> 1) % Strategy::ALL.len()].1,
+            histograms_to_nhcb: how & 8 != 0,
+            promotes_all: how & 16 != 0,
+            promotes_scope: how & 32 != 0,
+            ..OtlpConfig::default()
+        };
+        let (clock, random, tasks) =
+            (SimulatedClock::at(1_700_000_000_000), SeededRandom::shared(1), Tasks::new());
+        let registry = telemetry::Registry::new();
+        let otlp = Otlp::new(sink.clone(), config, clock, &random, &tasks, &registry);
+        match otlp.write(how & 1 != 0, body) {
+            // A histogram is several cells, a number is one.
+            Ok(0) => assert_eq!(sink.samples.load(Ordering::Relaxed), 0),
+            Ok(_) => {}
+            Err(why) => assert!(!why.is_empty()),
+        }
+        // Its housekeeping ends, and lets go of what it holds.
+        tasks.stop();
+        runtime.block_on(async { tokio::task::yield_now().await });
+    });
 }
 
 /// The first byte says whether the rest is compressed already.

@@ -138,6 +138,78 @@ pub(crate) fn write_2_seeds() -> Vec<Vec<u8>> {
     wrap(&request.encode_to_vec())
 }
 
+/// A request in protobuf and one in JSON, each translated in several ways.
+pub(crate) fn otlp_seeds() -> Vec<Vec<u8>> {
+    use proto::otlp::metric::Data;
+    use proto::otlp::{
+        AnyValue, ExponentialHistogram, ExponentialHistogramDataPoint, ExportMetricsServiceRequest,
+        Histogram, HistogramDataPoint, KeyValue, Metric, NumberDataPoint, Resource, ResourceMetrics,
+        ScopeMetrics, Sum, any_value, exponential_histogram_data_point, number_data_point,
+    };
+    let time_unix_nano = 1_700_000_000_000_000_000;
+    let value = |text: &str| Some(AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) });
+    let attributes = vec![KeyValue { key: "http.method".to_owned(), value: value("GET") }];
+    let sum = Sum {
+        data_points: vec![NumberDataPoint {
+            attributes: attributes.clone(),
+            time_unix_nano,
+            value: Some(number_data_point::Value::AsInt(7)),
+            ..Default::default()
+        }],
+        aggregation_temporality: 2,
+        is_monotonic: true,
+    };
+    let histogram = Histogram {
+        data_points: vec![HistogramDataPoint {
+            time_unix_nano,
+            count: 3,
+            sum: Some(1.5),
+            bucket_counts: vec![1, 2],
+            explicit_bounds: vec![0.5],
+            ..Default::default()
+        }],
+        aggregation_temporality: 2,
+    };
+    let side = exponential_histogram_data_point::Buckets { offset: -2, bucket_counts: vec![1, 0, 0, 0, 2] };
+    let exponential = ExponentialHistogram {
+        data_points: vec![ExponentialHistogramDataPoint {
+            time_unix_nano,
+            count: 3,
+            scale: 10,
+            positive: Some(side),
+            ..Default::default()
+        }],
+        aggregation_temporality: 2,
+    };
+    let metric = |data| Metric {
+        name: "a.b".to_owned(),
+        unit: "By/s".to_owned(),
+        data: Some(data),
+        ..Default::default()
+    };
+    let metrics = vec![
+        metric(Data::Sum(sum)),
+        metric(Data::Histogram(histogram)),
+        metric(Data::ExponentialHistogram(exponential)),
+    ];
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource { attributes }),
+            scope_metrics: vec![ScopeMetrics { metrics, ..Default::default() }],
+            ..Default::default()
+        }],
+    };
+    let json = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s"}}]},
+        "scopeMetrics":[{"metrics":[{"name":"m","summary":{"dataPoints":[{"timeUnixNano":"1700000000000000000","count":"1",
+        "sum":2,"quantileValues":[{"quantile":0.5,"value":1}]}]}}]}]}]}"#;
+    let mut seeds = Vec::new();
+    for how in [0_u8, 2, 4, 6, 8, 48] {
+        seeds.push([&[how], request.encode_to_vec().as_slice()].concat());
+        seeds.push([&[how | 1], json.as_bytes()].concat());
+    }
+    seeds
+}
+
 /// Plain and compressed, with the byte that says which.
 fn wrap(plain: &[u8]) -> Vec<Vec<u8>> {
     let packed = snap::raw::Encoder::new().compress_vec(plain).expect("small");

@@ -28,7 +28,7 @@ pub(crate) fn names<'a>(state: &'a Inner, params: &'a Params) -> Answer<'a> {
         let (query, limit) = label_query(params, ApiError::bad_data)?;
         let (mut names, coverage) = state.parts.querier.label_names(query).await?;
         let cut = truncate(&mut names, limit);
-        Ok(Reply::list(names, write_text).truncated(cut).cover(&coverage))
+        Ok(Reply::list(names, |out, name| json::write_string(out, name)).truncated(cut).cover(&coverage))
     })
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn values(state: &Inner, name: &str, params: &Params) -> Result
     let (query, limit) = label_query(params, ApiError::bad_data)?;
     let (mut values, coverage) = state.parts.querier.label_values(&name, query).await?;
     let cut = truncate(&mut values, limit);
-    Ok(Reply::list(values, write_text).truncated(cut).cover(&coverage))
+    Ok(Reply::list(values, |out, value| json::write_string(out, value)).truncated(cut).cover(&coverage))
 }
 
 /// The common parameters, and the limit as asked. One entry more is asked for, to see whether there is one.
@@ -54,10 +54,6 @@ fn label_query(
     let matcher_sets = params.matcher_sets().map_err(refuse)?;
     let ask = if limit == 0 { usize::MAX } else { limit.saturating_add(1) };
     Ok((LabelQuery { matcher_sets, range, limit: ask }, limit))
-}
-
-fn write_text(out: &mut String, text: &String) {
-    json::write_string(out, text);
 }
 
 fn truncate<T>(found: &mut Vec<T>, limit: usize) -> bool {

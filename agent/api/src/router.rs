@@ -84,7 +84,7 @@ fn search_route(kind: Kind) -> MethodRouter<ApiState> {
         };
         answer.await.into_response()
     };
-    get(handler.clone()).post(handler)
+    get(handler).post(handler)
 }
 
 async fn label_values(

@@ -105,10 +105,14 @@ impl Reader<'_> {
     fn metric(&mut self, range: Range) -> Result<Metric, ReadError> {
         let mut out = Metric::default();
         self.each(range, |reader, field| {
+            let texts = [&mut out.name, &mut out.description, &mut out.unit];
+            if let Some(text) =
+                texts.into_iter().zip(1..).find_map(|(text, at)| (at == field.number).then_some(text))
+            {
+                *text = reader.text(field)?;
+                return Ok(());
+            }
             let kind = match field.number {
-                1 => return Ok(out.name = reader.text(field)?),
-                2 => return Ok(out.description = reader.text(field)?),
-                3 => return Ok(out.unit = reader.text(field)?),
                 5 => Kind::Gauge,
                 7 => Kind::Sum,
                 9 => Kind::Histogram,

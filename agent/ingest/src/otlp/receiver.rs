@@ -128,6 +128,17 @@ impl Otlp {
         *self.0.config.write() = Arc::new(config);
     }
 
+    /// Reads a request, in JSON or protobuf, and appends what it comes to, without waiting for the log: how many samples
+    /// and histograms the store took.
+    ///
+    /// # Errors
+    /// In words, when the bytes are no request or the store cannot take data now.
+    pub fn write(&self, json: bool, body: &[u8]) -> Result<u64, String> {
+        let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
+        let taken = self.0.take(encoding, false, body);
+        taken.map(|outcome| outcome.written + outcome.histograms).map_err(|error| error.to_string())
+    }
+
     /// Reads a request and appends what it comes to; waits until that is in the log.
     pub(super) async fn receive(
         &self,
