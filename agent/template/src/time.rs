@@ -172,7 +172,7 @@ impl GoTime {
         let beyond = |error: jiff::Error| CallError::Failed(error.to_string());
         let civil = self.parts().civil;
         // As in Go, a day that the month does not have runs on into the next one.
-        let months = i64::from(civil.month()) - 1 + whole[1];
+        let months = (i64::from(civil.month()) - 1).saturating_add(whole[1]);
         let year = i64::from(civil.year()).saturating_add(whole[0]).saturating_add(months.div_euclid(12));
         let month = i8::try_from(months.rem_euclid(12) + 1).unwrap_or(1);
         let year = i16::try_from(year).map_err(|_| "value is out of range")?;

@@ -275,6 +275,10 @@ fn errors_are_gos_and_limits_hold() {
             "{{ mustToDate \"2006\" \"x\" }}",
             "template: :1:3: executing \"\" at <mustToDate \"2006\" \"x\">: error calling mustToDate: parsing time \"x\" as \"2006\": cannot parse \"x\" as \"2006\"",
         ),
+        (
+            "{{ (index .Alerts 0).StartsAt.AddDate 9223372036854775807 9223372036854775807 9223372036854775807 }}",
+            "value is out of range",
+        ),
         ("{{ dict \"a\" }}", "error calling dict: dict: a key without a value"),
         ("{{ template \"none\" }}", "template \"none\" not defined"),
         (

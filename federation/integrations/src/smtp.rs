@@ -267,10 +267,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn plain_login(&mut self, login: &Login) -> Result<(), SmtpError> {
         let mut line = "AUTH LOGIN".to_owned();
-        for (question, answer) in [("username:", &login.username), ("password:", &login.password)] {
+        for (question, answer) in [("user", &login.username), ("pass", &login.password)] {
             let lines = self.command(&line, &[334], "AUTH LOGIN").await?;
             let asked = lines.first().and_then(|line| BASE64.decode(line).ok()).unwrap_or_default();
-            if !String::from_utf8_lossy(&asked).eq_ignore_ascii_case(question) {
+            // "Username:" most say, "User Name" with a NUL the oldest.
+            if !asked.get(..question.len()).is_some_and(|it| it.eq_ignore_ascii_case(question.as_bytes())) {
                 return Err(SmtpError::new("AUTH LOGIN: unexpected server challenge"));
             }
             line = BASE64.encode(answer);

@@ -123,6 +123,11 @@ async fn logins_follow_the_servers_order() {
         assert_eq!(session[after..after + lines.len()], lines[..], "{ways}");
         assert!(session[after + lines.len()].starts_with("MAIL FROM"), "{session:?}");
     }
+    let old = Behaviour { auth: "LOGIN", questions: ["User Name\0", "Password\0"], ..Behaviour::default() };
+    send(&SmtpServer::start(old).await, KEYS).await.expect("questions of the oldest servers");
+    let odd = Behaviour { auth: "LOGIN", questions: ["Username:", "PIN:"], ..Behaviour::default() };
+    let error = send(&SmtpServer::start(odd).await, KEYS).await.expect_err("an odd question");
+    assert!(error.to_string().ends_with("AUTH LOGIN: unexpected server challenge"), "{error}");
     let server = SmtpServer::start(Behaviour { auth: "NTLM", ..Behaviour::default() }).await;
     let error = send(&server, KEYS).await.expect_err("no way in");
     assert!(error.to_string().contains("unknown auth mechanism NTLM") && error.retry, "{error}");

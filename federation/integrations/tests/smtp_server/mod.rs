@@ -20,6 +20,8 @@ pub(crate) struct Behaviour {
     pub(crate) starttls: bool,
     /// What it offers, empty for nothing.
     pub(crate) auth: &'static str,
+    /// What it asks one who logs in by LOGIN.
+    pub(crate) questions: [&'static str; 2],
     /// The command that it refuses.
     pub(crate) refuse: &'static str,
     /// It closes the connection when the mail is there.
@@ -28,7 +30,8 @@ pub(crate) struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { implicit_tls: false, starttls: true, auth: "", refuse: "never", hang_up: false }
+        let questions = ["Username:", "Password:"];
+        Self { implicit_tls: false, starttls: true, auth: "", questions, refuse: "never", hang_up: false }
     }
 }
 
@@ -180,7 +183,7 @@ impl Session {
         said: &str,
     ) -> std::io::Result<()> {
         let questions: &[&str] = match said.split(' ').nth(1) {
-            Some("LOGIN") => &["Username:", "Password:"],
+            Some("LOGIN") => &self.behaviour.questions,
             Some("CRAM-MD5") => &["<1896.697170952@postoffice.reston.mci.net>"],
             _ => &[],
         };
