@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use log::{Location, Log, LogOptions, Record};
-use storage::{Epoch, Frame, Gap, IntervalSet, StreamId, StreamInfo, TimeRange};
+use storage::{Epoch, Frame, Gap, IntervalSet, Layout, StreamId, StreamInfo, TimeRange};
 
 use crate::bytes::Malformed;
 use crate::exemplars::Exemplars;
@@ -301,9 +301,7 @@ impl Replay {
     fn place(&mut self, at: Location, frame: &Frame) -> bool {
         let (seq, range) = (frame.key().seq, frame.range());
         let Some(no) = self.streams.find(&frame.key().stream) else { return false };
-        if !frame.layouts().iter().all(|id| self.layouts.has(*id)) {
-            return false;
-        }
+        let Some(layouts) = self.layouts_of(frame) else { return false };
         self.segments.entry(at.segment).or_default().add(no, seq, range, frame.layouts());
         self.find_hole(no, seq, range, at.segment);
         let stream = self.streams.get_mut(no);
@@ -318,7 +316,7 @@ impl Replay {
             let next = self.next.entry(no).or_insert(if follows { seq } else { 0 });
             if *next == seq {
                 *next += 1;
-                self.fill(no, frame);
+                self.fill(no, frame, &layouts);
             } else {
                 self.later.push((no, frame.clone()));
             }
@@ -326,12 +324,13 @@ impl Replay {
         true
     }
 
+    fn layouts_of(&self, frame: &Frame) -> Option<Vec<Arc<Layout>>> {
+        frame.layouts().iter().map(|id| self.layouts.get(*id).cloned()).collect()
+    }
+
     /// Puts a frame into the head.
-    fn fill(&mut self, no: StreamNo, frame: &Frame) {
-        let layouts: Option<Vec<_>> =
-            frame.layouts().iter().map(|id| self.layouts.get(*id).cloned()).collect();
-        let Some(layouts) = layouts else { return };
-        let applied = self.head.apply(&self.streams, &self.layouts, no, frame, &layouts);
+    fn fill(&mut self, no: StreamNo, frame: &Frame, layouts: &[Arc<Layout>]) {
+        let applied = self.head.apply(&self.streams, &self.layouts, no, frame, layouts);
         self.applied.bad_rows += applied.bad_rows;
         self.applied.adopted += applied.adopted;
     }
@@ -340,7 +339,11 @@ impl Replay {
     fn fill_later(&mut self, metrics: &Metrics) {
         let mut later = std::mem::take(&mut self.later);
         later.sort_by_key(|(no, frame)| (*no, frame.key().seq));
-        later.iter().for_each(|(no, frame)| self.fill(*no, frame));
+        for (no, frame) in &later {
+            if let Some(layouts) = self.layouts_of(frame) {
+                self.fill(*no, frame, &layouts);
+            }
+        }
         metrics.rows_corrupt.inc_by(self.applied.bad_rows);
         metrics.rows_adopted.inc_by(self.applied.adopted as u64);
     }
