@@ -1,9 +1,10 @@
 //! Go's text templates: what rules write labels and annotations with, and the alertmanager its messages.
 //!
 //! [`Template`] is a parsed text with everything it defines. [`Functions`] are what it may call: Go's own
-//! ([`Functions::builtin`]) and Prometheus's ([`prometheus_functions`]). Executing never blocks: a
-//! function whose answer is not known yet ends the execution with [`ExecError::NeedsQuery`]; the caller
-//! finds the answer and executes again. Knows nothing of rules, alerts or engines.
+//! ([`Functions::builtin`]), Prometheus's ([`prometheus_functions`]) or Alertmanager's ([`alert_functions`]).
+//! Executing never blocks: a function whose answer is not known yet ends the execution with
+//! [`ExecError::NeedsQuery`]; the caller finds the answer and executes again. [`AlertTemplates`] are the
+//! alertmanager's defaults and files, [`Message`] is what they see. Knows nothing of rules, routes or engines.
 
 mod alerts;
 mod ast;

@@ -22,7 +22,7 @@ pub(super) static FILE: Schema = Schema::new(
     ],
 );
 
-/// `global`: what receivers inherit. The values themselves matter once their receivers are built.
+/// `global`: what receivers inherit.
 static GLOBAL: Schema = Schema::new(
     "global",
     &[
