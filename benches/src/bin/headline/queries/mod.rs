@@ -99,6 +99,11 @@ pub(crate) async fn queries(
         data.month_ms / 3_600_000,
         flags.runs
     ));
+    table.note(format!("Kinds of hosts, in turn: {:?}.", data.plan.kinds));
+    table.note(
+        "Answers differ where many counts are equal (13b: any of them are the first 20), and where Prometheus is older \
+         than 3.0 in what lies between the bounds of a native bucket (16).",
+    );
     for query in &QUERIES {
         table.note(format!("{}: {}", query.name, query.text));
     }
