@@ -112,7 +112,8 @@ fn publish(node: &Node, mut now: Leadership) {
         }
         if before.leader_id != now.leader_id && now.leader.is_some() {
             metrics.leader_changes.inc();
-            tracing::info!(leader = ?now.leader, term = now.leader_id.term, "the leader changed");
+            let leader = now.leader.as_ref().map(|leader| leader.name.as_str());
+            tracing::info!(leader, term = now.leader_id.term, "the leader changed");
         }
         now.since = node.clock.monotonic();
         *before = now.clone();
