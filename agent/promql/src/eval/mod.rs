@@ -177,11 +177,15 @@ impl<'q> Evaluator<'q> {
         if !self.series_by_series
             && let Some(fragment) = Fragment::of(expr)
         {
-            let held = self.held;
-            if let Some(dense) = self.columnar(&fragment, grid).await? {
-                return Ok(Operand::Dense(dense));
+            let (held, stats) = (self.held, self.stats);
+            match self.columnar(&fragment, grid).await {
+                Ok(Some(dense)) => return Ok(Operand::Dense(dense)),
+                // Series by series less may be held at a time, as scalars may come before what they are put to.
+                Ok(None) | Err(EvalError::TooManySamples(_)) => {}
+                Err(error) => return Err(error),
             }
             self.held = held;
+            self.stats = QueryStats { peak_samples: self.stats.peak_samples, ..stats };
             self.series_by_series = true;
             let result = self.by_series(expr, grid).await;
             self.series_by_series = false;

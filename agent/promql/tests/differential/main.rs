@@ -122,6 +122,21 @@ fn both_ways_give_the_same() {
     }
 }
 
+/// A scalar on the left was held together with the series on the right while it was found out.
+#[test]
+fn what_fits_series_by_series_fits() {
+    let mut noise = Noise::new(1);
+    let data = Data::any(&mut noise);
+    let expr = parse_with("scalar(g{slot=\"0\"}) > bool c_total", Features::ALL).expect("a query");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let fits = |max_samples, series_by_series| {
+        let engine = Engine::new(EngineOptions { max_samples, series_by_series, ..EngineOptions::default() });
+        runtime.block_on(engine.range(&data, &expr, 600_000, 600_100, 1)).is_ok()
+    };
+    let least = (100..20_000).step_by(20).find(|samples| fits(*samples, true)).expect("some are enough");
+    assert!((least..least + 2_000).step_by(20).all(|samples| fits(samples, false)), "{least} are not enough");
+}
+
 /// Data and queries are such that the test can fail: most answers have values, and few are errors.
 #[test]
 fn most_queries_give_something() {

@@ -11,7 +11,7 @@ use super::kernel::{Context, Function, Room, absent, is_absent, run};
 use super::order::any_alike;
 use super::plan::Fragment;
 use crate::ast::Call;
-use crate::engine::EvalError;
+use crate::engine::{EvalError, QueryStats};
 
 /// Times of one row, where it does not have a number at each.
 #[derive(Default)]
@@ -94,9 +94,15 @@ impl Evaluator<'_> {
     ) -> BoxFuture<'a, Result<Option<Vec<bool>>, EvalError>> {
         Box::pin(async move {
             let Some(fragment) = Fragment::of_presence(call) else { return Ok(None) };
-            let held = self.held;
-            let found = self.columnar(&fragment, grid).await?;
+            let (held, stats) = (self.held, self.stats);
+            let found = match self.columnar(&fragment, grid).await {
+                Err(EvalError::TooManySamples(_)) => None,
+                found => found?,
+            };
             self.held = held;
+            if found.is_none() {
+                self.stats = QueryStats { peak_samples: self.stats.peak_samples, ..stats };
+            }
             Ok(found.map(|dense| super::is_there(&dense, grid)))
         })
     }
