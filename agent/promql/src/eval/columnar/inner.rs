@@ -11,7 +11,8 @@ use super::kernel::{Context, Function, Room, absent, is_absent, run};
 use super::order::any_alike;
 use super::plan::Fragment;
 use crate::ast::Call;
-use crate::engine::{EvalError, QueryStats};
+use crate::engine::EvalError;
+use crate::stats::QueryStats;
 
 /// Times of one row, where it does not have a number at each.
 #[derive(Default)]
