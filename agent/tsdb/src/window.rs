@@ -132,8 +132,8 @@ impl Window {
         Arc::clone(rows)
     }
 
-    /// Applies a frame's rows, and those that waited for them, as far as a layout, at a place of the frame's table, is `wanted`. `waiting_left`
-    /// is how many bytes more may wait; it is counted down.
+    /// Applies a frame's rows, and those that waited for them, as far as a layout, at a place of the frame's table, is
+    /// `wanted`. `waiting_left` is how many bytes more may wait; it is counted down.
     pub(crate) fn apply_frame(
         &mut self,
         stream: StreamNo,
